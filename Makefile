@@ -1,0 +1,58 @@
+# Two commands for a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKDIR ?= runs/quickstart
+
+.PHONY: help quickstart test test-slow test-peers check lock clean
+help:
+	@echo 'make quickstart   train a tiny model on generated tasks (CPU, minutes)'
+	@echo 'make test         lint, types and the test suite'
+	@echo 'make test-slow    kill tests, long runs, mutation check'
+	@echo 'make test-peers   agreement with transformers and TRL'
+	@echo 'make lock         choose versions anew and write the lock files'
+
+# Rebuilt only when the pinned versions or the package metadata change.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) \
+	  else f"ramjax needs Python 3.11 or later; {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+quickstart: $(VENV)/.ready
+	$(BIN)/ramjax train --config=configs/sft_quickstart.py --workdir=$(WORKDIR)
+	@$(BIN)/ramjax report $(WORKDIR)
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+test: check
+	$(BIN)/python -m pytest -m 'not slow and not peers' -n 2
+
+test-slow: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slow
+
+# torch first and by itself: its index of builds differs from machine to machine.
+$(VENV)/.peers: $(VENV)/.ready requirements-peers.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements-peers.lock)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.lock
+	@touch $@
+
+test-peers: $(VENV)/.peers
+	$(BIN)/python -m pytest -m peers
+
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv
+	$(VENV)-lock/bin/uv pip compile --universal --fork-strategy fewest --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --extra test pyproject.toml -o requirements.lock
+	$(VENV)-lock/bin/uv pip compile --universal --fork-strategy fewest --python-version 3.11 \
+	  --no-header --no-annotate --extra test --extra peers -c requirements.lock pyproject.toml \
+	  | grep -vE '^(nvidia|cuda|triton)' > requirements-peers.lock  # torch brings its own, if any
+
+clean:
+	rm -rf $(VENV) $(VENV)-lock build *.egg-info

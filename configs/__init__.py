@@ -1,0 +1,1 @@
+"""Experiments as data: one file per experiment, complete and locked."""

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small Llama learns verifiable tasks from scratch: the quickstart.
+
+    ramjax train --config=configs/sft_quickstart.py --workdir=runs/quickstart
+
+The rows are generated; a program checks every answer. not yet run
+"""
+
+from ramjax.configs import base
+
+
+def get_config():
+  """The quickstart's config."""
+  config = base.sft()
+  config.data.sources.tasks = base.source("tasks:20000?seed=0", eval_rows=512)
+  config.data.max_length = 256
+  config.data.batch_size = 16
+  config.tokenizer.train_vocab_size = 768
+  config.model.vocab_size = 768
+  config.optim.learning_rate = 3e-3
+  config.optim.warmup_steps = 40
+  config.run.total_steps = 600
+  config.evals.every_steps = 200
+  config.evals.num_prompts = 256
+  config.evals.num_samples = 24
+  config.evals.max_new_tokens = 32
+  config.checkpoint.every_steps = 200
+  return config

@@ -1,0 +1,1 @@
+"""Rows, chat templates, tokenizers, packing and batches."""

@@ -1,0 +1,1 @@
+"""Scorers and benchmarks, shared with online training."""

@@ -1,0 +1,1 @@
+"""Flax Llama, its heads, cache, sampling, sharding rules and weights."""

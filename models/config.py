@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`LlamaConfig`: the shape of a Llama, and how it is computed.
+
+The numbers of released models are in `presets.py`.
+"""
+
+import dataclasses
+
+ATTENTION_BACKENDS = ("xla",)
+DTYPES = ("float32", "bfloat16")
+REMAT_POLICIES = ("none", "dots", "full")
+ROPE_SCALINGS = ("linear", "llama3")
+
+
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+  """How rotary frequencies are stretched past the pre-training context.
+
+  Attributes:
+    kind: "linear" divides every frequency by `factor`; "llama3" divides the
+      low ones, keeps the high ones and blends between (Llama 3.1 release).
+    factor: Stretch of the context, at least 1.
+    low_freq_factor: llama3 only. Wavelengths longer than
+      `original_max_positions / low_freq_factor` are divided in full.
+    high_freq_factor: llama3 only. Wavelengths shorter than
+      `original_max_positions / high_freq_factor` are kept.
+    original_max_positions: llama3 only. Context length before scaling.
+  """
+
+  kind: str
+  factor: float
+  low_freq_factor: float = 1.0
+  high_freq_factor: float = 4.0
+  original_max_positions: int = 8192
+
+  def __post_init__(self):
+    _one_of("rope scaling kind", self.kind, ROPE_SCALINGS)
+    if self.factor < 1:
+      raise ValueError(f"rope scaling factor={self.factor} must be at least 1.")
+    if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
+      raise ValueError(
+        f"high_freq_factor={self.high_freq_factor} must be above"
+        f" low_freq_factor={self.low_freq_factor}: the blend between them"
+        " divides by their difference."
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class LlamaConfig:
+  """Shape of a Llama and how its forward pass is computed; hashable, static.
+
+  Attributes:
+    vocab_size: V, rows of the embedding.
+    width: D, of the residual stream.
+    mlp_width: F, of the gated hidden layer.
+    num_layers: L.
+    num_heads: N, query heads.
+    num_kv_heads: K, key and value heads; divides `num_heads`.
+    head_dim: H, of one head; even.
+    rope_theta: Base of the rotary frequencies.
+    rope_scaling: Stretch of those frequencies, or None.
+    norm_eps: Added to the mean square in RMSNorm.
+    tie_embeddings: Whether the LM head is the transposed embedding.
+    max_positions: Longest context the weights were trained for.
+    dtype: Of activations and matmuls. Parameters are float32 masters; norms,
+      softmax and log-probabilities are float32 always.
+    remat: What the backward pass recomputes: "none" (nothing), "dots" (all
+      but matmul outputs), "full" (everything inside a layer).
+    attention: Backend by name.
+  """
+
+  vocab_size: int
+  width: int
+  mlp_width: int
+  num_layers: int
+  num_heads: int
+  num_kv_heads: int
+  head_dim: int
+  rope_theta: float = 10_000.0
+  rope_scaling: RopeScaling | None = None
+  norm_eps: float = 1e-5
+  tie_embeddings: bool = False
+  max_positions: int = 2048
+  dtype: str = "float32"
+  remat: str = "none"
+  attention: str = "xla"
+
+  def __post_init__(self):
+    for name in (
+      "vocab_size",
+      "width",
+      "mlp_width",
+      "num_layers",
+      "num_heads",
+      "num_kv_heads",
+      "head_dim",
+      "max_positions",
+    ):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+    if self.num_heads % self.num_kv_heads:
+      raise ValueError(
+        f"num_heads={self.num_heads} must be a multiple of"
+        f" num_kv_heads={self.num_kv_heads}: each KV head serves a whole"
+        " number of query heads."
+      )
+    if self.head_dim % 2:
+      raise ValueError(
+        f"head_dim={self.head_dim} must be even: RoPE rotates pairs."
+      )
+    _one_of("dtype", self.dtype, DTYPES)
+    _one_of("remat", self.remat, REMAT_POLICIES)
+    _one_of("attention", self.attention, ATTENTION_BACKENDS)
+
+  @property
+  def num_parameters(self) -> int:
+    """Number of trainable scalars, LM head included (once when tied)."""
+    attention = 2 * self.width * self.head_dim
+    attention *= self.num_heads + self.num_kv_heads
+    mlp = 3 * self.width * self.mlp_width
+    layers = self.num_layers * (attention + mlp + 2 * self.width)
+    vocab_matrices = 1 if self.tie_embeddings else 2
+    return layers + self.width + vocab_matrices * self.vocab_size * self.width
+
+
+def _one_of(name: str, given: str, allowed: tuple[str, ...]) -> None:
+  if given not in allowed:
+    raise ValueError(f"{name}={given!r} is not one of {', '.join(allowed)}.")

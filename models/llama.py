@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Flax Llama: a thin shell that declares parameters and their axes.
+
+Outside this folder a model is a nested dict of arrays and `apply`; the same
+function serves a policy, a reference, an average of weights. Parameters of the
+layers are stacked, [L, ...], and scanned over.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ramjax.models import attention, layers, sharding
+from ramjax.models import positions as rope
+from ramjax.models.cache import Cache, write_slots
+from ramjax.models.config import LlamaConfig
+
+Params = dict[str, Any]
+
+# Standard deviation of every matrix and of the embedding at initialisation,
+# as the `initializer_range` of the released configs.
+_INIT_STD = 0.02
+
+
+class _Matrix(nn.Module):
+  """Declares one matrix, with the logical axes of its two sides."""
+
+  shape: tuple[int, int]
+  axes: tuple[str, str]
+  leaf: str = "kernel"
+
+  @nn.compact
+  def __call__(self) -> jax.Array:
+    init = nn.with_logical_partitioning(
+      nn.initializers.normal(_INIT_STD), self.axes
+    )
+    return self.param(self.leaf, init, self.shape)
+
+
+class _Norm(nn.Module):
+  """Declares one scale and normalises by it."""
+
+  eps: float
+
+  @nn.compact
+  def __call__(self, x):
+    init = nn.with_logical_partitioning(nn.initializers.ones, ("norm",))
+    return layers.rms_norm(
+      x, self.param("scale", init, (x.shape[-1],)), self.eps
+    )
+
+
+class _Attention(nn.Module):
+  config: LlamaConfig
+
+  @nn.compact
+  def __call__(self, x, angles, slots, segment_ids, cache):
+    config = self.config
+    heads, kv_heads = config.num_heads, config.num_kv_heads
+
+    def project(name, num_heads, axis):
+      shape = (config.width, num_heads * config.head_dim)
+      rows = layers.linear(x, _Matrix(shape, ("embed", axis), name=name)())
+      return rows.reshape(*x.shape[:2], num_heads, config.head_dim)
+
+    query = rope.rotate(project("query", heads, "heads"), *angles)
+    key = rope.rotate(project("key", kv_heads, "kv_heads"), *angles)
+    value = project("value", kv_heads, "kv_heads")
+    if cache is None:
+      output = attention.attend(
+        query, key, value, segment_ids=segment_ids, backend=config.attention
+      )
+    else:
+      cache = Cache(
+        key=write_slots(cache.key, key, slots),
+        value=write_slots(cache.value, value, slots),
+      )
+      output = attention.attend_cache(
+        query, cache.key, cache.value, slots=slots
+      )
+    shape = (heads * config.head_dim, config.width)
+    kernel = _Matrix(shape, ("heads", "embed"), name="output")()
+    return layers.linear(output.reshape(*x.shape[:2], -1), kernel), cache
+
+
+class _MLP(nn.Module):
+  config: LlamaConfig
+
+  @nn.compact
+  def __call__(self, x):
+    inward = (self.config.width, self.config.mlp_width)
+    outward = (self.config.mlp_width, self.config.width)
+    return layers.swiglu(
+      x,
+      gate=_Matrix(inward, ("embed", "mlp"), name="gate")(),
+      up=_Matrix(inward, ("embed", "mlp"), name="up")(),
+      down=_Matrix(outward, ("mlp", "embed"), name="down")(),
+    )
+
+
+class _Block(nn.Module):
+  """One layer, in the shape `nn.scan` wants: carry in, (carry, cache) out."""
+
+  config: LlamaConfig
+
+  @nn.compact
+  def __call__(self, x, cache, angles, slots, segment_ids):
+    config = self.config
+    x = sharding.constrain(x, "batch", "length", "activation")
+    normed = _Norm(config.norm_eps, name="attention_norm")(x)
+    attended, cache = _Attention(config, name="attention")(
+      normed, angles, slots, segment_ids, cache
+    )
+    x = x + attended
+    normed = _Norm(config.norm_eps, name="mlp_norm")(x)
+    return x + _MLP(config, name="mlp")(normed), cache
+
+
+class _Llama(nn.Module):
+  config: LlamaConfig
+
+  @nn.compact
+  def __call__(self, tokens, positions, segment_ids, cache):
+    config = self.config
+    vocab_shape = (config.vocab_size, config.width)
+    embedding = _Matrix(
+      vocab_shape, ("vocab", "embed"), leaf="embedding", name="embed"
+    )()
+    x = jnp.take(embedding, tokens, axis=0).astype(config.dtype)
+    x, cache = _layer_stack(config)(
+      x, cache, rope.rope_angles(positions, config), positions, segment_ids
+    )
+    if not config.tie_embeddings:
+      # Declared so that it is a parameter; `heads.py` multiplies by it.
+      _Matrix(vocab_shape[::-1], ("embed", "vocab"), name="lm_head")()
+    return _Norm(config.norm_eps, name="final_norm")(x), cache
+
+
+def _layer_stack(config: LlamaConfig):
+  """The scanned, optionally rematerialised, stack of blocks."""
+  block = _Block
+  if config.remat != "none":
+    policy = {
+      "full": jax.checkpoint_policies.nothing_saveable,
+      "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    }[config.remat]
+    # The scan already keeps XLA from undoing the recomputation.
+    block = nn.remat(_Block, policy=policy, prevent_cse=False)
+  stack = nn.scan(
+    block,
+    variable_axes={"params": 0},
+    split_rngs={"params": True},
+    in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+    out_axes=0,
+    length=config.num_layers,
+    metadata_params={nn.PARTITION_NAME: "layers"},
+  )
+  return stack(config, name="layers")
+
+
+def apply(
+  params: Params,
+  config: LlamaConfig,
+  tokens: jax.Array,
+  *,
+  positions: jax.Array,
+  segment_ids: jax.Array | None = None,
+  cache: Cache | None = None,
+) -> Any:
+  """Hidden states of `tokens` after the final norm; heads come after.
+
+  Args:
+    params: As `init_params` makes them.
+    config: The same the parameters were made with, in shape.
+    tokens: [B, T] int32.
+    positions: [B, T] int32, restarting at 0 in each packed segment. With a
+      cache they are also the slots written.
+    segment_ids: [B, T] int32, 0 for padding; None means one segment a row.
+      A cache serves one segment a row and takes none.
+    cache: Keys and values of earlier positions, or None.
+
+  Returns:
+    [B, T, D] in `config.dtype`; with a cache, that and the updated cache.
+
+  Raises:
+    ValueError: Both `cache` and `segment_ids` are given.
+  """
+  if cache is not None and segment_ids is not None:
+    raise ValueError(
+      "segment_ids and cache were both given: a cached row is one segment."
+      " Leave segment_ids out."
+    )
+  if segment_ids is None:
+    segment_ids = jnp.ones_like(tokens)
+  hidden, new_cache = _Llama(config).apply(
+    {"params": params}, tokens, positions, segment_ids, cache
+  )
+  return hidden if cache is None else (hidden, new_cache)
+
+
+def _boxed_init(config: LlamaConfig, key: jax.Array) -> Any:
+  dummy = jnp.zeros((1, 1), jnp.int32)
+  return _Llama(config).init(key, dummy, dummy, dummy, None)["params"]
+
+
+def abstract_params(config: LlamaConfig) -> tuple[Params, Any]:
+  """Shapes of all parameters, and the logical axes of each, without memory.
+
+  Returns:
+    A tree of `jax.ShapeDtypeStruct` and a tree of tuples of axis names (see
+    `sharding.RULES`), in the structure of `init_params`.
+  """
+  boxed = jax.eval_shape(lambda: _boxed_init(config, jax.random.key(0)))
+  axes = jax.tree.map(
+    lambda box: tuple(box.names),
+    boxed,
+    is_leaf=lambda x: isinstance(x, nn.Partitioned),
+  )
+  return nn.unbox(boxed), axes
+
+
+def init_params(
+  config: LlamaConfig, key: jax.Array, mesh: jax.sharding.Mesh | None = None
+) -> Params:
+  """Freshly initialised float32 parameters, a plain nested dict.
+
+  Args:
+    config: The shape.
+    key: PRNG key; the values are the same on every mesh.
+    mesh: Where each device makes only its own shard; None is one device.
+
+  Returns:
+    `embed`, `layers` (stacked [L, ...]), `final_norm` and, untied, `lm_head`.
+  """
+  shardings = None
+  if mesh is not None:
+    shardings = param_shardings(config, mesh)
+  return jax.jit(
+    lambda key: nn.unbox(_boxed_init(config, key)), out_shardings=shardings
+  )(key)
+
+
+def param_shardings(config: LlamaConfig, mesh: jax.sharding.Mesh) -> Any:
+  """`NamedSharding` of every parameter on `mesh`."""
+  shapes, axes = abstract_params(config)
+  return sharding.shardings_of(shapes, axes, mesh)

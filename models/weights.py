@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models on disk: the shape as JSON, the parameters as an Orbax tree.
+
+A run's folder holds `model.json` and, in each checkpoint, an item `params` of
+its own, so that evaluation and tools load a model without the trainer.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from ramjax.models import llama, sharding
+from ramjax.models.config import LlamaConfig, RopeScaling
+
+MODEL_FILE = "model.json"
+CHECKPOINT_DIR = "checkpoints"
+PARAMS_ITEM = "params"
+
+
+def save_config(run_dir: pathlib.Path, config: LlamaConfig) -> None:
+  """Writes the model's shape beside its checkpoints."""
+  text = json.dumps(dataclasses.asdict(config), indent=2)
+  (run_dir / MODEL_FILE).write_text(text + "\n")
+
+
+def load_config(run_dir: pathlib.Path) -> LlamaConfig:
+  """Reads what `save_config` wrote.
+
+  Raises:
+    FileNotFoundError: `run_dir` is not a run's folder.
+    TypeError: The file names a field this version does not know.
+  """
+  path = run_dir / MODEL_FILE
+  if not path.is_file():
+    raise FileNotFoundError(
+      f"{path.resolve()} does not exist: give the --workdir of a training run."
+    )
+  fields = json.loads(path.read_text())
+  if fields.get("rope_scaling") is not None:
+    fields["rope_scaling"] = RopeScaling(**fields["rope_scaling"])
+  return LlamaConfig(**fields)
+
+
+def checkpoint_steps(run_dir: pathlib.Path) -> list[int]:
+  """Steps of the finished checkpoints of a run, ascending."""
+  root = run_dir / CHECKPOINT_DIR
+  if not root.is_dir():
+    return []
+  return sorted(
+    int(path.name) for path in root.iterdir() if path.name.isdigit()
+  )
+
+
+def load_params(
+  run_dir: pathlib.Path,
+  config: LlamaConfig,
+  mesh: jax.sharding.Mesh,
+  *,
+  step: int | None = None,
+) -> Any:
+  """Parameters of a checkpoint, read straight onto `mesh`.
+
+  Args:
+    run_dir: The run's folder.
+    config: The shape the parameters must have.
+    mesh: Where each device reads its own shard.
+    step: Which checkpoint; None is the newest.
+
+  Returns:
+    A nested dict of float32 arrays.
+
+  Raises:
+    FileNotFoundError: No such checkpoint.
+    ValueError: The stored tree has other names or shapes.
+  """
+  steps = checkpoint_steps(run_dir)
+  chosen = steps[-1] if step is None and steps else step
+  if chosen not in steps:
+    raise FileNotFoundError(
+      f"no checkpoint of step {step} in {run_dir.resolve()}; there are"
+      f" {steps or 'none'}."
+    )
+  shapes, axes = llama.abstract_params(config)
+  target = jax.tree.map(
+    lambda shape, sharding: jax.ShapeDtypeStruct(
+      shape.shape, shape.dtype, sharding=sharding
+    ),
+    shapes,
+    sharding.shardings_of(shapes, axes, mesh),
+  )
+  path = run_dir.resolve() / CHECKPOINT_DIR / str(chosen) / PARAMS_ITEM
+  with ocp.StandardCheckpointer() as checkpointer:
+    return checkpointer.restore(path, target)

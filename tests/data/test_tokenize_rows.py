@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of ramjax.data.tokenize_rows."""
+
+import random
+
+import numpy as np
+import pytest
+
+from ramjax.data import templates, tokenize_rows, tokenizers
+from ramjax.data.rows import ChatRow, Message, TextRow
+
+KINDS = ("llama3_json", "llama2_json", "llama2_model")
+SYSTEM = Message("system", "Be brief.")
+FIRST = (Message("user", "What is 2 + 2?"), Message("assistant", "4.", True))
+SECOND = (Message("user", "And 3?"), Message("assistant", " It's 5! ", True))
+
+HEADERS = {
+  "alpaca": "\n\n### Response:",
+  "llama2": " [/INST]",
+  "llama3": "<|start_header_id|>assistant<|end_header_id|>\n\n",
+  "llama3_1": "<|start_header_id|>assistant<|end_header_id|>\n\n",
+  "plain": "\n\nAssistant:\n",
+}
+
+every_template = pytest.mark.parametrize("template", templates.TEMPLATE_NAMES)
+
+
+@pytest.fixture(scope="module")
+def loaded(tokenizer_paths):
+  return {
+    kind: tokenizers.load_tokenizer(tokenizer_paths[kind]) for kind in KINDS
+  }
+
+
+class Letters:
+  """A tokenizer to count by: one token a character, BOS 1, EOS 2."""
+
+  bos_id, eos_id = 1, 2
+
+  def encode(self, text: str, *, at_start: bool) -> list[int]:
+    del at_start
+    return [ord(letter) for letter in text]
+
+  def special_id(self, name: str, *, template: str = "") -> int:
+    del template
+    return {"bos": 1, "eos": 2}[name]
+
+  def read(self, tokens: np.ndarray) -> str:
+    return "".join({1: "[", 2: "]"}.get(t, chr(t)) for t in tokens.tolist())
+
+
+def tokenize(row, max_length, template="plain"):
+  """By letters: (text with BOS "[" and EOS "]", supervised text, num_truncated)."""
+  letters = Letters()
+  example = tokenize_rows.tokenize_row(
+    row,
+    template=template,
+    tokenizer=letters,  # pyright: ignore[reportArgumentType]
+    max_length=max_length,
+  )
+  assert example.tokens.dtype == np.int32
+  assert example.response_mask.dtype == np.bool_
+  assert example.tokens.shape == example.response_mask.shape
+  assert len(example.tokens) <= max_length
+  return (
+    letters.read(example.tokens),
+    letters.read(example.tokens[example.response_mask]),
+    example.num_truncated,
+  )
+
+
+def test_conversation_by_hand():
+  row = ChatRow((Message("user", "hi"), Message("assistant", "yes", True)))
+  #  1 + 6 + 4 + 11 + 3 + 1 = 26 tokens.
+  text = "[User:\nhi\n\nAssistant:\nyes]"
+  assert tokenize(row, 26) == (text, "yes]", 0)
+
+
+def test_unsupervised_answers_are_not_trained_on():
+  row = ChatRow(
+    (
+      Message("user", "a"),
+      Message("assistant", "b"),
+      Message("user", "c"),
+      Message("assistant", "d", True),
+      Message("user", "e"),
+      Message("assistant", "f", True),
+    )
+  )
+  assert tokenize(row, 999)[1] == "d]f]"
+
+
+def test_oldest_exchanges_go_first_and_the_system_message_stays():
+  def row(*questions):
+    turns = [Message("system", "S")]
+    for question in questions:
+      turns += [Message("user", question), Message("assistant", "ok", True)]
+    return ChatRow(tuple(turns))
+
+  two, _, _ = tokenize(row("c", "d"), 999)
+  one, _, _ = tokenize(row("d"), 999)
+  four, supervised, _ = tokenize(row("a", "b", "c", "d"), 999)
+  assert supervised == "ok]ok]ok]ok]"
+  cut = tokenize(row("a", "b", "c", "d"), len(two))
+  assert cut == (two, "ok]ok]", len(four) - len(two))
+  cut = tokenize(row("a", "b", "c", "d"), len(two) - 1)
+  assert cut == (one, "ok]", len(four) - len(one))
+
+
+def test_what_follows_the_last_supervised_turn_goes_first():
+  turns = (Message("user", "a"), Message("assistant", "b", True))
+  tail = (Message("user", "c" * 50), Message("assistant", "d"))
+  assert tokenize(ChatRow(turns + tail), 40) == (
+    "[User:\na\n\nAssistant:\nb]",
+    "b]",
+    len("\nUser:\n\n\nAssistant:\nd]") + 50,
+  )
+
+
+def long_row(num_system: int, num_user: int, num_answer: int) -> ChatRow:
+  turns = [Message("user", "u" * num_user)]
+  turns.append(Message("assistant", "a" * num_answer, True))
+  if num_system:
+    turns.insert(0, Message("system", "s" * num_system))
+  return ChatRow(tuple(turns))
+
+
+# The headers of an exchange are 20 tokens, "[User:\n", "\n\n", "Assistant:\n";
+# those of a system message 10, "System:\n" and "\n\n".
+def exchange(user: str, answer: str) -> str:
+  return f"[User:\n{user}\n\nAssistant:\n{answer}"
+
+
+@pytest.mark.parametrize(
+  ("lengths", "max_length", "kept"),
+  [
+    # The answer and EOS fit in the half of 60: the prompt gives, to 40.
+    ((50, 19), 60, (20, "a" * 19 + "]")),
+    ((50, 29), 60, (10, "a" * 29 + "]")),
+    # One more, and the answer is cut to 30, losing its EOS.
+    ((50, 30), 60, (10, "a" * 30)),
+    ((50, 99), 60, (10, "a" * 30)),
+    # The prompt is short already: only the answer is cut.
+    ((5, 99), 60, (5, "a" * 35)),
+    # It loses its EOS first.
+    ((5, 35), 60, (5, "a" * 35)),
+    ((5, 34), 60, (5, "a" * 34 + "]")),
+    # Headers alone are more than half: the answer has the rest.
+    ((50, 99), 22, (0, "a" * 2)),
+    ((50, 1), 22, (0, "a]")),
+    ((50, 0), 21, (0, "]")),
+    # An odd length: the answer keeps 61 // 2.
+    ((50, 99), 61, (11, "a" * 30)),
+  ],
+)
+def test_last_exchange_is_cut_by_hand(lengths, max_length, kept):
+  num_user, answer = kept
+  text = exchange("u" * num_user, answer)
+  full = len(exchange("u" * lengths[0], "a" * lengths[1])) + 1
+  row = long_row(0, *lengths)
+  assert tokenize(row, max_length) == (text, answer, full - len(text))
+
+
+def test_system_message_gives_after_the_user_turn():
+  # 30 of headers and 5 of answer leave 15 of 50 to the system message.
+  text, supervised, _ = tokenize(long_row(40, 40, 4), 50)
+  assert supervised == "aaaa]"
+  assert text == f"[System:\n{'s' * 15}\n\n" + exchange("", "aaaa]")[1:]
+  # Ten more and the whole system message and ten of the user's fit.
+  text, _, _ = tokenize(long_row(15, 40, 4), 60)
+  assert text == f"[System:\n{'s' * 15}\n\n" + exchange("u" * 10, "aaaa]")[1:]
+
+
+@pytest.mark.parametrize("max_length", [-1, 0, 1, 20])
+def test_headers_that_do_not_fit_are_refused(max_length):
+  with pytest.raises(
+    ValueError,
+    match=rf"max_length={max_length} .*'plain'.* need max_length=21\.",
+  ):
+    tokenize(long_row(0, 50, 50), max_length)
+  with pytest.raises(ValueError, match=r"need max_length=31\."):
+    tokenize(long_row(9, 50, 50), max_length)
+
+
+def test_text_row_by_hand():
+  row = TextRow("abc", "xyz")
+  assert tokenize(row, 8) == ("[abcxyz]", "xyz]", 0)
+  # The prompt gives way at its start, as long as the answer (here 4 tokens)
+  # has less than max_length // 2: of 8, 4; of 7, 3.
+  assert tokenize(TextRow("abcdef", "xyz"), 8) == ("[defxyz]", "xyz]", 3)
+  assert tokenize(row, 7) == ("[abcxyz", "xyz", 1)
+  assert tokenize(row, 6) == ("[bcxyz", "xyz", 2)
+  assert tokenize(row, 5) == ("[bcxy", "xy", 3)
+  assert tokenize(row, 4) == ("[cxy", "xy", 4)
+  assert tokenize(row, 3) == ("[cx", "x", 5)
+  assert tokenize(row, 2) == ("[x", "x", 6)
+  with pytest.raises(ValueError, match=r"max_length=1 .* need max_length=2"):
+    tokenize(row, 1)
+
+
+def test_text_row_without_prompt_or_completion():
+  assert tokenize(TextRow("", "xyz"), 9) == ("[xyz]", "xyz]", 0)
+  assert tokenize(TextRow("abc", ""), 9) == ("[abc]", "]", 0)
+  assert tokenize(TextRow("abc", ""), 3) == ("[c]", "]", 2)
+
+
+def test_row_that_supervises_nothing_is_refused():
+  row = ChatRow((Message("user", "a"), Message("assistant", "b")))
+  with pytest.raises(ValueError, match="supervises no token"):
+    tokenize(row, 99)
+
+
+@every_template
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("answer", ["4.", " 4", "\n\n4", "", "</s>"])
+def test_prompt_is_a_token_prefix(loaded, template, kind, answer):
+  tokenizer = loaded[kind]
+  messages = (SYSTEM, *FIRST, *SECOND[:1], Message("assistant", answer, True))
+  full = tokenize_rows.tokenize_row(
+    ChatRow(messages),
+    template=template,
+    tokenizer=tokenizer,
+    max_length=10_000,
+  )
+  for num_messages in (2, 4):
+    prompt = tokenize_rows.tokenize_prompt(
+      messages[:num_messages], template=template, tokenizer=tokenizer
+    )
+    assert prompt.dtype == np.int32
+    n = len(prompt)
+    assert full.tokens[:n].tolist() == prompt.tolist()
+    # Up to here nothing was the answer, and from here on the answer is.
+    assert not full.response_mask[n - 1] and full.response_mask[n]
+  assert full.num_truncated == 0
+
+
+@every_template
+def test_history_is_encoded_alike_whether_trained_on_or_not(loaded, template):
+  quiet = tuple(Message(m.role, m.content) for m in FIRST)
+  tokens = [
+    tokenize_rows.tokenize_prompt(
+      (*history, SECOND[0]),
+      template=template,
+      tokenizer=loaded["llama2_model"],
+    ).tolist()
+    for history in (FIRST, quiet)
+  ]
+  assert tokens[0] == tokens[1]
+
+
+@every_template
+@pytest.mark.parametrize("kind", KINDS)
+def test_supervised_tokens_decode_to_the_answer_and_its_end(
+  loaded, template, kind
+):
+  tokenizer = loaded[kind]
+  example = tokenize_rows.tokenize_row(
+    ChatRow((SYSTEM, *FIRST)),
+    template=template,
+    tokenizer=tokenizer,
+    max_length=999,
+  )
+  supervised = example.tokens[example.response_mask]
+  assert tokenizer.decode(supervised).strip() == "4."
+  end = templates.end_of_turn_tokens(template)[0]
+  assert supervised[-1] == tokenizer.special_id(end)
+
+
+def random_words(rng: random.Random, longest: int) -> str:
+  words = [
+    "the",
+    "quick",
+    " fox",
+    "\n",
+    "é",
+    "漢",
+    "😀",
+    "12",
+    " ",
+    "</s>",
+    "<s>",
+  ]
+  return " ".join(rng.choices(words, k=rng.randint(0, longest)))
+
+
+def random_row(rng: random.Random) -> ChatRow:
+  turns = (
+    [Message("system", random_words(rng, 30))] if rng.random() < 0.5 else []
+  )
+  for _ in range(rng.randint(1, 4)):
+    turns.append(Message("user", random_words(rng, 40)))
+    answer = random_words(rng, 40)
+    turns.append(Message("assistant", answer, rng.random() < 0.7))
+  supervised = any(message.supervised for message in turns)
+  if not supervised:
+    turns[-1] = Message("assistant", turns[-1].content, True)
+  return ChatRow(tuple(turns))
+
+
+@every_template
+@pytest.mark.parametrize("kind", KINDS)
+def test_truncation_keeps_what_it_promises(loaded, template, kind):
+  tokenizer = loaded[kind]
+  rng = random.Random(f"{template} {kind}")
+  given = {"template": template, "tokenizer": tokenizer}
+  empty = [Message("user", "")]
+  with_system = [Message("system", ""), *empty]
+  for _ in range(25):
+    row = random_row(rng)
+    full = tokenize_rows.tokenize_row(row, max_length=100_000, **given)
+    has_system = row.messages[0].role == "system"
+    headers = tokenize_rows.tokenize_prompt(
+      with_system if has_system else empty, **given
+    )
+    max_length = rng.randint(len(headers) + 1, len(headers) + 150)
+    example = tokenize_rows.tokenize_row(row, max_length=max_length, **given)
+    assert len(example.tokens) <= max_length
+    assert example.num_truncated == len(full.tokens) - len(example.tokens)
+    assert (example.num_truncated == 0) == (len(full.tokens) <= max_length)
+    assert example.response_mask.any()
+    # BOS: first, and once; in Llama 2's format once an exchange.
+    is_bos = example.tokens == tokenizer.bos_id
+    assert is_bos[0]
+    bos_places = np.flatnonzero(is_bos)
+    if template != "llama2":
+      assert bos_places.tolist() == [0]
+    # The header of the first supervised answer is whole.
+    start = int(np.flatnonzero(example.response_mask)[0])
+    prompt = tokenizer.decode(example.tokens[:start], keep_special=True)
+    assert prompt.endswith(HEADERS[template])
+    # The last supervised answer has its due.
+    unsupervised = np.flatnonzero(~full.response_mask[: last_supervised(full)])
+    num_answer = last_supervised(full) - unsupervised[-1] - 1
+    due = min(num_answer, max_length // 2, max_length - len(headers))
+    assert example.response_mask.sum() >= due
+
+
+def last_supervised(example: tokenize_rows.Example) -> int:
+  """One after the last supervised token."""
+  return int(np.flatnonzero(example.response_mask)[-1]) + 1
+
+
+@every_template
+def test_empty_headers_plus_one_token_is_the_least(loaded, template):
+  tokenizer = loaded["llama2_model"]
+  given = {"template": template, "tokenizer": tokenizer}
+  headers = len(tokenize_rows.tokenize_prompt([Message("user", "")], **given))
+  row = ChatRow(
+    (Message("user", "a b " * 99), Message("assistant", "c d " * 99, True))
+  )
+  example = tokenize_rows.tokenize_row(row, max_length=headers + 1, **given)
+  assert len(example.tokens) == headers + 1
+  assert example.response_mask.tolist() == [False] * headers + [True]
+  with pytest.raises(ValueError, match=f"max_length={headers + 1}"):
+    tokenize_rows.tokenize_row(row, max_length=headers, **given)

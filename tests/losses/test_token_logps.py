@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""token_logps: equals the whole softmax, in value, gradient and under bf16."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ramjax.losses.token_logps import mean_token_logps, token_logps
+
+_N, _D, _V = 24, 8, 11
+
+
+def _inputs(dtype=jnp.float32):
+  rng = np.random.default_rng(0)
+  return dict(
+    hidden=jnp.asarray(rng.normal(size=(_N, _D)), dtype),
+    kernel=jnp.asarray(rng.normal(size=(_D, _V)), jnp.float32),
+    targets=jnp.asarray(rng.integers(0, _V, _N), jnp.int32),
+    mask=jnp.asarray(rng.random(_N) < 0.6),
+  )
+
+
+def _dense(hidden, kernel, targets, mask):
+  """The same from all the logits, in NumPy float64."""
+  logits = np.asarray(hidden, np.float64) @ np.asarray(kernel, np.float64)
+  log_z = np.log(np.exp(logits).sum(-1))
+  logps = logits[np.arange(len(targets)), targets] - log_z
+  return np.where(mask, logps, 0), np.where(mask, log_z, 0)
+
+
+def test_hand_value_of_a_two_token_vocabulary():
+  # Logits (0, log 3): probabilities 1/4 and 3/4, log Z = log 4.
+  out = token_logps(
+    hidden=jnp.array([[1.0], [1.0]]),
+    kernel=jnp.array([[0.0, np.log(3.0)]], jnp.float32),
+    targets=jnp.array([0, 1]),
+    mask=jnp.array([True, True]),
+  )
+  np.testing.assert_allclose(out.logps, np.log([0.25, 0.75]), rtol=1e-6)
+  np.testing.assert_allclose(out.log_normalizers, np.log([4.0, 4.0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 5, 8, 1000])
+@pytest.mark.parametrize("num_shards", [1, 2, 8])
+def test_any_chunking_and_sharding_equals_the_dense_softmax(
+  chunk_size, num_shards
+):
+  inputs = _inputs()
+  out = token_logps(**inputs, chunk_size=chunk_size, num_shards=num_shards)
+  logps, log_z = _dense(**inputs)
+  np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(out.log_normalizers, log_z, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk_size,num_shards", [(5, 1), (3, 4), (100, 2)])
+def test_gradient_has_its_closed_form(chunk_size, num_shards):
+  # d logp / d logits = onehot - softmax and d log Z / d logits = softmax; the
+  # chain to hidden and kernel is written out in NumPy.
+  inputs = _inputs()
+  rng = np.random.default_rng(1)
+  a, b = rng.normal(size=(2, _N))
+
+  def total(hidden, kernel):
+    out = token_logps(
+      hidden=hidden,
+      kernel=kernel,
+      targets=inputs["targets"],
+      mask=inputs["mask"],
+      chunk_size=chunk_size,
+      num_shards=num_shards,
+    )
+    return jnp.sum(jnp.asarray(a, jnp.float32) * out.logps) + jnp.sum(
+      jnp.asarray(b, jnp.float32) * out.log_normalizers
+    )
+
+  grads = jax.grad(total, (0, 1))(inputs["hidden"], inputs["kernel"])
+  hidden = np.asarray(inputs["hidden"], np.float64)
+  kernel = np.asarray(inputs["kernel"], np.float64)
+  logits = hidden @ kernel
+  probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+  onehot = np.eye(_V)[np.asarray(inputs["targets"])]
+  to_logits = a[:, None] * (onehot - probs) + b[:, None] * probs
+  to_logits *= np.asarray(inputs["mask"])[:, None]
+  np.testing.assert_allclose(grads[0], to_logits @ kernel.T, atol=1e-5)
+  np.testing.assert_allclose(grads[1], hidden.T @ to_logits, atol=1e-5)
+
+
+def test_unsupervised_tokens_are_zero_and_carry_no_gradient():
+  inputs = _inputs()
+
+  def total(hidden):
+    out = token_logps(**dict(inputs, hidden=hidden))
+    return jnp.sum(out.logps) + jnp.sum(out.log_normalizers)
+
+  out = token_logps(**inputs)
+  grad = jax.grad(total)(inputs["hidden"])
+  unsupervised = ~np.asarray(inputs["mask"])
+  assert (np.asarray(out.logps)[unsupervised] == 0).all()
+  assert (np.asarray(grad)[unsupervised] == 0).all()
+  assert (np.asarray(grad)[~unsupervised] != 0).any(axis=1).all()
+
+
+def test_a_nan_in_an_unsupervised_row_stays_there():
+  inputs = _inputs()
+  row = int(np.flatnonzero(~np.asarray(inputs["mask"]))[0])
+  poisoned = dict(inputs, hidden=inputs["hidden"].at[row].set(jnp.nan))
+  value, grad = jax.value_and_grad(
+    lambda kernel: jnp.sum(
+      token_logps(**dict(poisoned, kernel=kernel), chunk_size=3).logps
+    )
+  )(inputs["kernel"])
+  clean = jnp.sum(token_logps(**inputs, chunk_size=3).logps)
+  np.testing.assert_allclose(value, clean, rtol=1e-6)
+  assert np.isfinite(grad).all()
+
+
+def test_no_supervised_token_gives_zeros_and_a_zero_gradient():
+  inputs = dict(_inputs(), mask=jnp.zeros(_N, bool))
+  out = token_logps(**inputs)
+  grad = jax.grad(
+    lambda kernel: jnp.sum(token_logps(**dict(inputs, kernel=kernel)).logps)
+  )(inputs["kernel"])
+  assert not out.logps.any() and not out.log_normalizers.any()
+  assert not grad.any()
+
+
+def test_bfloat16_hidden_states_keep_float32_sums():
+  inputs = _inputs(jnp.bfloat16)
+  out = token_logps(**inputs)
+  assert out.logps.dtype == jnp.float32
+  rounded = dict(
+    inputs,
+    hidden=inputs["hidden"].astype(jnp.float32),
+    kernel=inputs["kernel"].astype(jnp.bfloat16).astype(jnp.float32),
+  )
+  logps, _ = _dense(**rounded)
+  np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-5)
+
+
+def test_huge_logits_stay_finite():
+  out = token_logps(
+    hidden=jnp.full((2, 1), 1e4),
+    kernel=jnp.array([[1.0, -1.0]]),
+    targets=jnp.array([0, 1]),
+    mask=jnp.ones(2, bool),
+  )
+  np.testing.assert_allclose(out.logps, [0.0, -2e4])
+
+
+def test_mean_token_logps_is_the_mean_over_the_vocabulary():
+  inputs = _inputs()
+  log_z = token_logps(**inputs).log_normalizers
+  mean = mean_token_logps(
+    hidden=inputs["hidden"], kernel=inputs["kernel"], log_normalizers=log_z
+  )
+  logits = np.asarray(inputs["hidden"]) @ np.asarray(inputs["kernel"])
+  expected = (logits - np.asarray(log_z)[:, None]).mean(-1)
+  np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "change,match",
+  [
+    (dict(chunk_size=0), "chunk_size=0"),
+    (dict(num_shards=5), "num_shards=5 must divide the 24 tokens"),
+  ],
+)
+def test_bad_chunks_and_shards_are_refused(change, match):
+  with pytest.raises(ValueError, match=match):
+    token_logps(**_inputs(), **change)
+
+
+@pytest.mark.parametrize(
+  "name,bad",
+  [
+    ("mask", jnp.ones(_N)),
+    ("mask", jnp.ones(_N - 1, bool)),
+    ("targets", jnp.zeros((_N, 1), jnp.int32)),
+    ("kernel", jnp.zeros((_D + 1, _V))),
+  ],
+)
+def test_arrays_of_another_shape_or_kind_are_refused(name, bad):
+  with pytest.raises(TypeError, match=name):
+    token_logps(**dict(_inputs(), **{name: bad}))

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ramjax COMMAND ...`: finds the command's module and hands over."""
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+
+# Command -> (module with `main(argv) -> int`, one line for --help).
+_COMMANDS = {
+  "train": ("ramjax.trainers.launch", "train an experiment, or continue it"),
+  "report": ("ramjax.tools.report", "one HTML page about a run"),
+  "tokenizer": ("ramjax.tools.tokenizer", "train a tokenizer on rows"),
+  "prepare": ("ramjax.tools.prepare", "write rows as a TFDS dataset"),
+  "bench": ("ramjax.tools.bench", "measure speed and memory"),
+}
+
+
+def _help() -> str:
+  lines = "\n".join(
+    f"  {name:<10} {summary}" for name, (_, summary) in _COMMANDS.items()
+  )
+  return (
+    "usage: ramjax COMMAND [options]\n\n"
+    "Align Llama models in JAX.\n\n"
+    f"commands:\n{lines}\n\n"
+    "`ramjax COMMAND --help` explains each. First try:\n"
+    "  ramjax train --config=sft_quickstart --workdir=runs/quickstart\n"
+  )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one command; returns its exit status (2: no such command)."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  if not argv or argv[0] in ("-h", "--help", "help"):
+    print(_help(), end="")
+    return 0 if argv else 2
+  if argv[0] == "--version":
+    print(f"ramjax {importlib.metadata.version('ramjax')}")
+    return 0
+  if argv[0] not in _COMMANDS:
+    print(
+      f"ramjax: {argv[0]!r} is not a command: {', '.join(_COMMANDS)}.",
+      file=sys.stderr,
+    )
+    return 2
+  module, _ = _COMMANDS[argv[0]]
+  return importlib.import_module(module).main(argv[1:])
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The top of a report: what was trained, and its key figures."""
+
+import html
+import math
+import statistics
+from typing import Any
+
+from ramjax.tools import report_tables, report_text
+from ramjax.tools.report_run import Curve, Run
+
+
+def headline(run: Run) -> str:
+  """The name of the run, what is known about it, and a row of key figures."""
+  config = dict(report_tables.flatten(run.config or {}))
+  manifest = dict(report_tables.flatten(run.manifest or {}))
+  facts = "".join(
+    f"<div><dt>{name}</dt><dd>{report_text.escaped(fact, 80)}</dd></div>"
+    for name, fact in _facts(config, manifest)
+  )
+  figures = "".join(
+    f'<div class="figure"><div class="name">{name}</div>'
+    f'<div class="value">{value}</div><div class="detail">{detail}</div></div>'
+    for name, value, detail in _figures(run, config, manifest)
+  )
+  notes = "".join(f"<li>{report_text.escaped(n, 400)}</li>" for n in run.notes)
+  return (
+    '<header><p class="eyebrow">ramjax training report</p>'
+    f"<h1>{report_text.escaped(run.name, 120)}</h1>"
+    f'<dl class="facts">{"".join(facts)}</dl></header>'
+    f'<section class="figures" aria-label="Key figures">{figures}</section>'
+    + (f'<ul class="notes">{notes}</ul>' if notes else "")
+  )
+
+
+def _facts(
+  config: dict[str, Any], manifest: dict[str, Any]
+) -> list[tuple[str, str]]:
+  """What was trained, on what, where and by which code, as far as known."""
+  facts = []
+  for name, path in (("Algorithm", "algorithm"), ("Model", "model.preset")):
+    if isinstance(config.get(path), str):
+      facts.append((name, config[path]))
+  sources = [
+    value
+    for path, value in config.items()
+    if path.startswith("data.sources.")
+    and path.endswith(".path")
+    and isinstance(value, str)
+  ]
+  if sources:
+    facts.append(("Data", ", ".join(sources)))
+  device, num = manifest.get("devices.kind"), manifest.get("devices.count")
+  if isinstance(device, str):
+    times = f"{num} x " if isinstance(num, int) and num > 1 else ""
+    facts.append(("Device", times + device))
+  commit = manifest.get("code.commit")
+  if isinstance(commit, str):
+    changed = " (modified)" if manifest.get("code.modified") is True else ""
+    facts.append(("Commit", commit[:10] + changed))
+  return facts
+
+
+def _figures(
+  run: Run, config: dict[str, Any], manifest: dict[str, Any]
+) -> list[tuple[str, str, str]]:
+  """(name, value, detail) of each key figure, as HTML."""
+  curves = run.curves
+  figures = []
+  if "eval/perplexity" in curves:
+    curve = curves["eval/perplexity"]
+    detail = f"after {curve.steps[-1]:,} steps"
+    if "eval/unigram_perplexity" in curves:
+      guess = curves["eval/unigram_perplexity"].values[-1]
+      detail = f"token frequencies alone: {report_text.number(guess, 3)}"
+    ends = [report_text.number(curve.values[i], 3) for i in (0, -1)]
+    figures.append(("Held-out perplexity", _change(curve, ends), detail))
+  accuracies = report_tables.accuracies(curves, run.samples)
+  if accuracies is not None:
+    row = accuracies.rows[0]
+    ends = [report_text.percent(share) for share in (row.first, row.last)]
+    steps = [accuracies.first_step, accuracies.last_step]
+    value = _change(Curve(steps, [row.first, row.last]), ends)
+    figures.append(("Verified accuracy", value, "of held-out answers"))
+  if "train/loss" in curves:
+    losses = curves["train/loss"].values
+    detail = f"from {report_text.number(losses[0])}, nats per token"
+    last = report_text.number(losses[-1])
+    figures.append(("Final train loss", last, detail))
+  steps = max((curve.steps[-1] for curve in curves.values()), default=0)
+  planned = config.get("run.total_steps")
+  detail = f"of {planned:,} planned" if isinstance(planned, int) else ""
+  figures.append(("Steps", f"{steps:,}", detail))
+  return figures + _costs(run, manifest)
+
+
+def _costs(run: Run, manifest: dict[str, Any]) -> list[tuple[str, str, str]]:
+  """What the run took: tokens, rate, time, parameters."""
+  curves, figures = run.curves, []
+  if "train/tokens" in curves:
+    tokens = curves["train/tokens"].values[-1]
+    detail = "padding not counted"
+    if "train/supervised_tokens" in curves and tokens > 0:
+      share = curves["train/supervised_tokens"].values[-1] / tokens
+      detail = f"{report_text.percent(share)} of them supervised"
+    figures.append(("Tokens trained", report_text.count(tokens), detail))
+  if "train/tokens_per_s" in curves:
+    # The first line's rate counts the compilation; the median does not mind.
+    rates = filter(math.isfinite, curves["train/tokens_per_s"].values)
+    if rate := statistics.median([*rates] or [0.0]):
+      figures.append(("Tokens per second", report_text.count(rate), "median"))
+  if run.wall_time_s is not None:
+    time = report_text.duration(run.wall_time_s)
+    figures.append(("Wall time", time, "evaluations included"))
+  for path, value in manifest.items():
+    if path.rpartition(".")[2] == "num_parameters" and isinstance(value, int):
+      figures.append(("Parameters", report_text.count(value), f"{value:,}"))
+      break
+  return figures
+
+
+def _change(curve: Curve, ends: list[str]) -> str:
+  """First and last value with an arrow between, or the only one."""
+  first, last = map(html.escape, ends)
+  if len(curve.steps) == 1 or curve.steps[0] == curve.steps[-1]:
+    return last
+  return f"<i>{first} →</i> {last}"

@@ -1,0 +1,1 @@
+"""State, step, loop, checkpoints; one short file per algorithm; launch."""

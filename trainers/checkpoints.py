@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orbax checkpoints of a run: parameters, optimizer, PRNG, data order, counts.
+
+Each step's folder holds the items `params` (readable on its own), `train` (the
+rest of the state), `data` (the iterator) and `progress` (host-side counters).
+Saving copies to host memory and writes in the background.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+
+from ramjax.models.weights import CHECKPOINT_DIR, PARAMS_ITEM
+from ramjax.trainers.state import TrainState
+
+
+class Checkpoints:
+  """Saves and restores the whole state of a run."""
+
+  def __init__(self, workdir: pathlib.Path, *, keep: int, keep_every: int):
+    """Opens (and creates) the checkpoint folder of `workdir`.
+
+    Args:
+      workdir: The run's folder.
+      keep: Newest checkpoints kept, at least 1.
+      keep_every: Steps divisible by this are kept for good; 0 keeps none so.
+
+    Raises:
+      ValueError: `keep` below 1 or `keep_every` negative.
+    """
+    if keep < 1 or keep_every < 0:
+      raise ValueError(
+        f"checkpoint.keep={keep} must be at least 1 and"
+        f" checkpoint.keep_every={keep_every} at least 0."
+      )
+    self.directory = (workdir / CHECKPOINT_DIR).resolve()
+    self._manager = ocp.CheckpointManager(
+      self.directory,
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        keep_period=keep_every or None,
+        enable_async_checkpointing=True,
+        cleanup_tmp_directories=True,
+      ),
+    )
+
+  def latest_step(self) -> int | None:
+    """Step of the newest finished checkpoint, or None."""
+    return self._manager.latest_step()
+
+  def path(self, step: int) -> pathlib.Path:
+    """Where the checkpoint of `step` is."""
+    return self.directory / str(step)
+
+  def save(
+    self,
+    step: int,
+    state: TrainState,
+    batches: grain.DatasetIterator,
+    progress: dict[str, Any],
+  ) -> None:
+    """Starts a save; an error of the previous one is raised here."""
+    if step in self._manager.all_steps():
+      return
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        **{PARAMS_ITEM: ocp.args.StandardSave(state.params)},
+        train=ocp.args.StandardSave(_without_params(state)),
+        data=grain.checkpoint.CheckpointSave(batches),
+        progress=ocp.args.JsonSave(progress),
+      ),
+    )
+
+  def restore(
+    self, step: int, like: TrainState, batches: grain.DatasetIterator
+  ) -> tuple[TrainState, dict[str, Any]]:
+    """The state and counters of `step`; `batches` is moved to its position.
+
+    Args:
+      step: A finished checkpoint's.
+      like: A state of the same shapes, on the mesh to restore onto.
+      batches: The run's iterator, freshly made.
+
+    Returns:
+      The state and the `progress` that were saved.
+    """
+    restored = self._manager.restore(
+      step,
+      args=ocp.args.Composite(
+        **{PARAMS_ITEM: ocp.args.StandardRestore(_abstract(like.params))},
+        train=ocp.args.StandardRestore(_abstract(_without_params(like))),
+        data=grain.checkpoint.CheckpointRestore(batches),
+        progress=ocp.args.JsonRestore(),
+      ),
+    )
+    rest = restored["train"]
+    state = TrainState(
+      step=rest["step"],
+      params=restored[PARAMS_ITEM],
+      opt_state=rest["opt_state"],
+      ema=rest.get("ema"),
+      key=jax.random.wrap_key_data(rest["key"]),
+    )
+    return state, restored["progress"]
+
+  def wait(self) -> None:
+    """Blocks until the running save is on disk; raises if it failed."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, then releases the folder."""
+    self._manager.close()
+
+
+def _without_params(state: TrainState) -> dict[str, Any]:
+  rest = {
+    field.name: getattr(state, field.name)
+    for field in dataclasses.fields(state)
+    if field.name != "params"
+  }
+  rest["key"] = jax.random.key_data(state.key)
+  if state.ema is None:
+    del rest["ema"]
+  return rest
+
+
+def _abstract(tree: Any) -> Any:
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree
+  )

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a config's fields to the parts of a run that every algorithm has."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import ml_collections
+import optax
+
+from ramjax.models import llama, presets, sharding
+from ramjax.models.config import LlamaConfig
+from ramjax.trainers import optimizers
+from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.loop import Schedule
+from ramjax.trainers.recorder import Recorder
+
+
+def make_model_config(config: ml_collections.ConfigDict) -> LlamaConfig:
+  """The model's shape: the preset, with the fields that are not None."""
+  fields = config.model.to_dict()
+  return presets.llama_config(fields.pop("preset"), **fields)
+
+
+def make_loop_schedule(config: ml_collections.ConfigDict) -> Schedule:
+  """When the loop logs, evaluates and saves."""
+  return Schedule(
+    total_steps=config.run.total_steps,
+    log_every=config.run.log_every,
+    eval_every=config.evals.every_steps,
+    save_every=config.checkpoint.every_steps,
+  )
+
+
+def make_learning_rate(config: ml_collections.ConfigDict) -> optax.Schedule:
+  """Learning rate by update."""
+  return optimizers.make_schedule(
+    config.optim.schedule,
+    learning_rate=config.optim.learning_rate,
+    warmup_steps=config.optim.warmup_steps,
+    total_steps=config.run.total_steps,
+    final_share=config.optim.final_share,
+  )
+
+
+def make_optimizer(
+  config: ml_collections.ConfigDict, learning_rate: optax.Schedule
+) -> optax.GradientTransformation:
+  """The optimizer, clipping included."""
+  return optimizers.make_optimizer(
+    config.optim.name,
+    learning_rate,
+    b1=config.optim.b1,
+    b2=config.optim.b2,
+    eps=config.optim.eps,
+    weight_decay=config.optim.weight_decay,
+    clip_norm=config.optim.clip_norm,
+  )
+
+
+def make_mesh(
+  config: ml_collections.ConfigDict, model: LlamaConfig
+) -> jax.sharding.Mesh:
+  """The device mesh, checked against the batch and the model.
+
+  Raises:
+    ValueError: The mesh does not cover the devices, or a batch or an axis of
+      the model cannot be split over it.
+  """
+  rows, parts = config.data.batch_size, config.data.num_microbatches
+  if rows < 1 or parts < 1 or rows % parts:
+    raise ValueError(
+      f"data.batch_size={rows} must be a positive multiple of"
+      f" data.num_microbatches={parts}."
+    )
+  mesh = sharding.make_mesh(config.mesh.to_dict())
+  ways = sharding.num_batch_shards(mesh)
+  if (rows // parts) % ways:
+    raise ValueError(
+      f"a microbatch of {rows // parts} rows (data.batch_size /"
+      f" data.num_microbatches) cannot be split over data * fsdp = {ways}"
+      f" devices: make it a multiple of {ways}, or lower mesh.fsdp."
+    )
+  llama.param_shardings(model, mesh)  # Raises where the model does not divide.
+  return mesh
+
+
+def make_checkpoints(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> Checkpoints:
+  """The run's checkpoint folder."""
+  return Checkpoints(
+    workdir,
+    keep=config.checkpoint.keep,
+    keep_every=config.checkpoint.keep_every,
+  )
+
+
+def make_recorder(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  *,
+  first_step: int,
+  progress: Mapping[str, Any],
+) -> Recorder:
+  """The run's log, continued after `first_step`."""
+  return Recorder(
+    workdir,
+    total_steps=config.run.total_steps,
+    first_step=first_step,
+    elapsed_s=progress["elapsed_s"],
+    tensorboard=config.run.tensorboard,
+    wandb_project=config.run.wandb_project,
+    config=config.to_dict(),
+  )

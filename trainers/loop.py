@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one training loop: data, step, log, evaluate, save; every algorithm's.
+
+The host runs one step ahead of the device: the metrics of a step are read
+after the next one is queued, so nothing waits for a transfer.
+"""
+
+import dataclasses
+import enum
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grain
+import jax
+
+from ramjax.losses.weighted_mean import WeightedMean
+from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.recorder import Recorder
+from ramjax.trainers.state import TrainState
+
+
+class Outcome(enum.Enum):
+  """How a run ended."""
+
+  FINISHED = "finished"
+  PREEMPTED = "preempted"
+
+
+class NonFiniteError(RuntimeError):
+  """The loss or the gradient stopped being a number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """When the loop does what, in steps; 0 turns a periodic thing off."""
+
+  total_steps: int
+  log_every: int
+  eval_every: int
+  save_every: int
+
+  def __post_init__(self):
+    if self.total_steps < 1 or self.log_every < 1:
+      raise ValueError(
+        f"run.total_steps={self.total_steps} and run.log_every="
+        f"{self.log_every} must be at least 1."
+      )
+    if self.eval_every < 0 or self.save_every < 0:
+      raise ValueError(
+        f"evals.every_steps={self.eval_every} and checkpoint.every_steps="
+        f"{self.save_every} must be at least 0; 0 is never."
+      )
+
+
+@dataclasses.dataclass
+class _Interval:
+  """Sums since the last logged step."""
+
+  sums: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+  places: int = 0
+  tokens: int = 0
+  supervised: int = 0
+  steps: int = 0
+  start: float = dataclasses.field(default_factory=time.monotonic)
+
+  def add(self, metrics: Mapping[str, WeightedMean], counts: "BatchCounts"):
+    for name, mean in metrics.items():
+      pair = self.sums.setdefault(name, [0.0, 0.0])
+      pair[0] += float(mean.total)
+      pair[1] += float(mean.weight)
+    self.places += counts.places
+    self.tokens += counts.tokens
+    self.supervised += counts.supervised
+    self.steps += 1
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchCounts:
+  """What a batch holds: places (padding included), tokens, supervised ones."""
+
+  places: int
+  tokens: int
+  supervised: int
+
+
+def train(
+  state: TrainState,
+  batches: grain.DatasetIterator,
+  *,
+  train_step: Callable[[TrainState, Any], tuple[TrainState, Any]],
+  place_batch: Callable[[Any], Any],
+  count_batch: Callable[[Any], BatchCounts],
+  evaluate: Callable[[TrainState, int], Mapping[str, float]],
+  learning_rate: Callable[[int], Any],
+  schedule: Schedule,
+  checkpoints: Checkpoints,
+  recorder: Recorder,
+  progress: dict[str, float],
+) -> tuple[TrainState, Outcome]:
+  """Trains from `state.step` to `schedule.total_steps`.
+
+  SIGTERM ends the run after the step in flight, with a checkpoint.
+
+  Args:
+    state: Donated.
+    batches: Endless host batches; their position is saved with the state.
+    train_step: `(state, batch) -> (state, metrics)`, jitted.
+    place_batch: Puts a host batch on the devices.
+    count_batch: Counts a host batch.
+    evaluate: Held-out metrics of a state at a step; names start with `eval/`.
+    learning_rate: Of a step, for the log.
+    schedule: When to log, evaluate and save.
+    checkpoints: Where to save.
+    recorder: Where to log.
+    progress: Counters saved with the state: `tokens`, `supervised_tokens`,
+      `elapsed_s`. Updated in place.
+
+  Returns:
+    The last state and how the run ended.
+
+  Raises:
+    NonFiniteError: The loss or gradient norm of a step is not finite; names
+      the step and the last good checkpoint. That state is not saved.
+  """
+  step = int(state.step)
+  total = schedule.total_steps
+  interval = _Interval()
+  pending: tuple[int, Any, BatchCounts] | None = None
+
+  def settle() -> None:
+    """Reads the queued step's metrics; logs at the end of an interval."""
+    nonlocal interval, pending
+    if pending is None:
+      return
+    at, metrics, counts = pending
+    pending = None
+    metrics = jax.device_get(metrics)
+    _require_finite(at, metrics, checkpoints)
+    interval.add(metrics, counts)
+    progress["tokens"] += counts.tokens
+    progress["supervised_tokens"] += counts.supervised
+    recorder.advance()
+    if at % schedule.log_every == 0 or at == total:
+      rate = float(learning_rate(at - 1))
+      recorder.log(at, _train_metrics(interval, progress, rate))
+      interval = _Interval()
+
+  def save() -> None:
+    progress["elapsed_s"] = recorder.elapsed_s
+    checkpoints.save(step, state, batches, dict(progress))
+
+  with _Sigterm() as sigterm:
+    if step == 0:
+      _evaluate(evaluate, state, 0, recorder, interval)
+    while step < total and not sigterm.received:
+      host_batch = next(batches)
+      counts = count_batch(host_batch)
+      state, metrics = train_step(state, place_batch(host_batch))
+      step += 1
+      settle()
+      pending = (step, metrics, counts)
+      if _due(step, schedule.eval_every) or step == total:
+        settle()
+        _evaluate(evaluate, state, step, recorder, interval)
+      if _due(step, schedule.save_every) or step == total:
+        settle()
+        save()
+    settle()
+    if step < total:
+      recorder.say(f"SIGTERM: saving step {step} and stopping.")
+      save()
+    checkpoints.wait()
+  return state, Outcome.FINISHED if step >= total else Outcome.PREEMPTED
+
+
+def _evaluate(evaluate, state, step, recorder, interval) -> None:
+  """Evaluates and logs; the time it takes is not the train steps'."""
+  started = time.monotonic()
+  metrics = evaluate(state, step)
+  if metrics:
+    recorder.log(step, metrics)
+  interval.start += time.monotonic() - started
+
+
+def _due(step: int, every: int) -> bool:
+  return every > 0 and step % every == 0
+
+
+def _require_finite(step: int, metrics: Any, checkpoints: Checkpoints) -> None:
+  for name in ("loss", "grad_norm"):
+    value = float(metrics[name].value)
+    if not math.isfinite(value):
+      checkpoints.wait()
+      last = checkpoints.latest_step()
+      good = f"the last good checkpoint is {checkpoints.path(last)}"
+      raise NonFiniteError(
+        f"{name}={value} at step {step}:"
+        f" {good if last is not None else 'no checkpoint was saved yet'}."
+        " Lower optim.learning_rate, set optim.clip_norm, or look at the data"
+        " of that step."
+      )
+
+
+def _train_metrics(
+  interval: _Interval, progress: Mapping[str, float], learning_rate: float
+) -> dict[str, float]:
+  seconds = max(time.monotonic() - interval.start, 1e-9)
+  means = {
+    f"train/{name}": total / weight if weight else 0.0
+    for name, (total, weight) in interval.sums.items()
+  }
+  return {
+    **means,
+    "train/learning_rate": learning_rate,
+    "train/tokens": progress["tokens"],
+    "train/supervised_tokens": progress["supervised_tokens"],
+    "train/tokens_per_s": interval.tokens / seconds,
+    "train/supervised_tokens_per_s": interval.supervised / seconds,
+    "train/padding_share": 1 - interval.tokens / interval.places,
+    "train/step_s": seconds / interval.steps,
+  }
+
+
+class _Sigterm:
+  """Notes SIGTERM instead of dying of it, while the loop runs."""
+
+  def __init__(self):
+    self.received = False
+
+  def __enter__(self) -> "_Sigterm":
+    # Python delivers signals to the main thread only; elsewhere (a test, a
+    # notebook's worker) the loop runs without a handler.
+    self._installed = threading.current_thread() is threading.main_thread()
+    if self._installed:
+      self._previous = signal.signal(signal.SIGTERM, self._note)
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    if self._installed:
+      signal.signal(signal.SIGTERM, self._previous)
+
+  def _note(self, *_: Any) -> None:
+    self.received = True

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What made a run: `config.json` and `manifest.json` beside its checkpoints.
+
+A used folder is only continued by the same config and the same data.
+"""
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+CONFIG_FILE = "config.json"
+MANIFEST_FILE = "manifest.json"
+ALLOW_CHANGE = "run.allow_config_change"
+
+_LIBRARIES = (
+  "ramjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
+  "numpy", "sentencepiece", "tokenizers",
+)  # fmt: skip
+
+
+def build_manifest(
+  *,
+  data: Mapping[str, Any],
+  tokenizer_digest: str,
+  template: str,
+  template_digest: str,
+  num_parameters: int,
+) -> dict[str, Any]:
+  """Everything needed to say which code, data and machine made a run.
+
+  Args:
+    data: Per source: path, rows and content fingerprint.
+    tokenizer_digest: SHA-256 of the tokenizer's file.
+    template: Name of the chat template.
+    template_digest: SHA-256 of what the template renders.
+    num_parameters: Of the model.
+
+  Returns:
+    A JSON-able dict. The environment is not in it: it may hold secrets.
+  """
+  devices = jax.devices()
+  return {
+    "data": dict(data),
+    "tokenizer_sha256": tokenizer_digest,
+    "template": {"name": template, "sha256": template_digest},
+    "num_parameters": num_parameters,
+    "code": _code_version(),
+    "libraries": {name: _version(name) for name in _LIBRARIES},
+    "python": platform.python_version(),
+    "platform": platform.platform(),
+    "devices": {
+      "kind": devices[0].device_kind,
+      "platform": devices[0].platform,
+      "count": len(devices),
+      "processes": jax.process_count(),
+    },
+    "command": sys.argv,
+  }
+
+
+def claim_workdir(
+  workdir: pathlib.Path,
+  config: Mapping[str, Any],
+  manifest: Mapping[str, Any],
+  *,
+  allow_change: bool,
+) -> None:
+  """Writes both files, or refuses a folder that another config or data used.
+
+  Args:
+    workdir: Created if missing.
+    config: The resolved config, nested.
+    manifest: From `build_manifest`.
+    allow_change: Whether a difference is accepted.
+
+  Raises:
+    ValueError: The folder holds another config, data, tokenizer or template;
+      names each field that differs, with both values.
+  """
+  workdir.mkdir(parents=True, exist_ok=True)
+  config_path = workdir / CONFIG_FILE
+  manifest_path = workdir / MANIFEST_FILE
+  if config_path.exists() and not allow_change:
+    differing = _differences(json.loads(config_path.read_text()), config)
+    if manifest_path.exists():
+      old = json.loads(manifest_path.read_text())
+      for name in ("data", "tokenizer_sha256", "template"):
+        differing += _differences({name: old.get(name)}, {name: manifest[name]})
+    if differing:
+      raise ValueError(
+        f"{workdir} was made by another run:\n  "
+        + "\n  ".join(differing)
+        + "\nGive another --workdir, go back to those values, or pass"
+        f" --config.{ALLOW_CHANGE}=True to continue with the new ones."
+      )
+  _write_json(config_path, config)
+  _write_json(manifest_path, manifest)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+  before, after = _flat(old), _flat(new)
+  missing = "(absent)"
+  return [
+    f"{name}: {before.get(name, missing)!r} there,"
+    f" {after.get(name, missing)!r} now"
+    for name in sorted(before.keys() | after.keys())
+    if before.get(name, missing) != after.get(name, missing)
+    and name != ALLOW_CHANGE
+  ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  leaves = {}
+  for key, value in tree.items():
+    if isinstance(value, Mapping):
+      leaves.update(_flat(value, f"{prefix}{key}."))
+    else:
+      # As JSON would store it, so that a tuple equals the list read back.
+      leaves[prefix + key] = json.loads(json.dumps(value))
+  return leaves
+
+
+def _write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+  temporary.replace(path)
+
+
+def _version(distribution: str) -> str | None:
+  try:
+    return importlib.metadata.version(distribution)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+def _code_version() -> dict[str, Any]:
+  """Git commit of the source tree; None outside a checkout."""
+  root = pathlib.Path(__file__).resolve().parent.parent
+
+  def git(*arguments: str) -> str | None:
+    try:
+      done = subprocess.run(
+        ["git", "-C", str(root), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+      )
+    except (OSError, subprocess.SubprocessError):
+      return None
+    return done.stdout.strip()
+
+  # A wheel inside another project's checkout must not report that project.
+  if not (root / ".git").exists():
+    return {"commit": None, "modified": None}
+  return {
+    "commit": git("rev-parse", "HEAD"),
+    "modified": bool(git("status", "--porcelain")),
+  }

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells: `metrics.jsonl`, `samples.jsonl`, the terminal, and sinks."""
+
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tqdm
+
+METRICS_FILE = "metrics.jsonl"
+SAMPLES_FILE = "samples.jsonl"
+
+
+class Recorder:
+  """Writes each logged step everywhere it should go.
+
+  On a terminal there is a progress bar; in a pipe, one plain line per logged
+  step. `metrics.jsonl` is always written; TensorBoard and W&B when asked.
+  """
+
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    *,
+    total_steps: int,
+    first_step: int,
+    elapsed_s: float,
+    tensorboard: bool,
+    wandb_project: str,
+    config: Mapping[str, Any],
+  ):
+    """Opens the files and sinks.
+
+    Args:
+      workdir: The run's folder.
+      total_steps: Of the run, for the progress bar.
+      first_step: Steps already done by an earlier process.
+      elapsed_s: Seconds those took.
+      tensorboard: Whether to write TensorBoard files to `workdir`.
+      wandb_project: W&B project to log to; "" for none.
+      config: The resolved config, for W&B.
+
+    Raises:
+      ModuleNotFoundError: A sink was asked for and is not installed.
+    """
+    self._workdir = workdir
+    self._total_steps = total_steps
+    self._start = time.monotonic() - elapsed_s
+    self._process_start = time.monotonic()
+    self._first_step = first_step
+    self._metrics = _open_for_append(workdir / METRICS_FILE)
+    self._samples = _open_for_append(workdir / SAMPLES_FILE)
+    self._tensorboard = _tensorboard(workdir) if tensorboard else None
+    self._wandb = _wandb(wandb_project, workdir, config)
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm.tqdm(
+        total=total_steps,
+        initial=first_step,
+        unit="step",
+        dynamic_ncols=True,
+      )
+
+  @property
+  def elapsed_s(self) -> float:
+    """Seconds of this run, earlier processes included."""
+    return time.monotonic() - self._start
+
+  def log(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Records one step's metrics; names are `train/...` or `eval/...`."""
+    line = {"step": step, "time_s": round(self.elapsed_s, 3), **metrics}
+    self._metrics.write(json.dumps(line) + "\n")
+    self._metrics.flush()
+    if self._tensorboard is not None:
+      for name, value in metrics.items():
+        self._tensorboard.add_scalar(name, value, step)
+    if self._wandb is not None:
+      self._wandb.log(dict(metrics), step=step)
+    if self._bar is not None and "train/loss" in metrics:
+      self._bar.set_postfix_str(
+        f"loss {metrics['train/loss']:.3f},"
+        f" {_thousands(metrics['train/tokens_per_s'])} tok/s"
+      )
+    else:
+      self.say(self._line(step, metrics))
+
+  def samples(self, samples: Sequence[Mapping[str, Any]]) -> None:
+    """Appends generated samples to `samples.jsonl`."""
+    for sample in samples:
+      self._samples.write(json.dumps(sample) + "\n")
+    self._samples.flush()
+
+  def advance(self) -> None:
+    """Moves the progress bar by one step."""
+    if self._bar is not None:
+      self._bar.update(1)
+
+  def say(self, text: str) -> None:
+    """Prints a line without tearing the progress bar."""
+    if self._bar is not None:
+      self._bar.write(text, file=sys.stderr)
+    else:
+      print(text, flush=True)
+
+  def close(self) -> None:
+    """Flushes and closes everything."""
+    if self._bar is not None:
+      self._bar.close()
+    if self._tensorboard is not None:
+      self._tensorboard.close()
+    if self._wandb is not None:
+      self._wandb.finish()
+    self._metrics.close()
+    self._samples.close()
+
+  def _line(self, step: int, metrics: Mapping[str, float]) -> str:
+    width = len(str(self._total_steps))
+    parts = [f"step {step:>{width}}/{self._total_steps}"]
+    if "train/loss" in metrics:
+      done = step - self._first_step
+      spent = time.monotonic() - self._process_start
+      left = spent / max(done, 1) * (self._total_steps - step)
+      parts += [
+        f"loss {metrics['train/loss']:.4f}",
+        f"{_thousands(metrics['train/tokens_per_s'])} tok/s",
+        f"padding {metrics['train/padding_share']:.0%}",
+        f"left {tqdm.tqdm.format_interval(left)}",
+      ]
+    else:
+      # One figure per task kind goes to the file and the report only.
+      parts += [
+        f"{name} {value:.4g}"
+        for name, value in metrics.items()
+        if name.count("/") == 1
+      ]
+    return "  ".join(parts)
+
+
+def _thousands(value: float) -> str:
+  return f"{value / 1000:.1f}k" if value >= 1000 else f"{value:.0f}"
+
+
+def _open_for_append(path: pathlib.Path) -> Any:
+  """Opens a JSON Lines file; a line torn by a kill is closed first."""
+  if path.exists():
+    with path.open("rb+") as file:
+      data = file.read()
+      file.truncate(data.rfind(b"\n") + 1)
+  return path.open("a")
+
+
+def _tensorboard(workdir: pathlib.Path) -> Any:
+  try:
+    import tensorboardX
+  except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+      "run.tensorboard=True needs tensorboardX: pip install"
+      " 'ramjax[tensorboard]'."
+    ) from error
+  return tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
+
+
+def _wandb(
+  project: str, workdir: pathlib.Path, config: Mapping[str, Any]
+) -> Any:
+  if not project:
+    return None
+  try:
+    import wandb
+  except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+      f"run.wandb_project={project!r} needs wandb: pip install 'ramjax[wandb]'."
+    ) from error
+  return wandb.init(project=project, dir=workdir, config=dict(config))
