@@ -221,8 +221,8 @@ def _split_conversations(chosen: object, rejected: object) -> PreferenceRow:
   better = _parse_answers(chosen, "chosen", first="user")
   worse = _parse_answers(rejected, "rejected", first="user")
   shared = _shared_length(better, worse)
-  whole = shared in (len(better), len(worse))
-  if whole or shared == 0 or better[shared - 1].role != "user":
+  # All of one, shared, would end in an assistant turn: no case of its own.
+  if shared == 0 or better[shared - 1].role != "user":
     raise RowError(
       f"chosen and rejected share their first {shared} messages, of"
       f" {len(better)} and {len(worse)}: without a prompt they must share one"

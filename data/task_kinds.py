@@ -72,7 +72,7 @@ def constraint_field(
   value = constraint.get(name)
   if not isinstance(value, field_type):
     raise ValueError(
-      f"constraint[{name!r}]={value!r} must be a {field_type.__name__}: the"
+      f"constraint[{name!r}]={value!r} must be of type {field_type.__name__}: the"
       " verifier of this kind cannot judge without it. Regenerate the record"
       " with ramjax.data.tasks.task_record."
     )

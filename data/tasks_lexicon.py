@@ -47,8 +47,8 @@ THINGS = tuple(
 )
 ADJECTIVES = tuple(
   (
-    "big brave bright clean cold dark fast happy kind loud new old quiet sad"
-    " slow small soft strong tall warm"
+    "big brave bright clean cold dark fast happy loud new old quiet sad slow"
+    " small soft strong tall warm young"
   ).split()
 )
 # All take an object, and a plain "s" in the third person.

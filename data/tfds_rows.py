@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our TFDS builder: rows of a file, checked and prepared as array_record.
 
-Prepared rows are read by index, on any host, without parsing text again. A
-conversation is stored as TFDS users would expect, a sequence of `role` and
-`content` texts, so that any TFDS program can read it; its fields are those of
+A conversation is stored as TFDS users would expect, a sequence of `role` and
+`content` texts, so that any TFDS program can read it. The fields are those of
 TRL's formats, with prompt and completion apart because `messages` alone does
 not say which turns are trained on. Raw text has configs of its own, since TFDS
 gives each config one set of features. The other keys of a record ride along in
 one JSON text. Nothing here imports TensorFlow or asks a network.
+
+Decoding costs TFDS about 1 ms a row on one core, some ten times what JSONL
+costs: prepare rows to share or to index them, not to load them faster.
 """
 
 import contextlib

@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     prog="ramjax prepare",
     description=(
       "Check every row of a file and prepare them as a TFDS dataset in"
-      " array_record\nformat, which training reads by index. Prints the path to"
-      " put in a config."
+      " array_record\nformat, which other TFDS programs read too. Prints the path"
+      " to put in a config."
     ),
     epilog=(
       f"configs:\n{kinds}\n\nexample:\n  ramjax prepare train.jsonl"

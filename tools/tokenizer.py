@@ -2,6 +2,7 @@
 """`ramjax tokenizer`: trains a tokenizer on the texts of a source of rows."""
 
 import argparse
+import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,7 +22,12 @@ def main(argv: Sequence[str]) -> int:
   """
   args = _parser().parse_args(argv)
   try:
-    rows = load.load_rows(args.rows, parse=parse_rows.parse_sft).rows
+    rows = load.load_rows(
+      args.rows,
+      parse=parse_rows.parse_sft,
+      max_bad_share=args.max_bad_share,
+      quarantine_path=args.quarantine,
+    ).rows
     train_tokenizer.train_sentencepiece(
       _texts(rows),
       path=args.out,
@@ -103,5 +109,18 @@ def _parser() -> argparse.ArgumentParser:
     metavar="SHARE",
     help="share of the characters that get a token of their own; the rarest"
     " are spelt in bytes (default: %(default)s)",
+  )
+  parser.add_argument(
+    "--max-bad-share",
+    type=float,
+    default=0.0,
+    metavar="SHARE",
+    help="share of bad rows to set aside, 0 to 1 (default: 0, the first stops)",
+  )
+  parser.add_argument(
+    "--quarantine",
+    type=pathlib.Path,
+    metavar="FILE",
+    help="where to write the bad rows, as JSONL",
   )
   return parser

@@ -93,7 +93,11 @@ def _parse(argv: Sequence[str]):
       )
     # Reading a field raises what went wrong while the file was loaded.
     config.to_dict()
-  except (flags.Error, AttributeError, KeyError, OSError, TypeError) as error:
+  except _UsageError:
+    raise
+  except Exception as error:
+    # A config file is a program: any error can come out of it, and
+    # ml_collections has put the file's own traceback into the message.
     raise _UsageError(str(error).strip("\"'")) from error
   if rest[1:]:
     raise _UsageError(

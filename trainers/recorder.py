@@ -51,10 +51,10 @@ class Recorder:
     self._start = time.monotonic() - elapsed_s
     self._process_start = time.monotonic()
     self._first_step = first_step
-    self._metrics = _open_for_append(workdir / METRICS_FILE)
-    self._samples = _open_for_append(workdir / SAMPLES_FILE)
     self._tensorboard = _tensorboard(workdir) if tensorboard else None
     self._wandb = _wandb(wandb_project, workdir, config)
+    self._metrics = _open_for_append(workdir / METRICS_FILE)
+    self._samples = _open_for_append(workdir / SAMPLES_FILE)
     self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm.tqdm(

@@ -83,6 +83,7 @@ def main(
   schedule = from_config.make_loop_schedule(config)
   learning_rate = from_config.make_learning_rate(config)
   optimizer = from_config.make_optimizer(config, learning_rate)
+  template_digest = templates.template_digest(config.data.template)
 
   # Mesh
   mesh = from_config.make_mesh(config, model_config)
@@ -96,7 +97,7 @@ def main(
       data=data.summary,
       tokenizer_digest=data.tokenizer.digest,
       template=config.data.template,
-      template_digest=templates.template_digest(config.data.template),
+      template_digest=template_digest,
       num_parameters=model_config.num_parameters,
     ),
     allow_change=config.run.allow_config_change,

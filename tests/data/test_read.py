@@ -99,7 +99,7 @@ def test_what_python_would_let_pass_is_an_error(tmp_path, value, reason):
 
 
 def test_nesting_is_counted_in_levels_not_in_brackets(tmp_path):
-  deepest = "[" * 64 + "]" * 64
+  deepest = "[" * 63 + "[], []" + "]" * 63
   wide = "[" + ",".join(["[[]]"] * 200) + "]"
   path = _write(tmp_path / "a.jsonl", f"{deepest}\n{wide}\n")
   assert _errors(path) == []

@@ -266,6 +266,43 @@ def test_supervised_tokens_decode_to_the_answer_and_its_end(
   assert supervised[-1] == tokenizer.special_id(end)
 
 
+@pytest.mark.parametrize("kind", ["llama2_json", "llama2_model"])
+def test_every_bos_is_followed_by_a_first_word(loaded, kind):
+  tokenizer = loaded[kind]
+  row = ChatRow((*FIRST, *SECOND))
+  example = tokenize_rows.tokenize_row(
+    row, template="llama2", tokenizer=tokenizer, max_length=999
+  )
+  expected = []
+  for question, answer in (("What is 2 + 2?", "4."), ("And 3?", "It's 5!")):
+    expected += [tokenizer.bos_id]
+    expected += tokenizer.encode(f"[INST] {question} [/INST]", at_start=True)
+    expected += tokenizer.encode(f" {answer} ", at_start=False)
+    expected += [tokenizer.eos_id]
+  assert example.tokens.tolist() == expected
+  # The second exchange's first word has its space too.
+  assert tokenizer.decode(expected, keep_special=True) == (
+    "<s>[INST] What is 2 + 2? [/INST] 4. </s><s>[INST] And 3? [/INST] It's 5!"
+    " </s>"
+  )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("prompt", ["Hel", ""])
+def test_completion_continues_its_prompt(loaded, kind, prompt):
+  tokenizer = loaded[kind]
+  example = tokenize_rows.tokenize_row(
+    TextRow(prompt, "lo there"),
+    template="plain",
+    tokenizer=tokenizer,
+    max_length=99,
+  )
+  assert tokenizer.decode(example.tokens) == prompt + "lo there"
+  expected = tokenizer.encode("lo there", at_start=not prompt)
+  supervised = example.tokens[example.response_mask].tolist()
+  assert supervised == [*expected, tokenizer.eos_id]
+
+
 def random_words(rng: random.Random, longest: int) -> str:
   words = [
     "the",

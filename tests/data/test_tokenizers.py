@@ -345,6 +345,42 @@ def test_unigram_whose_pieces_hold_its_specials_keeps_them_out(tmp_path):
   )
 
 
+def test_specials_that_overlap_in_text_are_all_kept_out(tmp_path):
+  path = unigram_json(tmp_path)
+  spec = json.loads(path.read_text())
+  for id_, name in ((10, "ab"), (11, "bs")):
+    spec["added_tokens"].append(
+      spec["added_tokens"][0] | {"id": id_, "content": name}
+    )
+    spec["model"]["vocab"].append([name, -0.5])
+  path.write_text(json.dumps(spec))
+  tokenizer = tokenizers.load_tokenizer(path)
+  assert tokenizer.special_id("bs") == 11
+  ids = tokenizer.encode("abs", at_start=False)
+  assert not {10, 11} & set(ids)
+  assert tokenizer.decode(ids) == "abs"
+
+
+def test_byte_level_space_before_the_first_word(tokenizer_paths, tmp_path):
+  byte_level = {
+    "type": "ByteLevel",
+    "add_prefix_space": True,
+    "trim_offsets": True,
+    "use_regex": True,
+  }
+  tokenizer = tokenizers.load_tokenizer(
+    rewritten(
+      tokenizer_paths["llama3_json"], tmp_path, pre_tokenizer=byte_level
+    )
+  )
+  continued = tokenizer.encode("Hello", at_start=False)
+  assert tokenizer.decode(continued) == "Hello"
+  assert tokenizer.encode("Hello", at_start=True) != continued
+  assert tokenizer.encode("Hello", at_start=True) == tokenizer.encode(
+    " Hello", at_start=True
+  )
+
+
 def test_special_of_one_character_that_text_becomes_is_refused(tmp_path):
   path = unigram_json(tmp_path)
   spec = json.loads(path.read_text())
@@ -437,6 +473,15 @@ def test_training_is_deterministic_and_keeps_text(tmp_path, conftest_module):
   assert tokenizer.special_id("<pad>") == 3
   # Digits are split: four digits, four tokens.
   assert len(tokenizer.encode("1234", at_start=True)) == 4
+
+
+def test_indentation_is_one_token(tmp_path):
+  path = tmp_path / "tok.model"
+  train_tokenizer.train_sentencepiece(
+    ["if x:\n    y\n    z\n"] * 9, path=path, vocab_size=272
+  )
+  tokenizer = tokenizers.load_tokenizer(path)
+  assert len(tokenizer.encode("    ", at_start=False)) == 1
 
 
 def test_unigram_training(tmp_path, conftest_module):

@@ -54,6 +54,19 @@ def test_errors_are_one_line_and_exit_1(rows_path, tmp_path, capsys):
   assert not out.exists()
 
 
+def test_bad_rows_are_set_aside_only_when_allowed(rows_path, tmp_path, capsys):
+  with rows_path.open("a") as file:
+    file.write('{"prompt": "x", "completion": ""}\n')
+  argv = ["--rows", str(rows_path), "--vocab-size", "310"]
+  argv += ["--out", str(tmp_path / "tok.model")]
+  assert tokenizer.main(argv) == 1
+  assert "empty" in capsys.readouterr().err
+  bad = tmp_path / "bad.jsonl"
+  argv += ["--max-bad-share", "0.1", "--quarantine", str(bad)]
+  assert tokenizer.main(argv) == 0
+  assert len(bad.read_text().splitlines()) == 1
+
+
 def test_help_shows_an_example(capsys):
   with pytest.raises(SystemExit) as exit_:
     tokenizer.main(["--help"])

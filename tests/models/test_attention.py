@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention: equals a loop over queries, and leaks nothing, to the last bit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ramjax.models import attention
+
+_B, _N, _K, _H = 2, 4, 2, 4
+# One, odd, the first length of one block, of two, of eight, and one whose two
+# blocks are no power of two.
+_LENGTHS = [1, 7, 64, 128, 130, 512]
+
+_attend = jax.jit(attention.attend, static_argnames="backend")
+_attend_cache = jax.jit(attention.attend_cache)
+
+
+def _inputs(length, seed=0):
+  rng = np.random.default_rng(seed)
+
+  def normal(heads):
+    return rng.normal(size=(_B, length, heads, _H)).astype(np.float32)
+
+  return normal(_N), normal(_K), normal(_K)
+
+
+def _segments(length):
+  """Row 0: two segments, not cut at a block; row 1: three and padding."""
+  at = np.arange(length)
+  return np.stack(
+    [
+      1 + (at >= 0.4 * length),
+      (1 + (at >= 0.2 * length) + (at >= 0.55 * length)) * (at < 0.8 * length),
+    ]
+  ).astype(np.int32)
+
+
+def _one_query(query, keys, values):
+  """Softmax attention of a query [H] over keys [S, H], in float64."""
+  scores = keys.astype(np.float64) @ query.astype(np.float64) / np.sqrt(_H)
+  weights = np.exp(scores - scores.max())
+  return weights / weights.sum() @ values.astype(np.float64)
+
+
+def _naive(query, key, value, segment_ids):
+  output = np.zeros(query.shape)
+  for b, t, n in np.ndindex(query.shape[:3]):
+    seen = np.flatnonzero(segment_ids[b, : t + 1] == segment_ids[b, t])
+    kv_head = n // (_N // _K)
+    output[b, t, n] = _one_query(
+      query[b, t, n], key[b, seen, kv_head], value[b, seen, kv_head]
+    )
+  return output
+
+
+@pytest.mark.parametrize("length", _LENGTHS)
+def test_equals_a_loop_over_queries(length):
+  query, key, value = _inputs(length)
+  segment_ids = _segments(length)
+  output = _attend(query, key, value, segment_ids=segment_ids)
+  expected = _naive(query, key, value, segment_ids)
+  np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_hand_value_of_two_tokens():
+  # The second token's scores are q.k / sqrt(1) = (0, log 3): weights 1/4, 3/4.
+  query = jnp.array([0.0, 1.0]).reshape(1, 2, 1, 1)
+  key = jnp.array([0.0, np.log(3.0)], jnp.float32).reshape(1, 2, 1, 1)
+  value = jnp.array([8.0, 4.0]).reshape(1, 2, 1, 1)
+  ids = jnp.ones((1, 2), jnp.int32)
+  output = _attend(query, key, value, segment_ids=ids)
+  np.testing.assert_allclose(output[0, :, 0, 0], [8.0, 5.0], rtol=1e-6)
+
+
+def _with_noise(arrays, where):
+  """`arrays` with other values at `where` [B, T]."""
+  noisy = [np.where(where[:, :, None, None], 100 * x + 7, x) for x in arrays]
+  return [x.astype(np.float32) for x in noisy]
+
+
+@pytest.mark.parametrize("length", [7, 128, 512])
+@pytest.mark.parametrize("changed", [0, 1, 2, 3])
+def test_no_bit_of_a_segment_depends_on_another(length, changed):
+  arrays = _inputs(length)
+  segment_ids = _segments(length)
+  hit = segment_ids == changed
+  before = np.asarray(_attend(*arrays, segment_ids=segment_ids))
+  after = np.asarray(
+    _attend(*_with_noise(arrays, hit), segment_ids=segment_ids)
+  )
+  np.testing.assert_array_equal(before[~hit], after[~hit])
+  assert np.any(before[hit] != after[hit]) and np.all(np.isfinite(after))
+
+
+@pytest.mark.parametrize("start", [1, 63, 64, 100])
+def test_no_bit_depends_on_the_future(start):
+  arrays = _inputs(128)
+  segment_ids = np.ones((_B, 128), np.int32)
+  future = np.broadcast_to(np.arange(128) >= start, (_B, 128))
+  before = _attend(*arrays, segment_ids=segment_ids)
+  after = _attend(*_with_noise(arrays, future), segment_ids=segment_ids)
+  np.testing.assert_array_equal(before[:, :start], after[:, :start])
+  assert np.any(np.asarray(before[:, start:] != after[:, start:]))
+
+
+def test_no_gradient_crosses_segments():
+  query, key, value = _inputs(7)
+  segment_ids = _segments(7)
+
+  def second_segment(query, key, value):
+    output = attention.attend(query, key, value, segment_ids=segment_ids)
+    return jnp.sum(jnp.where(segment_ids[:, :, None, None] == 2, output, 0))
+
+  grads = jax.jit(jax.grad(second_segment, (0, 1, 2)))(query, key, value)
+  for grad in grads:
+    assert np.all(np.asarray(grad)[segment_ids != 2] == 0)
+    assert np.any(np.asarray(grad)[segment_ids == 2] != 0)
+
+
+def test_huge_scores_stay_finite():
+  query, key, value = _inputs(7)
+  output = _attend(
+    1e4 * query, 1e4 * key, value, segment_ids=np.ones((_B, 7), np.int32)
+  )
+  assert np.all(np.isfinite(output))
+
+
+def test_bfloat16_in_is_bfloat16_out_with_a_float32_softmax():
+  # Uniform scores over 512 keys of value 1: bfloat16 sums would stop at 256.
+  ones = jnp.ones((1, 512, 2, 4), jnp.bfloat16)
+  output = _attend(ones, ones, ones, segment_ids=np.ones((1, 512), np.int32))
+  assert output.dtype == jnp.bfloat16
+  np.testing.assert_allclose(output.astype(jnp.float32), 1.0, rtol=2**-7)
+
+
+def test_unknown_backend_is_refused():
+  query, key, value = _inputs(1)
+  with pytest.raises(ValueError, match="attention='flash' is not one of xla"):
+    attention.attend(
+      jnp.asarray(query),
+      jnp.asarray(key),
+      jnp.asarray(value),
+      segment_ids=jnp.ones((_B, 1), jnp.int32),
+      backend="flash",
+    )
+
+
+def test_cached_attention_equals_a_loop_over_queries():
+  _, key, value = _inputs(9)
+  query = _inputs(3, seed=1)[0]
+  slots = np.array([[0, 1, 2], [5, 6, 8]], np.int32)
+  output = _attend_cache(query, key, value, slots=slots)
+  for b, t, n in np.ndindex(_B, 3, _N):
+    seen = slice(slots[b, t] + 1)
+    kv_head = n // (_N // _K)
+    expected = _one_query(
+      query[b, t, n], key[b, seen, kv_head], value[b, seen, kv_head]
+    )
+    np.testing.assert_allclose(output[b, t, n], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_no_bit_depends_on_later_slots():
+  _, key, value = _inputs(9)
+  query = _inputs(3, seed=1)[0]
+  slots = np.array([[0, 1, 2], [3, 4, 5]], np.int32)
+  later = np.arange(9)[None] > slots[:, -1:]
+  before = _attend_cache(query, key, value, slots=slots)
+  after = _attend_cache(query, *_with_noise([key, value], later), slots=slots)
+  np.testing.assert_array_equal(before, after)

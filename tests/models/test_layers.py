@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layer arithmetic: hand values of RMSNorm and SwiGLU, in both dtypes."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ramjax.models import layers
+
+
+def test_linear_multiplies_the_last_axis():
+  x, kernel = jnp.arange(12.0).reshape(2, 3, 2), jnp.array([[1.0], [10.0]])
+  np.testing.assert_array_equal(
+    layers.linear(x, kernel)[..., 0], [[10, 32, 54], [76, 98, 120]]
+  )
+
+
+def test_linear_runs_in_the_dtype_of_the_activations():
+  x = jnp.ones((1, 2, 4), jnp.bfloat16)
+  assert layers.linear(x, jnp.ones((4, 3))).dtype == jnp.bfloat16
+
+
+def test_rms_norm_hand_value():
+  # Mean square of (3, 4) is 12.5; with eps = 3.5 the root is 4.
+  x = jnp.array([[[3.0, 4.0]]])
+  normed = layers.rms_norm(x, jnp.array([1.0, 2.0]), eps=3.5)
+  np.testing.assert_allclose(normed[0, 0], [0.75, 2.0], rtol=1e-6)
+
+
+def test_rms_norm_subtracts_no_mean():
+  x = jnp.full((1, 1, 4), 5.0)
+  np.testing.assert_allclose(
+    layers.rms_norm(x, jnp.ones(4), eps=0.0), np.ones((1, 1, 4)), rtol=1e-6
+  )
+
+
+def test_rms_norm_of_bfloat16_is_computed_in_float32():
+  # In bfloat16 the sum of 512 squares would stop growing at 256 ones.
+  x = jnp.asarray([[[3.0] + [1.0] * 511]], jnp.bfloat16)
+  normed = layers.rms_norm(x, jnp.ones(512), eps=0.0)
+  assert normed.dtype == jnp.bfloat16
+  np.testing.assert_allclose(
+    normed.astype(jnp.float32)[0, 0, :2],
+    np.array([3.0, 1.0]) / math.sqrt(520 / 512),
+    rtol=2**-8,
+  )
+
+
+def test_rms_norm_does_not_overflow_on_large_activations():
+  normed = layers.rms_norm(jnp.full((1, 1, 2), 1e15), jnp.ones(2), eps=1e-5)
+  np.testing.assert_allclose(normed, np.ones((1, 1, 2)), rtol=1e-6)
+
+
+def test_swiglu_hand_value():
+  # gate = log 3: silu is log 3 times sigmoid(log 3) = 3/4. up = 2, down = 4:
+  # 4 * 2 * 3/4 log 3 = 6 log 3.
+  one = jnp.ones((1, 1, 1))
+  out = layers.swiglu(
+    one,
+    gate=jnp.full((1, 1), math.log(3)),
+    up=jnp.full((1, 1), 2.0),
+    down=jnp.full((1, 1), 4.0),
+  )
+  np.testing.assert_allclose(out[0, 0, 0], 6 * math.log(3), rtol=1e-6)
+
+
+def test_swiglu_gate_and_up_are_not_symmetric():
+  rng = np.random.default_rng(0)
+  x, a, b, down = (
+    rng.normal(size=shape).astype(np.float32)
+    for shape in ((1, 3, 4), (4, 5), (4, 5), (5, 4))
+  )
+  gated = x @ a / (1 + np.exp(-x @ a)) * (x @ b)
+  np.testing.assert_allclose(
+    jax.jit(layers.swiglu)(x, gate=a, up=b, down=down),
+    gated @ down,
+    rtol=1e-5,
+    atol=1e-6,
+  )

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models on disk: what was saved comes back, onto whatever mesh is asked."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from ramjax.models import llama, presets, sharding, weights
+from ramjax.models.config import RopeScaling
+
+
+@pytest.mark.parametrize(
+  "config",
+  [
+    presets.PRESETS["tiny"],
+    presets.PRESETS["llama3_2_1b"],
+    presets.llama_config(
+      "small",
+      rope_scaling=RopeScaling("linear", 2.0),
+      dtype="bfloat16",
+      remat="dots",
+    ),
+  ],
+  ids=["plain", "llama3", "linear"],
+)
+def test_config_comes_back_as_it_was_saved(tmp_path, config):
+  weights.save_config(tmp_path, config)
+  assert weights.load_config(tmp_path) == config
+
+
+def test_folder_without_a_model_is_refused(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r"model\.json does not exist"):
+    weights.load_config(tmp_path)
+
+
+def test_field_of_another_version_is_refused_by_name(tmp_path):
+  fields = dataclasses.asdict(presets.PRESETS["tiny"]) | {"num_experts": 8}
+  (tmp_path / "model.json").write_text(json.dumps(fields))
+  with pytest.raises(TypeError, match="num_experts"):
+    weights.load_config(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, params, config):
+  """A run's folder with checkpoints of steps 3 (negated) and 10."""
+  folder = tmp_path_factory.mktemp("run")
+  mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})
+  placed = jax.device_put(params, llama.param_shardings(config, mesh))
+  with ocp.CheckpointManager(folder / "checkpoints") as manager:
+    for step, tree in {
+      3: jax.tree.map(lambda x: -x, placed),
+      10: placed,
+    }.items():
+      manager.save(
+        step, args=ocp.args.Composite(params=ocp.args.StandardSave(tree))
+      )
+    manager.wait_until_finished()
+  # What a killed run leaves behind: neither is a finished checkpoint.
+  (folder / "checkpoints" / "20.orbax-checkpoint-tmp").mkdir()
+  return folder
+
+
+def _assert_equal(loaded, expected):
+  jax.tree.map(np.testing.assert_array_equal, loaded, expected)
+
+
+def test_newest_checkpoint_is_the_largest_step(run, config, params):
+  # As text, "3" would come after "10".
+  assert weights.checkpoint_steps(run) == [3, 10]
+  mesh = sharding.make_mesh({}, jax.devices()[:1])
+  loaded = weights.load_params(run, config, mesh)
+  _assert_equal(loaded, params)
+  for leaf in jax.tree.leaves(loaded):
+    assert leaf.dtype == np.float32 and len(leaf.sharding.device_set) == 1
+
+
+def test_chosen_step_is_loaded_onto_another_mesh(run, config, params):
+  mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
+  loaded = weights.load_params(run, config, mesh, step=3)
+  _assert_equal(loaded, jax.tree.map(lambda x: -x, params))
+  expected = llama.param_shardings(config, mesh)
+  assert jax.tree.map(lambda x: x.sharding, loaded) == expected
+
+
+def test_missing_step_is_refused_with_the_steps_there_are(run, config):
+  mesh = sharding.make_mesh({"fsdp": 8})
+  with pytest.raises(FileNotFoundError, match=r"step 5 in .*\[3, 10\]"):
+    weights.load_params(run, config, mesh, step=5)
+
+
+def test_run_without_checkpoints_is_refused(tmp_path, config):
+  assert weights.checkpoint_steps(tmp_path) == []
+  mesh = sharding.make_mesh({"fsdp": 8})
+  with pytest.raises(FileNotFoundError, match=r"no checkpoint .* are none"):
+    weights.load_params(tmp_path, config, mesh)
+
+
+@pytest.mark.parametrize(
+  "changed", [dict(mlp_width=64), dict(tie_embeddings=True)]
+)
+def test_parameters_of_another_shape_are_refused(run, config, changed):
+  other = dataclasses.replace(config, **changed)
+  mesh = sharding.make_mesh({"fsdp": 8})
+  with pytest.raises(ValueError):
+    weights.load_params(run, other, mesh)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Config and manifest: written beside the run, and held against the next."""
+
+import json
+
+import pytest
+
+from ramjax.trainers import provenance
+
+
+def _config(learning_rate=0.1, allow=False):
+  return {
+    "optim": {"learning_rate": learning_rate},
+    "data": {"sources": {"main": {"path": "rows.jsonl"}}},
+    "run": {"allow_config_change": allow},
+  }
+
+
+def _manifest(data_sha256="aa"):
+  return provenance.build_manifest(
+    data={"main": {"path": "rows.jsonl", "sha256": data_sha256}},
+    tokenizer_digest="bb",
+    template="plain",
+    template_digest="cc",
+    num_parameters=7,
+  )
+
+
+def _claim(workdir, config=None, manifest=None, allow_change=False):
+  provenance.claim_workdir(
+    workdir,
+    config or _config(),
+    manifest or _manifest(),
+    allow_change=allow_change,
+  )
+
+
+def test_both_files_hold_what_made_the_run(tmp_path):
+  _claim(tmp_path / "new")
+  config = json.loads((tmp_path / "new" / "config.json").read_text())
+  manifest = json.loads((tmp_path / "new" / "manifest.json").read_text())
+  assert config == _config()
+  assert manifest["data"]["main"]["sha256"] == "aa"
+  assert manifest["tokenizer_sha256"] == "bb"
+  assert manifest["template"] == {"name": "plain", "sha256": "cc"}
+  assert manifest["devices"]["count"] == 8
+  assert manifest["libraries"]["jax"]
+
+
+def test_the_same_config_and_data_continue(tmp_path):
+  _claim(tmp_path)
+  _claim(tmp_path)
+
+
+def test_a_changed_field_is_refused_by_name_with_both_values(tmp_path):
+  _claim(tmp_path)
+  with pytest.raises(
+    ValueError, match=r"optim\.learning_rate: 0\.1 there, 0\.2 now"
+  ):
+    _claim(tmp_path, _config(learning_rate=0.2))
+
+
+def test_a_refused_claim_leaves_the_files_alone(tmp_path):
+  _claim(tmp_path)
+  before = (tmp_path / "config.json").read_text()
+  with pytest.raises(ValueError):
+    _claim(tmp_path, _config(learning_rate=0.2))
+  assert (tmp_path / "config.json").read_text() == before
+
+
+def test_changed_data_under_the_same_path_is_refused(tmp_path):
+  _claim(tmp_path)
+  with pytest.raises(ValueError, match=r"data\.main\.sha256: 'aa' there"):
+    _claim(tmp_path, manifest=_manifest(data_sha256="dd"))
+
+
+def test_a_new_field_of_a_later_version_is_named(tmp_path):
+  _claim(tmp_path)
+  config = _config()
+  config["optim"]["momentum"] = 0.9
+  with pytest.raises(ValueError, match=r"momentum: '\(absent\)' there, 0\.9"):
+    _claim(tmp_path, config)
+
+
+def test_a_change_that_was_allowed_is_recorded(tmp_path):
+  _claim(tmp_path)
+  _claim(tmp_path, _config(learning_rate=0.2, allow=True), allow_change=True)
+  config = json.loads((tmp_path / "config.json").read_text())
+  assert config["optim"]["learning_rate"] == 0.2
+
+
+def test_allowing_a_change_is_itself_no_change(tmp_path):
+  _claim(tmp_path, _config(allow=True), allow_change=True)
+  _claim(tmp_path, _config(allow=False))
+
+
+def test_the_environment_is_not_in_the_manifest(monkeypatch):
+  monkeypatch.setenv("WANDB_API_KEY", "planted-secret")
+  assert "planted-secret" not in json.dumps(_manifest())

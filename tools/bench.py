@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ramjax bench TARGET`: measures speed and memory, alone or against a peer.
+
+A target is a module with `ROWS`, `SIZES`, `prepare` and `compare` (see
+`bench_sft`); this one runs its cases and prints what they came to.
+"""
+
+import argparse
+import datetime
+import importlib
+import json
+import math
+import pathlib
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ramjax.tools import bench_cases, bench_machine, bench_table
+from ramjax.tools.bench_cases import Case, Report, Summaries
+
+_TARGETS = {"sft": "ramjax.tools.bench_sft"}
+
+
+class _Peer(NamedTuple):
+  """Another framework's side.
+
+  Attributes:
+    module: Has `require()`, which raises when the peer is not installed.
+    framework: That the peer's matmul ceiling is measured in.
+  """
+
+  module: str
+  framework: str
+
+
+_PEERS = {"trl": _Peer("ramjax.tools.bench_trl", "torch")}
+# With a peer every case runs twice, A B A B.
+_ROUNDS_AGAINST = 2
+
+
+def main(argv: Sequence[str]) -> int:
+  """Measures a target and prints a table.
+
+  Args:
+    argv: The arguments behind `ramjax bench`.
+
+  Returns:
+    The exit status: 0, or 1 if it cannot be measured. Wrong arguments exit
+    with 2, as argparse does.
+  """
+  args = _parser().parse_args(argv)
+  try:
+    if args.json is not None and not args.json.parent.is_dir():
+      raise FileNotFoundError(
+        f"--json={args.json}: the folder {args.json.parent} does not exist."
+        " Create it first."
+      )
+    if args.against:
+      importlib.import_module(_PEERS[args.against].module).require()
+    report, lines = _measure(args)
+  except (ValueError, OSError, bench_cases.CaseError) as error:
+    print(f"ramjax bench: {error}", file=sys.stderr)
+    return 1
+  print("\n".join(lines))
+  if args.json is not None:
+    report["command"] = ["ramjax", "bench", *argv]
+    args.json.write_text(json.dumps(report, indent=1) + "\n")
+  return 0
+
+
+def _say(line: str) -> None:
+  print(line, file=sys.stderr, flush=True)
+
+
+def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+  """Runs everything; the JSON report and the lines that are printed."""
+  target = importlib.import_module(_TARGETS[args.target])
+  rounds = _ROUNDS_AGAINST if args.against else 1
+  rows = args.rows or target.ROWS
+  with tempfile.TemporaryDirectory(prefix="ramjax-bench-") as name:
+    folder = pathlib.Path(name)
+    ceilings = _ceilings(args.against, folder)
+    device = ceilings["jax"]["device"]
+    _say(f"preparing {rows} ...")
+    plan = target.prepare(
+      folder,
+      rows=rows,
+      size=args.size,
+      against=args.against,
+      device=device,
+      steps=math.ceil(args.steps / rounds),
+      seconds=args.seconds / rounds,
+    )
+    for case in plan.setup:
+      bench_cases.run_case(case, folder)
+    reports = bench_cases.run_in_turns(plan.cases, rounds, folder, say=_say)
+  ceiling = max(measured["best"] for measured in ceilings.values())
+  summaries = {
+    name: bench_cases.summarise(runs, flops=plan.flops, ceiling=ceiling)
+    for name, runs in reports.items()
+  }
+  findings = target.compare(plan, summaries)
+  machine = bench_machine.describe()
+  versions = _versions(summaries)
+  report = dict(
+    target=args.target,
+    against=args.against,
+    date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    machine=machine,
+    device=device,
+    versions=versions,
+    ceilings=ceilings,
+    ceiling_flops_per_s=ceiling,
+    **plan.facts,
+    cases=summaries,
+    findings=[finding.figures for finding in findings],
+  )
+  lines = [
+    f"machine: {machine['cpu']}, {machine['usable_cores']} cores, {device};"
+    f" {_named(versions)}",
+    *plan.lines,
+    *_peer_settings(summaries),
+    _ceiling_line(ceilings),
+  ]
+  closing = [finding.sentence for finding in findings]
+  closing.append(bench_table.absolute_memory(summaries))
+  return report, [
+    "",
+    *map(bench_table.wrapped, lines),
+    "",
+    bench_table.table(summaries),
+    "",
+    *map(bench_table.wrapped, closing),
+  ]
+
+
+def _ceilings(against: str, folder: pathlib.Path) -> dict[str, Report]:
+  """The fastest matmul of JAX and of the peer's framework, by framework."""
+  frameworks = ["jax"]
+  if against:
+    frameworks.append(_PEERS[against].framework)
+  device, ceilings = "", {}
+  for framework in frameworks:
+    _say(f"measuring the fastest matmul of {framework} ...")
+    case = Case(
+      f"matmul {framework}",
+      "ramjax.tools.bench_machine",
+      dict(framework=framework, device=device),
+    )
+    ceilings[framework] = bench_cases.run_case(case, folder)
+    device = ceilings["jax"]["device"]
+    if against and device not in ("cpu", "gpu"):
+      raise ValueError(
+        f"--against={against} cannot run on a {device}, where JAX runs: set"
+        " JAX_PLATFORMS=cpu to compare on the CPU."
+      )
+  return ceilings
+
+
+def _ceiling_line(ceilings: Mapping[str, Report]) -> str:
+  """What 100 % MFU is."""
+  rates = "; ".join(
+    f"{framework} "
+    + ", ".join(
+      f"{rate / 1e9:,.0f} at {size}"
+      for size, rate in measured["flops_per_s"].items()
+    )
+    for framework, measured in ceilings.items()
+  )
+  return (
+    "100 % MFU: the fastest square matmul of this run, in"
+    f" {ceilings['jax']['dtype']} GFLOP/s: {rates}; the highest counts"
+  )
+
+
+def _versions(summaries: Summaries) -> dict[str, str]:
+  """Versions of every package that a case ran on."""
+  versions = bench_machine.versions(("ramjax",))
+  for summary in summaries.values():
+    versions.update(summary["rounds"][0]["versions"])
+  return versions
+
+
+def _peer_settings(summaries: Summaries) -> list[str]:
+  """What each of the peer's cases changed, and the defaults that matter."""
+  lines = []
+  before: dict[str, list[Any]] = {}
+  for name, summary in summaries.items():
+    report = summary["rounds"][0]
+    if "settings" not in report:
+      continue
+    if not lines:
+      lines.append(f"{name}: {_named(report['settings'])}")
+    # A later case is said by what it changes on top of the first.
+    changed = {
+      field: values
+      for field, values in report["overridden"].items()
+      if before.get(field) != values
+    }
+    before = before or changed
+    fields = ", ".join(
+      f"{field} {default} -> {value}"
+      for field, (default, value) in changed.items()
+    )
+    also = "" if changed is before else " also"
+    lines.append(f"{name}{also} overrides: {fields}")
+  return lines
+
+
+def _named(fields: Mapping[str, Any]) -> str:
+  return ", ".join(f"{name} {value}" for name, value in fields.items())
+
+
+def _positive(number: type) -> Any:
+  """An argparse type: an int or a float above 0."""
+
+  def parse(text: str) -> Any:
+    value = number(text)
+    if not 0 < value < math.inf:
+      raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    return value
+
+  parse.__name__ = number.__name__  # For argparse's "invalid int value".
+  return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog="ramjax bench",
+    description=(
+      "Measure how fast training goes and how much memory it takes. Every case"
+      " runs in\na process of its own; with --against they take turns, A B A B,"
+      " and the same first\nloss on the same batch is required of both sides."
+    ),
+    epilog=(
+      "targets:\n"
+      "  sft   supervised fine-tuning: packed rows, and one padded batch\n\n"
+      "sizes (of the model, initialised at random):\n"
+      "  tiny    0.9M parameters, a vocabulary of 1,024: to try things out\n"
+      "  small   8.0M, of 8,192: large enough to mean something on a CPU\n\n"
+      "Leave the machine alone meanwhile. On a CPU everything is float32.\n\n"
+      "examples:\n"
+      "  ramjax bench sft\n"
+      "  ramjax bench sft --against=trl --rows=alpaca.json.gz --json=sft.json"
+    ),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  parser.add_argument(
+    "target", choices=list(_TARGETS), metavar="TARGET", help="see below"
+  )
+  parser.add_argument(
+    "--rows",
+    metavar="FILE",
+    help="rows as .jsonl, .json (each also .gz) or .parquet, or any other"
+    " source that a config can name (default: generated tasks)",
+  )
+  parser.add_argument(
+    "--against",
+    choices=list(_PEERS),
+    default="",
+    metavar="PEER",
+    help="also measure a peer on the same tokens: trl, which needs"
+    " pip install 'ramjax[peers]'",
+  )
+  parser.add_argument(
+    "--size",
+    choices=("tiny", "small"),
+    default="small",
+    help="of the model; see below (default: %(default)s)",
+  )
+  parser.add_argument(
+    "--steps",
+    type=_positive(int),
+    default=20,
+    metavar="NUM",
+    help="steps to measure of each case, after 3 to warm up in each process"
+    " (default: %(default)s)",
+  )
+  parser.add_argument(
+    "--seconds",
+    type=_positive(float),
+    default=120.0,
+    metavar="SECONDS",
+    help="measure a case no longer, with fewer steps if need be"
+    " (default: %(default)g)",
+  )
+  parser.add_argument(
+    "--json",
+    type=pathlib.Path,
+    metavar="OUT",
+    help="also write everything there: every step's time, settings, versions",
+  )
+  return parser

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine under a benchmark: its fastest matmul, its memory, its name.
+
+A share of peak needs a peak. Data sheets leave out clocks, other tenants and
+power caps, so the peak is what a plain matrix product reaches here and now, in
+the same run, by each framework that is compared.
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+FRAMEWORKS = ("jax", "torch")
+
+# Side of the square matrices; an accelerator needs larger ones to be busy.
+_CPU_SIZES = (1024, 2048)
+_ACCELERATOR_SIZES = (4096, 8192)
+_REPEATS = 10
+
+
+def compute_dtype(device: str) -> str:
+  """What both sides compute in: "float32" on "cpu", "bfloat16" elsewhere."""
+  return "float32" if device == "cpu" else "bfloat16"
+
+
+def describe() -> dict[str, Any]:
+  """CPU, cores, memory-free facts of the operating system and Python."""
+  return {
+    "cpu": cpu_model(),
+    "cores": os.cpu_count(),
+    "usable_cores": usable_cores(),
+    "system": f"{platform.system()} {platform.release()}",
+    "python": platform.python_version(),
+  }
+
+
+def cpu_model() -> str:
+  """The processor's name, as the system gives it."""
+  info = pathlib.Path("/proc/cpuinfo")
+  if info.is_file():
+    for line in info.read_text().splitlines():
+      if line.startswith("model name"):
+        return line.partition(":")[2].strip()
+  return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+  """Cores that this process may run on."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+  """Versions of installed packages."""
+  return {name: importlib.metadata.version(name) for name in names}
+
+
+def peak_memory_bytes() -> int:
+  """Most memory this process has had resident so far.
+
+  Linux keeps the figure of `ru_maxrss` across exec, so a child would inherit
+  its parent's; VmHWM starts anew.
+  """
+  status = pathlib.Path("/proc/self/status")
+  if status.is_file():
+    for line in status.read_text().splitlines():
+      if line.startswith("VmHWM:"):
+        return int(line.split()[1]) * 1024
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak if sys.platform == "darwin" else peak * 1024
+
+
+def matmul_ceiling(framework: str, device: str) -> dict[str, Any]:
+  """The fastest square matrix product by one framework.
+
+  Args:
+    framework: "jax" or "torch".
+    device: "cpu", "gpu" or "tpu"; "" takes JAX's default.
+
+  Returns:
+    `device`, `dtype`, `flops_per_s` by size of matrix, and the `best` of them.
+  """
+  if framework == "jax":
+    import jax
+
+    device = device or jax.default_backend()
+    make = _jax_product
+  else:
+    make = _torch_product
+  rates = {}
+  sizes = _CPU_SIZES if device == "cpu" else _ACCELERATOR_SIZES
+  for size in sizes:
+    product = make(size, device)
+    rates[str(size)] = 2 * size**3 / _fastest(product)
+  return {
+    "device": device,
+    "dtype": compute_dtype(device),
+    "flops_per_s": rates,
+    "best": max(rates.values()),
+  }
+
+
+def _fastest(product: Callable[[], None]) -> float:
+  """Seconds of the fastest of several runs, two to warm up not counted."""
+  times = []
+  for _ in range(_REPEATS + 2):
+    start = time.perf_counter()
+    product()
+    times.append(time.perf_counter() - start)
+  return min(times[2:])
+
+
+def _jax_product(size: int, device: str) -> Callable[[], None]:
+  import jax
+  import jax.numpy as jnp
+
+  dtype = compute_dtype(device)
+  left, right = (
+    jax.random.normal(key, (size, size), dtype)
+    for key in jax.random.split(jax.random.key(0))
+  )
+  multiply = jax.jit(jnp.matmul)
+  return lambda: jax.block_until_ready(multiply(left, right))
+
+
+def _torch_product(size: int, device: str) -> Callable[[], None]:
+  import torch
+
+  dtype = getattr(torch, compute_dtype(device))
+  where = "cuda" if device == "gpu" else device
+  left, right = (
+    torch.randn(size, size).to(device=where, dtype=dtype) for _ in range(2)
+  )
+
+  def product() -> None:
+    torch.matmul(left, right)
+    if where == "cuda":
+      torch.cuda.synchronize()
+
+  return product
+
+
+def main(argv: Sequence[str]) -> int:
+  """Child process: measures the ceiling that SPEC asks for, into OUT."""
+  spec_path, out_path = argv
+  spec = json.loads(pathlib.Path(spec_path).read_text())
+  ceiling = matmul_ceiling(spec["framework"], spec["device"])
+  pathlib.Path(out_path).write_text(json.dumps(ceiling))
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
