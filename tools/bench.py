@@ -35,6 +35,8 @@ class _Peer(NamedTuple):
 
 
 _PEERS = {"trl": _Peer("ramjax.tools.bench_trl", "torch")}
+# Share of the cores that others may use before the figures are called off.
+_MOST_LOAD = 0.25
 # With a peer every case runs twice, A B A B.
 _ROUNDS_AGAINST = 2
 
@@ -78,6 +80,14 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
   target = importlib.import_module(_TARGETS[args.target])
   rounds = _ROUNDS_AGAINST if args.against else 1
   rows = args.rows or target.ROWS
+  machine = bench_machine.describe()
+  busy = []
+  if machine["load"] > _MOST_LOAD * machine["usable_cores"]:
+    busy = [
+      f"WARNING: the machine was busy at the start (load {machine['load']:.1f}"
+      f" on {machine['usable_cores']} cores): no figure below can be trusted."
+    ]
+    _say(busy[0])
   with tempfile.TemporaryDirectory(prefix="ramjax-bench-") as name:
     folder = pathlib.Path(name)
     ceilings = _ceilings(args.against, folder)
@@ -101,7 +111,6 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     for name, runs in reports.items()
   }
   findings = target.compare(plan, summaries)
-  machine = bench_machine.describe()
   versions = _versions(summaries)
   report = dict(
     target=args.target,
@@ -117,6 +126,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     findings=[finding.figures for finding in findings],
   )
   lines = [
+    *busy,
     f"machine: {machine['cpu']}, {machine['usable_cores']} cores, {device};"
     f" {_named(versions)}",
     *plan.lines,

@@ -31,13 +31,15 @@ def compute_dtype(device: str) -> str:
 
 
 def describe() -> dict[str, Any]:
-  """CPU, cores, memory-free facts of the operating system and Python."""
+  """CPU, cores, system, Python, and the load at this moment."""
   return {
     "cpu": cpu_model(),
     "cores": os.cpu_count(),
     "usable_cores": usable_cores(),
     "system": f"{platform.system()} {platform.release()}",
     "python": platform.python_version(),
+    # Runnable threads, averaged over the last minute.
+    "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
   }
 
 

@@ -22,7 +22,7 @@ from ramjax.data.rows import SFTRow
 from ramjax.data.tokenize_rows import Example
 from ramjax.models import presets
 from ramjax.models.config import LlamaConfig
-from ramjax.tools import bench_cases, bench_machine
+from ramjax.tools import bench_agreement, bench_cases, bench_machine
 from ramjax.tools.bench_cases import Case, Finding, Plan, Summaries
 
 ROWS = "tasks:2000?seed=0"
@@ -63,7 +63,6 @@ _OURS = "ramjax.tools.bench_sft_ours"
 _TRL = "ramjax.tools.bench_trl"
 # Losses kept: the first, and those after each of so many updates.
 _LOSSES = 4
-_LOSS_TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}
 
 
 def model_flops(model: LlamaConfig, counts: Mapping[str, int]) -> float:
@@ -289,8 +288,8 @@ def compare(plan: Plan, summaries: Summaries) -> list[Finding]:
   """
   if "trl default" not in summaries:
     return []
-  _require_same_tokens(plan, summaries)
-  findings = [_same_losses(plan, summaries)]
+  bench_agreement.require_same_tokens(plan, summaries)
+  findings = [bench_agreement.same_losses(plan, summaries)]
   for ours in ("ours packed", "ours packed small"):
     rate = bench_cases.ratio(
       summaries, "supervised_tokens_per_s", ours, "trl default"
@@ -314,59 +313,4 @@ def _sentence(what: str, ratio: Mapping[str, Any]) -> str:
   return (
     f"{what}, {ratio['over']} / {ratio['under']}: {ratio['value']:.2f}"
     f" (by round: {rounds})"
-  )
-
-
-def _require_same_tokens(plan: Plan, summaries: Summaries) -> None:
-  data = plan.facts["data"]
-  expected = {
-    name: data[name] for name in ("examples", "tokens", "supervised_tokens")
-  }
-  for report in summaries["trl default"]["rounds"]:
-    if report["data"] != expected:
-      raise ValueError(
-        f"TRL prepared {report['data']} and we {expected}: the two sides do not"
-        " train on the same tokens, so their speeds cannot be compared."
-      )
-  batches = {
-    name: {count: value / summary["steps"] for count, value in counts.items()}
-    for name, summary in summaries.items()
-    if " raw" in name
-    for counts in [summary["counts"]]
-  }
-  if any(counts != batches["ours raw"] for counts in batches.values()):
-    raise ValueError(
-      f"the raw batches differ: {batches}. A newer TRL may pad differently;"
-      " compare with the version in requirements-peers.lock."
-    )
-
-
-def _same_losses(plan: Plan, summaries: Summaries) -> Finding:
-  """The losses of the first raw steps on both sides, from the same weights."""
-  ours, trl = (
-    np.asarray(
-      [r["losses"] for name in names for r in summaries[name]["rounds"]]
-    )
-    for names in (("ours raw", "ours raw remat"), ("trl raw", "trl raw ckpt"))
-  )
-  apart = np.abs(ours[:, None] - trl[None]).max(axis=(0, 1))
-  tolerance = _LOSS_TOLERANCE[plan.facts["model"]["dtype"]]
-  if not apart[0] <= tolerance:
-    raise ValueError(
-      f"the first loss on the raw batch is {ours[0, 0]:.6f} for ours and"
-      f" {trl[0, 0]:.6f} for TRL, further apart than {tolerance}: the two sides"
-      " do not compute the same, so their speeds cannot be compared."
-    )
-  updates = len(apart) - 1
-  return Finding(
-    f"first loss on the raw batch: ours {ours[0, 0]:.6f}, TRL {trl[0, 0]:.6f},"
-    f" apart by at most {apart[0]:.1e} (allowed {tolerance:.0e});"
-    f" after {updates} updates by {apart[-1]:.1e}",
-    dict(
-      figure="loss",
-      ours=ours[0].tolist(),
-      trl=trl[0].tolist(),
-      apart=apart.tolist(),
-      tolerance=tolerance,
-    ),
   )

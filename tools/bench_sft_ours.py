@@ -69,13 +69,15 @@ def _measure(config: ConfigDict, spec: Mapping[str, Any]) -> Report:
     compiled = train_step.lower(state, batch).compile()
     compile_s = time.perf_counter() - start
     step_s, seen, losses = _timed_steps(compiled, state, next_batch, spec)
+  # None where nothing counts it, as on a CPU.
+  memory = jax.devices()[0].memory_stats() or {"peak_bytes_in_use": 0}
   return dict(
     step_s=step_s,
     counts=count_batches(seen),
     losses=losses,
     compile_s=compile_s,
     peak_bytes=bench_machine.peak_memory_bytes(),
-    device_peak_bytes=_device_peak(jax.devices()[0]),
+    device_peak_bytes=int(memory["peak_bytes_in_use"]),
     threads=bench_machine.usable_cores(),
     versions=bench_machine.versions(("jax", "jaxlib", "flax", "optax")),
   )
@@ -185,12 +187,6 @@ def count_batches(batches: Sequence[TokenBatch]) -> dict[str, int]:
       lengths = np.bincount(row)[1:]  # 0 is padding.
       pairs += int(np.sum(lengths * (lengths + 1) // 2))
   return dict(places=places, tokens=tokens, supervised=supervised, pairs=pairs)
-
-
-def _device_peak(device: jax.Device) -> int:
-  """Most bytes allocated on an accelerator; 0 where nothing counts them."""
-  stats = device.memory_stats()
-  return int(stats["peak_bytes_in_use"]) if stats else 0
 
 
 if __name__ == "__main__":

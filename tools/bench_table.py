@@ -10,18 +10,25 @@ from ramjax.tools.bench_cases import Summaries
 WIDTH = 100
 NAME_WIDTH = 17
 
+
+def _rounded(value: float) -> str:
+  """Three digits at least: "8.25", "12.3" or "1,234"."""
+  decimals = 2 if value < 10 else 1 if value < 100 else 0
+  return f"{value:,.{decimals}f}"
+
+
 # Two lines of heading, width, and what is shown.
 _Column = tuple[str, str, int, Callable[[Mapping[str, Any]], str]]
 
 _TIME: Sequence[_Column] = (
   ("tokens", "/step", 8, lambda s: f"{s['tokens_per_step']:,.0f}"),
-  ("step", "p10", 8, lambda s: milliseconds(s["step_s_p10"])),
-  ("time,", "median", 8, lambda s: milliseconds(s["step_s_median"])),
-  ("ms", "p90", 8, lambda s: milliseconds(s["step_s_p90"])),
-  ("tokens", "/s", 9, lambda s: f"{s['tokens_per_s']:,.0f}"),
+  ("step", "p10", 8, lambda s: _rounded(1000 * s["step_s_p10"])),
+  ("time,", "median", 8, lambda s: _rounded(1000 * s["step_s_median"])),
+  ("ms", "p90", 8, lambda s: _rounded(1000 * s["step_s_p90"])),
+  ("tokens", "/s", 10, lambda s: f"{s['tokens_per_s']:,.0f}"),
   ("superv.", "/s", 9, lambda s: f"{s['supervised_tokens_per_s']:,.0f}"),
   ("pad", "%", 5, lambda s: f"{100 * s['padding_share']:.1f}"),
-  ("GFLOP", "/s", 7, lambda s: f"{s['flops_per_s'] / 1e9:,.1f}"),
+  ("GFLOP", "/s", 8, lambda s: _rounded(s["flops_per_s"] / 1e9)),
   ("MFU", "%", 5, lambda s: f"{100 * s['mfu']:.1f}"),
 )
 _COMPILE: _Column = (
@@ -42,13 +49,6 @@ _DEVICE_MEMORY: _Column = (
   7,
   lambda s: f"{s['device_peak_bytes'] / 1e6:,.0f}",
 )
-
-
-def milliseconds(seconds: float) -> str:
-  """A step's time: three digits at least, "8.25" or "1,234"."""
-  value = 1000 * seconds
-  decimals = 2 if value < 10 else 1 if value < 100 else 0
-  return f"{value:,.{decimals}f}"
 
 
 def table(summaries: Summaries) -> str:
@@ -77,7 +77,10 @@ def absolute_memory(summaries: Summaries) -> str:
     f"{name} {summary['peak_bytes'] / 1e6:,.0f}"
     for name, summary in summaries.items()
   )
-  return f"peak MB of the whole process, imported packages included: {shares}"
+  return (
+    "peak MB is above what the imported packages take; with them, the whole"
+    f" process: {shares}"
+  )
 
 
 def wrapped(line: str) -> str:

@@ -2,9 +2,12 @@
 """TRL's side of `ramjax bench sft`, one case in one process.
 
 TRL's `SFTTrainer` as its users get it: every field of `SFTConfig` that is not
-listed in `_overrides` keeps its default. Nothing here is imported without
-`--against=trl`, but for `require`.
+listed in `_overrides` keeps its default. Importing this module imports none of
+TRL, so that `require` can tell whether it is there.
 """
+
+# The peer's packages are an extra, which type checks run without.
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
 
 import dataclasses
 import importlib.util
@@ -18,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ramjax.data.tokenize_rows import Example
-from ramjax.tools import bench_machine, bench_sft
+from ramjax.tools import bench_machine, bench_trl_inputs
 from ramjax.tools.bench_cases import Report
 
 _PACKAGES = ("torch", "transformers", "trl")
@@ -36,19 +38,6 @@ _TELLING = (
   "max_grad_norm",
   "train_sampling_strategy",
 )
-
-# Ours, under `layers/`, stacked -> theirs, under `model.layers.I.`.
-_LAYER_NAMES = {
-  "attention/query/kernel": "self_attn.q_proj.weight",
-  "attention/key/kernel": "self_attn.k_proj.weight",
-  "attention/value/kernel": "self_attn.v_proj.weight",
-  "attention/output/kernel": "self_attn.o_proj.weight",
-  "mlp/gate/kernel": "mlp.gate_proj.weight",
-  "mlp/up/kernel": "mlp.up_proj.weight",
-  "mlp/down/kernel": "mlp.down_proj.weight",
-  "attention_norm/scale": "input_layernorm.weight",
-  "mlp_norm/scale": "post_attention_layernorm.weight",
-}
 
 
 def require() -> None:
@@ -227,104 +216,13 @@ def _make_trainer(spec: Mapping[str, Any], args: Any) -> tuple[Any, Any]:
 
   clock = Clock()
   trainer = Trainer(
-    model=_make_model(spec),
+    model=bench_trl_inputs.make_model(spec),
     args=args,
-    train_dataset=_make_dataset(spec),
-    processing_class=_make_tokenizer(),
+    train_dataset=bench_trl_inputs.make_dataset(spec),
+    processing_class=bench_trl_inputs.make_tokenizer(),
     callbacks=[clock],
   )
   return trainer, clock
-
-
-def _make_model(spec: Mapping[str, Any]) -> Any:
-  """A `LlamaForCausalLM` of our shape with our initial weights."""
-  import torch
-  from transformers import LlamaConfig, LlamaForCausalLM
-
-  shape = spec["model"]
-  model = LlamaForCausalLM(
-    LlamaConfig(
-      vocab_size=shape["vocab_size"],
-      hidden_size=shape["width"],
-      intermediate_size=shape["mlp_width"],
-      num_hidden_layers=shape["num_layers"],
-      num_attention_heads=shape["num_heads"],
-      num_key_value_heads=shape["num_kv_heads"],
-      head_dim=shape["head_dim"],
-      max_position_embeddings=shape["max_positions"],
-      rms_norm_eps=shape["norm_eps"],
-      rope_parameters=dict(rope_type="default", rope_theta=shape["rope_theta"]),
-      tie_word_embeddings=shape["tie_embeddings"],
-      bos_token_id=1,
-      eos_token_id=2,
-      pad_token_id=bench_sft.PAD_ID,
-    )
-  )
-  with np.load(pathlib.Path(spec["folder"]) / "weights.npz") as stored:
-    named = hf_weights(dict(stored))
-  model.load_state_dict({k: torch.tensor(v) for k, v in named.items()})
-  return model
-
-
-def hf_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Our parameters under Hugging Face's names, in its layout.
-
-  Args:
-    weights: Ours by path, "layers/mlp/up/kernel" say; matrices [in, out],
-      those of the layers stacked.
-
-  Returns:
-    One array a layer and matrix, [out, in].
-  """
-  embedding = weights["embed/embedding"]
-  head = weights.get("lm_head/kernel", embedding.T)
-  named = {
-    "model.embed_tokens.weight": embedding,
-    "model.norm.weight": weights["final_norm/scale"],
-    "lm_head.weight": head.T,
-  }
-  for ours, theirs in _LAYER_NAMES.items():
-    for layer, value in enumerate(weights[f"layers/{ours}"]):
-      named[f"model.layers.{layer}.{theirs}"] = value.T
-  return named
-
-
-def _make_dataset(spec: Mapping[str, Any]) -> Any:
-  """Tokenised rows: all in their order, or the raw batch again and again."""
-  import datasets
-
-  folder, repeats = pathlib.Path(spec["folder"]), 1
-  examples: list[Example] = []
-  if spec["batch"] == "raw":
-    repeats = spec["warmup"] + spec["steps"]
-    examples = bench_sft.load_examples(folder / "raw.npz")
-  else:
-    examples = bench_sft.load_examples(folder / "examples.npz")
-  return datasets.Dataset.from_dict(
-    {
-      "input_ids": [e.tokens.tolist() for e in examples] * repeats,
-      "completion_mask": [
-        e.response_mask.astype(int).tolist() for e in examples
-      ]
-      * repeats,
-    }
-  )
-
-
-def _make_tokenizer() -> Any:
-  """Four special tokens: rows come tokenised, TRL only asks for <pad>'s id."""
-  import tokenizers
-  from transformers import PreTrainedTokenizerFast
-
-  vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, "<pad>": bench_sft.PAD_ID}
-  model = tokenizers.models.WordLevel(vocabulary, unk_token="<unk>")
-  return PreTrainedTokenizerFast(
-    tokenizer_object=tokenizers.Tokenizer(model),
-    unk_token="<unk>",
-    bos_token="<s>",
-    eos_token="</s>",
-    pad_token="<pad>",
-  )
 
 
 def count_batches(seen: Sequence[tuple[Any, Any]]) -> dict[str, int]:

@@ -69,17 +69,30 @@ def _opt_state_shardings(
 ) -> Any:
   """Moments lie as their parameter does; everything else is replicated.
 
-  A statistic of another shape than its parameter (Adafactor's rows and
-  columns) is small and replicated.
+  A moment is a leaf under the same dict keys as a parameter, and of its shape.
+  A statistic of another shape (Adafactor's rows and columns) is small.
   """
   replicated = NamedSharding(mesh, PartitionSpec())
+  placed = {
+    _dict_keys(path): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+  }
+
+  def of(path: Any, leaf: jax.ShapeDtypeStruct) -> Any:
+    keys = _dict_keys(path)
+    # Muon's state puts dict keys of its own in front of the parameter's.
+    for start in range(len(keys)):
+      param = placed.get(keys[start:])
+      if param is not None and param.shape == leaf.shape:
+        return param.sharding
+    return replicated
+
   shapes = jax.eval_shape(optimizer.init, params)
-  return optax.tree_utils.tree_map_params(
-    optimizer,
-    lambda leaf, param: (
-      param.sharding if leaf.shape == param.shape else replicated
-    ),
-    shapes,
-    params,
-    transform_non_params=lambda _: replicated,
+  return jax.tree_util.tree_map_with_path(of, shapes)
+
+
+def _dict_keys(path: Any) -> tuple[str, ...]:
+  """The dict keys in a path; optax wraps the tree of parameters in tuples."""
+  return tuple(
+    entry.key for entry in path if isinstance(entry, jax.tree_util.DictKey)
   )

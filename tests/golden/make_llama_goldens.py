@@ -191,7 +191,6 @@ def hf_config(config: LlamaConfig) -> Any:
     rms_norm_eps=config.norm_eps,
     tie_word_embeddings=config.tie_embeddings,
     max_position_embeddings=config.max_positions,
-    attn_implementation="eager",
   )
 
 
@@ -201,7 +200,9 @@ def _hf_model(config: LlamaConfig, state: dict[str, np.ndarray], dtype: str):
   import transformers
 
   model = transformers.AutoModelForCausalLM.from_config(
-    hf_config(config), dtype=getattr(torch, dtype)
+    hf_config(config),
+    dtype=getattr(torch, dtype),
+    attn_implementation="eager",
   )
   weights = {name: torch.tensor(weight) for name, weight in state.items()}
   if config.tie_embeddings:

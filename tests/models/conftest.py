@@ -33,9 +33,10 @@ def config() -> LlamaConfig:
 
 @pytest.fixture(scope="session")
 def fresh() -> list[llama.Params]:
-  """What `init_params` gives for the keys 0 and 1."""
+  """What `init_params` gives for the keys 0 and 1, as NumPy arrays."""
   keys = jnp.stack([jax.random.key(0), jax.random.key(1)])
-  both = jax.vmap(functools.partial(llama.init_params, CONFIG))(keys)
+  init = jax.jit(jax.vmap(functools.partial(llama.init_params, CONFIG)))
+  both = jax.device_get(init(keys))
   return [jax.tree.map(lambda x, i=i: x[i], both) for i in range(2)]
 
 

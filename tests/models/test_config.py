@@ -19,23 +19,27 @@ _FIELDS: dict[str, Any] = dict(
 )
 
 
+def _config(**fields: Any) -> LlamaConfig:
+  return LlamaConfig(**{**_FIELDS, **fields})
+
+
 def test_parameters_of_a_hand_counted_model():
   # A layer: query and output 4 x 4, key and value 4 x 2, three MLP matrices of
   # 4 x 6, two norms of 4: 16 + 16 + 8 + 8 + 72 + 8 = 128. Two layers and the
   # final norm: 260. Embedding and LM head: 40 each, one matrix when tied.
-  assert LlamaConfig(**_FIELDS).num_parameters == 340
-  assert LlamaConfig(**_FIELDS, tie_embeddings=True).num_parameters == 300
+  assert _config().num_parameters == 340
+  assert _config(tie_embeddings=True).num_parameters == 300
 
 
 def test_equal_configs_are_one_static_argument():
-  config = LlamaConfig(**_FIELDS, rope_scaling=RopeScaling("linear", 2.0))
-  same = LlamaConfig(**_FIELDS, rope_scaling=RopeScaling("linear", 2.0))
+  config = _config(rope_scaling=RopeScaling("linear", 2.0))
+  same = _config(rope_scaling=RopeScaling("linear", 2.0))
   assert config == same and hash(config) == hash(same)
 
 
 def test_config_is_frozen():
   with pytest.raises(dataclasses.FrozenInstanceError):
-    LlamaConfig(**_FIELDS).width = 8  # type: ignore
+    _config().width = 8  # type: ignore
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_config_is_frozen():
 )
 def test_size_below_one_is_refused(name):
   with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
-    LlamaConfig(**(_FIELDS | {name: 0}))
+    _config(**{name: 0})
 
 
 @pytest.mark.parametrize(
@@ -58,24 +62,24 @@ def test_unknown_choice_is_refused_with_the_allowed_ones(name, value, allowed):
   with pytest.raises(
     ValueError, match=f"{name}='{value}' is not one of {allowed}"
   ):
-    LlamaConfig(**(_FIELDS | {name: value}))
+    _config(**{name: value})
 
 
 def test_query_heads_must_be_a_multiple_of_kv_heads():
   with pytest.raises(
     ValueError, match="num_heads=6 must be a multiple of num_kv_heads=4"
   ):
-    LlamaConfig(**(_FIELDS | dict(num_heads=6, num_kv_heads=4)))
+    _config(num_heads=6, num_kv_heads=4)
 
 
 def test_more_kv_heads_than_query_heads_are_refused():
   with pytest.raises(ValueError, match="num_heads=2 must be a multiple"):
-    LlamaConfig(**(_FIELDS | dict(num_kv_heads=4)))
+    _config(num_kv_heads=4)
 
 
 def test_odd_head_dim_is_refused():
   with pytest.raises(ValueError, match="head_dim=3 must be even"):
-    LlamaConfig(**(_FIELDS | dict(head_dim=3)))
+    _config(head_dim=3)
 
 
 def test_rope_of_another_kind_is_refused_by_name():

@@ -49,14 +49,12 @@ def run(tmp_path_factory, params, config):
   """A run's folder with checkpoints of steps 3 (negated) and 10."""
   folder = tmp_path_factory.mktemp("run")
   mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})
-  placed = jax.device_put(params, llama.param_shardings(config, mesh))
+  trees = {3: jax.tree.map(np.negative, params), 10: params}
   with ocp.CheckpointManager(folder / "checkpoints") as manager:
-    for step, tree in {
-      3: jax.tree.map(lambda x: -x, placed),
-      10: placed,
-    }.items():
+    for step, tree in trees.items():
+      placed = jax.device_put(tree, llama.param_shardings(config, mesh))
       manager.save(
-        step, args=ocp.args.Composite(params=ocp.args.StandardSave(tree))
+        step, args=ocp.args.Composite(params=ocp.args.StandardSave(placed))
       )
     manager.wait_until_finished()
   # What a killed run leaves behind: neither is a finished checkpoint.
@@ -81,7 +79,7 @@ def test_newest_checkpoint_is_the_largest_step(run, config, params):
 def test_chosen_step_is_loaded_onto_another_mesh(run, config, params):
   mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
   loaded = weights.load_params(run, config, mesh, step=3)
-  _assert_equal(loaded, jax.tree.map(lambda x: -x, params))
+  _assert_equal(loaded, jax.tree.map(np.negative, params))
   expected = llama.param_shardings(config, mesh)
   assert jax.tree.map(lambda x: x.sharding, loaded) == expected
 

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small Llama from scratch on Stanford Alpaca rows; perplexity on held-out.
+
+    ramjax train --config=configs/sft_tiny_alpaca.py --workdir=runs/alpaca
+
+The rows are `alpaca_data.json` of github.com/tatsu-lab/stanford_alpaca or a
+part of it; elsewhere, say where:
+`--config.data.sources.alpaca.path=alpaca_data.json`. The tokenizer is trained
+on them. The figure to beat is a unigram model's perplexity, logged beside it.
+not yet run
+"""
+
+from ramjax.configs import base
+
+
+def get_config():
+  """Alpaca at a size a laptop can train."""
+  config = base.sft()
+  config.data.sources.alpaca = base.source(
+    "../shared/data/alpaca/alpaca_random_9k.json.gz", eval_rows=500
+  )
+  config.data.template = "alpaca"
+  config.data.max_length = 512
+  config.data.batch_size = 8
+  # A few Alpaca rows have an empty output; they go to workdir/quarantine.
+  config.data.max_bad_share = 0.005
+  config.tokenizer.train_vocab_size = 4096
+  config.model.vocab_size = 4096
+  config.model.width = 192
+  config.model.mlp_width = 512
+  config.model.num_heads = 6
+  config.model.num_kv_heads = 3
+  config.model.remat = "dots"
+  config.model.max_positions = 512
+  config.optim.name = "muon"
+  config.optim.learning_rate = 0.01
+  config.optim.warmup_steps = 20
+  config.run.total_steps = 300
+  config.evals.every_steps = 100
+  config.checkpoint.every_steps = 100
+  return config

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches: every token once, order by seed, mixtures, shards, exact resume."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from ramjax.data import batches as batches_lib
+from ramjax.data.tokenize_rows import Example
+
+
+def _examples(num, *, first_id=1, longest=9):
+  """Example i holds token first_id + i, 1 to `longest` times."""
+  result = []
+  for i in range(num):
+    length = 2 + (i * 5) % (longest - 1)
+    tokens = np.full(length, first_id + i, np.int32)
+    result.append(Example(tokens, np.arange(length) >= 1, 0))
+  return result
+
+
+def _train(sources, **changes):
+  options = dict(
+    weights=[1.0] * len(sources), length=16, batch_size=4, pack=True, seed=0
+  )
+  return batches_lib.train_batches(sources, **{**options, **changes})
+
+
+def _take(iterator, num):
+  taken = [next(iterator) for _ in range(num)]
+  iterator.close()
+  return taken
+
+
+def _segments(batch):
+  """(token, length, positions) of every packed example in a batch."""
+  found = []
+  for row, ids in enumerate(batch.segment_ids):
+    for segment in range(1, ids.max() + 1):
+      at = ids == segment
+      tokens = batch.tokens[row][at]
+      assert len(set(tokens)) == 1, "two examples share a segment"
+      found.append((int(tokens[0]), batch.positions[row][at].tolist()))
+  return found
+
+
+def test_packed_examples_stay_whole_with_positions_from_zero():
+  examples = _examples(20)
+  lengths = {i + 1: len(e.tokens) for i, e in enumerate(examples)}
+  for batch in _take(_train([examples]), 10):
+    for token, positions in _segments(batch):
+      assert positions == list(range(lengths[token]))
+
+
+def test_padding_is_segment_zero_and_never_supervised():
+  for batch in _take(_train([_examples(20)]), 5):
+    padding = batch.segment_ids == 0
+    assert not batch.response_mask[padding].any()
+    assert (batch.tokens[~padding] > 0).all()
+
+
+def test_a_token_id_of_zero_is_no_padding():
+  example = Example(np.zeros(5, np.int32), np.ones(5, bool), 0)
+  batch = _take(_train([[example]], pack=False, batch_size=1), 1)[0]
+  assert batch.segment_ids[0].tolist() == [1] * 5 + [0] * 11
+  assert batch.response_mask.sum() == 5
+
+
+def test_unpacked_rows_hold_one_example_each():
+  for batch in _take(_train([_examples(20)], pack=False), 5):
+    assert batch.segment_ids.max() == 1
+    assert (batch.segment_ids[:, 0] == 1).all()
+
+
+def test_packing_fills_rows():
+  examples = _examples(400)
+  taken = _take(_train([examples], length=64), 20)
+  places, tokens, supervised = batches_lib.count_tokens(taken)
+  assert tokens / places > 0.95
+  # Every example supervises all but its first token.
+  assert supervised == tokens - sum(len(_segments(b)) for b in taken)
+
+
+def test_an_epoch_holds_every_example_once_and_each_epoch_another_order():
+  examples = _examples(8)
+  taken = _take(_train([examples], pack=False), 4)
+  order = [[token for token, _ in _segments(batch)] for batch in taken]
+  first, second = order[0] + order[1], order[2] + order[3]
+  assert sorted(first) == sorted(second) == list(range(1, 9))
+  assert first != second
+
+
+def test_the_seed_decides_the_order():
+  def order(seed):
+    taken = _take(_train([_examples(30)], seed=seed), 4)
+    return np.concatenate([batch.tokens for batch in taken])
+
+  np.testing.assert_array_equal(order(1), order(1))
+  assert (order(1) != order(2)).any()
+
+
+def test_sources_are_mixed_by_weight_whatever_their_size():
+  many, few = _examples(300), _examples(10, first_id=1001)
+  taken = _take(_train([many, few], weights=[1.0, 3.0], pack=False), 100)
+  count = collections.Counter(
+    token > 1000 for batch in taken for token, _ in _segments(batch)
+  )
+  assert abs(count[True] / 400 - 0.75) < 0.02
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_processes_split_the_examples_between_them(pack):
+  examples = _examples(12)
+  seen = []
+  for index in range(3):
+    iterator = _train(
+      [examples],
+      pack=pack,
+      batch_size=2,
+      process_index=index,
+      process_count=3,
+    )
+    tokens = set()
+    for batch in _take(iterator, 2 if not pack else 1):
+      tokens |= {token for token, _ in _segments(batch)}
+    seen.append(tokens)
+  if not pack:
+    # Four rows each are one epoch of four examples each.
+    assert sorted(t for part in seen for t in part) == list(range(1, 13))
+  assert all(seen)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("consumed", [1, 7])
+def test_an_iterator_restored_from_its_state_goes_on_exactly(pack, consumed):
+  sources = [_examples(50), _examples(20, first_id=1001)]
+  iterator = _train(sources, pack=pack, weights=[2.0, 1.0])
+  for _ in range(consumed):
+    next(iterator)
+  state = iterator.get_state()
+  expected = _take(iterator, 6)
+  resumed = _train(sources, pack=pack, weights=[2.0, 1.0])
+  resumed.set_state(state)
+  for one, other in zip(_take(resumed, 6), expected, strict=True):
+    for a, b in zip(one, other, strict=True):
+      np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("num", [1, 7, 8, 33])
+def test_evaluation_sees_every_example_exactly_once(pack, num):
+  made = batches_lib.eval_batches(
+    _examples(num), length=16, batch_size=4, pack=pack
+  )
+  seen = sorted(token for batch in made for token, _ in _segments(batch))
+  assert seen == list(range(1, num + 1))
+  assert all(batch.tokens.shape == (4, 16) for batch in made)
+
+
+def test_counts_by_hand():
+  example = Example(np.ones(5, np.int32), np.arange(5) >= 3, 0)
+  batch = batches_lib.eval_batches(
+    [example], length=8, batch_size=2, pack=False
+  )
+  assert batches_lib.count_tokens(batch) == (16, 5, 2)
+
+
+@pytest.mark.parametrize(
+  "sources,weights,match",
+  [
+    ([], [], "0 sources"),
+    ([_examples(2)], [1.0, 1.0], "1 sources and 2 weights"),
+    ([_examples(2)], [0.0], "weight=0.0 of source 0"),
+    ([[]], [1.0], "source 0 has 0 examples"),
+  ],
+)
+def test_bad_mixtures_are_refused(sources, weights, match):
+  with pytest.raises(ValueError, match=match):
+    _train(sources, weights=weights)
+
+
+def test_nothing_to_evaluate_is_refused_with_the_remedy():
+  with pytest.raises(ValueError, match="eval_rows"):
+    batches_lib.eval_batches([], length=8, batch_size=2, pack=True)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers as text: the same alone or in a batch, cut at the end of turn."""
+
+import jax
+import numpy as np
+import pytest
+
+from ramjax.data.rows import Message
+from ramjax.data.tokenize_rows import tokenize_prompt
+from ramjax.data.tokenizers import load_tokenizer
+from ramjax.data.train_tokenizer import train_sentencepiece
+from ramjax.evals.responses import make_responder
+from ramjax.models import llama, sampling
+from ramjax.models.config import LlamaConfig
+
+_CONFIG = LlamaConfig(
+  vocab_size=300,
+  width=16,
+  mlp_width=32,
+  num_layers=1,
+  num_heads=2,
+  num_kv_heads=1,
+  head_dim=8,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+  path = tmp_path_factory.mktemp("tokenizer") / "t.model"
+  train_sentencepiece(["say these words again " * 9], path=path, vocab_size=290)
+  return load_tokenizer(path)
+
+
+def _prompts(num):
+  return [[Message("user", "words " * (i + 1))] for i in range(num)]
+
+
+def _respond(tokenizer, params, prompts, batch_size):
+  respond = make_responder(
+    _CONFIG,
+    tokenizer=tokenizer,
+    template="plain",
+    max_new_tokens=5,
+    batch_size=batch_size,
+  )
+  return respond(params, prompts)
+
+
+def test_one_answer_a_prompt_whatever_the_batch(tokenizer):
+  params = llama.init_params(_CONFIG, jax.random.key(0))
+  params = jax.tree.map(lambda x: x * 8 if x.ndim > 1 else x, params)
+  alone = _respond(tokenizer, params, _prompts(5), batch_size=1)
+  together = _respond(tokenizer, params, _prompts(5), batch_size=4)
+  assert alone == together and len(alone) == 5
+  assert any(alone)
+
+
+def test_an_answer_is_cut_where_the_sampler_says_it_stopped(
+  tokenizer, monkeypatch
+):
+  ids = tokenizer.encode("say these words again", at_start=True)
+  seen = {}
+
+  def generate(params, config, prompts, lengths, **options):
+    seen.update(options, prompts=prompts, lengths=lengths)
+    tokens = np.tile(np.array(ids, np.int32), (len(prompts), 1))
+    return sampling.Generated(tokens, np.full(len(prompts), len(ids) - 1))
+
+  monkeypatch.setattr(sampling, "generate", generate)
+  answers = _respond(tokenizer, None, _prompts(1), batch_size=2)
+  assert answers == [tokenizer.decode(ids[:-1])]
+  assert seen["stop_tokens"] == (tokenizer.eos_id,)
+  assert seen["max_new_tokens"] == 5
+  expected = tokenize_prompt(
+    _prompts(1)[0], template="plain", tokenizer=tokenizer
+  )
+  assert seen["prompts"][0, : seen["lengths"][0]].tolist() == expected.tolist()

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: everything comes back, bit for bit, also on another mesh."""
+
+import jax
+import numpy as np
+import pytest
+
+from ramjax.data.batches import train_batches
+from ramjax.data.tokenize_rows import Example
+from ramjax.models import llama, sharding, weights
+from ramjax.models.config import LlamaConfig
+from ramjax.trainers import optimizers
+from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.state import init_state
+
+_CONFIG = LlamaConfig(
+  vocab_size=32,
+  width=16,
+  mlp_width=32,
+  num_layers=1,
+  num_heads=4,
+  num_kv_heads=4,
+  head_dim=8,
+)
+_PROGRESS = {"tokens": 2**40, "supervised_tokens": 7, "elapsed_s": 1.5}
+
+
+def _state(mesh, *, seed=0, with_ema=True):
+  params = llama.init_params(_CONFIG, jax.random.key(seed), mesh)
+  optimizer = optimizers.make_optimizer(
+    "adamw",
+    lambda _: 0.1,
+    b1=0.9,
+    b2=0.95,
+    eps=1e-8,
+    weight_decay=0.1,
+    clip_norm=1.0,
+  )
+  return init_state(params, optimizer, mesh=mesh, seed=seed, with_ema=with_ema)
+
+
+def _batches():
+  examples = [
+    Example(np.full(3 + i, i + 1, np.int32), np.arange(3 + i) > 1, 0)
+    for i in range(9)
+  ]
+  return train_batches(
+    [examples], weights=[1.0], length=16, batch_size=2, pack=True, seed=0
+  )
+
+
+def _assert_equal(one, other):
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+      a, b = jax.random.key_data(a), jax.random.key_data(b)
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("with_ema", [False, True])
+@pytest.mark.parametrize("axes", [{"fsdp": 8}, {"data": 2, "tensor": 4}])
+def test_everything_comes_back_on_any_mesh(tmp_path, axes, with_ema):
+  saved_on = sharding.make_mesh({"fsdp": 4, "tensor": 2})
+  state = _state(saved_on, seed=1, with_ema=with_ema)
+  batches = _batches()
+  next(batches), next(batches)
+  checkpoints = Checkpoints(tmp_path, keep=1, keep_every=0)
+  checkpoints.save(5, state, batches, _PROGRESS)
+  following = next(batches)
+  checkpoints.close()
+
+  mesh = sharding.make_mesh(axes)
+  like = _state(mesh, seed=2, with_ema=with_ema)
+  fresh = _batches()
+  checkpoints = Checkpoints(tmp_path, keep=1, keep_every=0)
+  assert checkpoints.latest_step() == 5
+  restored, progress = checkpoints.restore(5, like, fresh)
+  _assert_equal(restored, state)
+  assert progress == _PROGRESS
+  np.testing.assert_array_equal(next(fresh).tokens, following.tokens)
+  kernel = restored.params["layers"]["mlp"]["up"]["kernel"]
+  assert kernel.sharding.mesh.shape == mesh.shape
+  for opened in (checkpoints, batches, fresh):
+    opened.close()
+
+
+def test_parameters_are_readable_without_the_trainer(tmp_path):
+  mesh = sharding.make_mesh({"fsdp": 8})
+  state = _state(mesh)
+  batches = _batches()
+  checkpoints = Checkpoints(tmp_path, keep=1, keep_every=0)
+  checkpoints.save(3, state, batches, _PROGRESS)
+  checkpoints.close()
+  batches.close()
+  weights.save_config(tmp_path, _CONFIG)
+  config = weights.load_config(tmp_path)
+  _assert_equal(weights.load_params(tmp_path, config, mesh), state.params)
+
+
+def test_only_the_newest_and_the_periodic_ones_are_kept(tmp_path):
+  mesh = sharding.make_mesh({"fsdp": 8})
+  state = _state(mesh, with_ema=False)
+  batches = _batches()
+  checkpoints = Checkpoints(tmp_path, keep=2, keep_every=4)
+  for step in (2, 4, 6, 8, 10, 12, 14):
+    checkpoints.save(step, state, batches, _PROGRESS)
+  checkpoints.close()
+  batches.close()
+  assert weights.checkpoint_steps(tmp_path) == [4, 8, 12, 14]
+
+
+def test_a_save_cut_off_in_the_middle_is_ignored_and_can_be_done_again(
+  tmp_path,
+):
+  mesh = sharding.make_mesh({"fsdp": 8})
+  state = _state(mesh, with_ema=False)
+  batches = _batches()
+  checkpoints = Checkpoints(tmp_path, keep=2, keep_every=0)
+  checkpoints.save(1, state, batches, _PROGRESS)
+  checkpoints.close()
+  torn = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+  (torn / "params").mkdir(parents=True)
+  checkpoints = Checkpoints(tmp_path, keep=2, keep_every=0)
+  assert checkpoints.latest_step() == 1
+  checkpoints.save(2, state, batches, _PROGRESS)
+  checkpoints.close()
+  batches.close()
+  assert weights.checkpoint_steps(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("keep,keep_every", [(0, 0), (1, -1)])
+def test_a_policy_that_keeps_nothing_is_refused(tmp_path, keep, keep_every):
+  with pytest.raises(ValueError, match="checkpoint"):
+    Checkpoints(tmp_path, keep=keep, keep_every=keep_every)

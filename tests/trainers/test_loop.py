@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop: when it logs, evaluates, saves and stops."""
+
+import os
+import signal
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ramjax.losses.weighted_mean import WeightedMean
+from ramjax.models import sharding
+from ramjax.trainers import loop
+from ramjax.trainers import step as step_lib
+from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.state import init_state
+
+
+class _Log:
+  """Stands in for the recorder: keeps what it is told."""
+
+  elapsed_s = 12.0
+
+  def __init__(self):
+    self.lines = []
+    self.said = []
+    self.advanced = 0
+
+  def log(self, step, metrics):
+    self.lines.append((step, dict(metrics)))
+
+  def say(self, text):
+    self.said.append(text)
+
+  def advance(self):
+    self.advanced += 1
+
+
+def _loss_fn(params, batch, key):
+  del key
+  return WeightedMean.of(jnp.square(params["w"] - batch["x"])), {}
+
+
+def _run(workdir, *, data=(1.0,) * 100, on_batch=None, evaluate=None, **when):
+  """Trains w towards `data`; returns what `loop.train` returns, and the log."""
+  mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+  optimizer = optax.sgd(0.25)
+  state = init_state(
+    jax.device_put({"w": jnp.zeros(1)}, sharding.batch_sharding(mesh)),
+    optimizer,
+    mesh=mesh,
+    seed=0,
+    with_ema=False,
+  )
+  batches = iter(
+    grain.MapDataset.source([{"x": np.full(1, x, np.float32)} for x in data])
+    .repeat()
+    .to_iter_dataset()
+  )
+  checkpoints = Checkpoints(workdir, keep=3, keep_every=0)
+  progress = {"tokens": 0, "supervised_tokens": 0, "elapsed_s": 0.0}
+  last = checkpoints.latest_step()
+  if last is not None:
+    state, progress = checkpoints.restore(last, state, batches)
+
+  def count(batch):
+    if on_batch is not None:
+      on_batch(batch)
+    return loop.BatchCounts(places=10, tokens=8, supervised=2)
+
+  log = _Log()
+  options = dict(total_steps=6, log_every=2, eval_every=0, save_every=0)
+  try:
+    state, outcome = loop.train(
+      state,
+      batches,
+      train_step=step_lib.make_train_step(
+        _loss_fn, optimizer, num_microbatches=1
+      ),
+      place_batch=lambda batch: batch,
+      count_batch=count,
+      evaluate=evaluate or (lambda state, step: {}),
+      learning_rate=lambda step: 0.25 + step,
+      schedule=loop.Schedule(**{**options, **when}),
+      checkpoints=checkpoints,
+      recorder=log,
+      progress=progress,
+    )
+  finally:
+    checkpoints.close()
+  return state, outcome, log
+
+
+def test_it_trains_for_the_given_number_of_steps(tmp_path):
+  state, outcome, log = _run(tmp_path)
+  assert outcome is loop.Outcome.FINISHED
+  assert state.step == 6 and log.advanced == 6
+  # Each step of 0.25 on (w - 1)^2 halves the distance to 1.
+  np.testing.assert_allclose(state.params["w"], [1 - 0.5**6], rtol=1e-6)
+
+
+def test_metrics_are_means_over_the_steps_since_the_last_line(tmp_path):
+  _, _, log = _run(tmp_path)
+  assert [step for step, _ in log.lines] == [2, 4, 6]
+  first = log.lines[0][1]
+  # Losses 1 and 1/4.
+  np.testing.assert_allclose(first["train/loss"], 0.625)
+  np.testing.assert_allclose(first["train/padding_share"], 0.2)
+  assert first["train/tokens"] == 16
+  assert first["train/supervised_tokens"] == 4
+  assert first["train/learning_rate"] == 1.25
+
+
+def test_it_evaluates_before_periodically_and_after(tmp_path):
+  seen = []
+
+  def evaluate(state, step):
+    seen.append((step, int(state.step)))
+    return {"eval/loss": 1.0}
+
+  _, _, log = _run(tmp_path, eval_every=4, evaluate=evaluate)
+  assert seen == [(0, 0), (4, 4), (6, 6)]
+  evals = [step for step, metrics in log.lines if "eval/loss" in metrics]
+  assert evals == [0, 4, 6]
+
+
+def test_it_saves_periodically_and_at_the_end(tmp_path):
+  _run(tmp_path, save_every=4)
+  assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"4", "6"}
+
+
+def test_a_finished_run_does_nothing_more(tmp_path):
+  _run(tmp_path)
+  state, outcome, log = _run(tmp_path)
+  assert outcome is loop.Outcome.FINISHED
+  assert state.step == 6 and log.lines == []
+
+
+def test_sigterm_saves_after_the_step_in_flight_and_the_run_goes_on(tmp_path):
+  values = [float(i) for i in range(10)]
+
+  def terminate_at_three(batch):
+    if batch["x"][0] == 2.0:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  before = signal.getsignal(signal.SIGTERM)
+  state, outcome, log = _run(
+    tmp_path / "cut", data=values, on_batch=terminate_at_three, log_every=1
+  )
+  assert outcome is loop.Outcome.PREEMPTED
+  assert state.step == 3 and "SIGTERM" in log.said[0]
+  assert signal.getsignal(signal.SIGTERM) is before
+  resumed, outcome, log = _run(tmp_path / "cut", data=values, log_every=1)
+  assert outcome is loop.Outcome.FINISHED
+  assert [step for step, _ in log.lines] == [4, 5, 6]
+  whole, _, whole_log = _run(tmp_path / "whole", data=values, log_every=1)
+  np.testing.assert_array_equal(resumed.params["w"], whole.params["w"])
+  for (_, one), (_, other) in zip(log.lines, whole_log.lines[3:], strict=True):
+    assert one["train/loss"] == other["train/loss"]
+    assert one["train/tokens"] == other["train/tokens"]
+
+
+@pytest.mark.parametrize("save_every", [0, 2])
+def test_a_non_finite_loss_stops_and_names_the_last_good_checkpoint(
+  tmp_path, save_every
+):
+  data = [1.0, 1.0, 1.0, float("nan"), 1.0, 1.0]
+  with pytest.raises(loop.NonFiniteError, match="loss=nan at step 4") as error:
+    _run(tmp_path, data=data, save_every=save_every)
+  if save_every:
+    assert str(tmp_path / "checkpoints" / "2") in str(error.value)
+  else:
+    assert "no checkpoint was saved" in str(error.value)
+  saved = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+  assert not saved & {"4", "5", "6"}
+
+
+@pytest.mark.parametrize(
+  "field,name",
+  [
+    ("total_steps", "run.total_steps=0"),
+    ("log_every", "run.log_every=0"),
+  ],
+)
+def test_a_schedule_of_no_steps_is_refused(field, name):
+  options = dict(total_steps=1, log_every=1, eval_every=0, save_every=0)
+  with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+    loop.Schedule(**{**options, field: 0})
+
+
+@pytest.mark.parametrize("field", ["eval_every", "save_every"])
+def test_a_negative_period_is_refused(field):
+  options = dict(total_steps=1, log_every=1, eval_every=0, save_every=0)
+  with pytest.raises(ValueError, match="0 is never"):
+    loop.Schedule(**{**options, field: -1})

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The train state: made on the mesh, moments beside their parameters."""
+
+import jax
+import numpy as np
+import pytest
+
+from ramjax.models import llama, sharding
+from ramjax.models.config import LlamaConfig
+from ramjax.trainers import optimizers
+from ramjax.trainers.state import init_state
+
+_CONFIG = LlamaConfig(
+  vocab_size=32,
+  width=16,
+  mlp_width=32,
+  num_layers=2,
+  num_heads=4,
+  num_kv_heads=4,
+  head_dim=8,
+)
+
+
+def _state(name, **options):
+  mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})
+  params = llama.init_params(_CONFIG, jax.random.key(0), mesh)
+  optimizer = optimizers.make_optimizer(
+    name,
+    lambda _: 0.1,
+    b1=0.9,
+    b2=0.95,
+    eps=1e-8,
+    weight_decay=0.1,
+    clip_norm=1.0,
+  )
+  options = {"seed": 0, "with_ema": False, **options}
+  return init_state(params, optimizer, mesh=mesh, **options)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "muon"])
+def test_every_moment_lies_as_its_parameter_does(name):
+  state = _state(name)
+  kernel = state.params["layers"]["mlp"]["up"]["kernel"]
+  assert kernel.addressable_shards[0].data.shape == (2, 4, 16)
+  moments = [
+    leaf
+    for leaf in jax.tree.leaves(state.opt_state)
+    if leaf.shape == kernel.shape
+  ]
+  assert moments
+  for moment in moments:
+    assert moment.addressable_shards[0].data.size < moment.size
+
+
+def test_adafactors_statistics_are_replicated():
+  state = _state("adafactor")
+  for leaf in jax.tree.leaves(state.opt_state):
+    assert leaf.sharding.is_fully_replicated or leaf.ndim >= 1
+
+
+def test_the_moving_average_starts_at_the_parameters_in_its_own_buffers():
+  state = _state("adamw", with_ema=True)
+  for ema, param in zip(
+    jax.tree.leaves(state.ema), jax.tree.leaves(state.params), strict=True
+  ):
+    np.testing.assert_array_equal(ema, param)
+    assert ema.unsafe_buffer_pointer is not param.unsafe_buffer_pointer
+    ema.delete()
+    assert not param.is_deleted()
