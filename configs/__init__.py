@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Experiments as data: one file per experiment, complete and locked."""

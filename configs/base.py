@@ -10,7 +10,7 @@ from ml_collections import ConfigDict, config_dict
 
 def sft() -> ConfigDict:
   """Supervised fine-tuning."""
-  return ConfigDict(
+  config = ConfigDict(
     dict(
       algorithm="sft",
       seed=0,
@@ -43,6 +43,10 @@ def sft() -> ConfigDict:
       run=_run(),
     )
   )
+  # From here on a misspelt field is an error; sources are named freely.
+  config.lock()
+  config.data.sources.unlock()
+  return config
 
 
 def source(path: str, *, weight: float = 1.0, eval_rows: int = 0) -> ConfigDict:
@@ -71,6 +75,7 @@ def _model() -> dict:
     num_kv_heads=config_dict.placeholder(int),
     head_dim=config_dict.placeholder(int),
     tie_embeddings=config_dict.placeholder(bool),
+    max_positions=config_dict.placeholder(int),
     # float32 is right on CPU; bfloat16 on TPU and GPU.
     dtype="float32",
     remat="none",

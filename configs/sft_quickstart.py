@@ -12,12 +12,14 @@ from ramjax.configs import base
 def get_config():
   """The quickstart's config."""
   config = base.sft()
-  config.data.sources.tasks = base.source("tasks:20000?seed=0", eval_rows=512)
-  config.data.max_length = 256
-  config.data.batch_size = 16
-  config.tokenizer.train_vocab_size = 768
-  config.model.vocab_size = 768
-  config.optim.learning_rate = 3e-3
+  config.data.sources.tasks = base.source("tasks:40000?seed=0", eval_rows=512)
+  config.data.max_length = 128
+  config.data.batch_size = 32
+  config.tokenizer.train_vocab_size = 1024
+  config.model.vocab_size = 1024
+  config.model.remat = "dots"
+  config.optim.name = "muon"
+  config.optim.learning_rate = 0.01
   config.optim.warmup_steps = 40
   config.run.total_steps = 600
   config.evals.every_steps = 200

@@ -168,20 +168,21 @@ def _plain(
 ) -> Iterator[Span]:
   """Ours, for models trained from scratch: only BOS and EOS are special.
 
-  Headings are words that a small vocabulary has, and every answer starts on a
-  new line. Nothing is stripped.
+  Every turn follows its heading after one space, so that a word at the start
+  of an answer is the same token as inside a sentence: a small vocabulary has
+  room for one of the two. Nothing is stripped.
   """
   yield _BOS
   text = ""
   for message in messages:
     if message.role == "assistant":
-      yield Span(f"{text}Assistant:\n")
-      yield from _answer(message.content, "eos", message.supervised)
+      yield Span(f"{text}Assistant:")
+      yield from _answer(f" {message.content}", "eos", message.supervised)
       text = "\n"
     else:
-      text += f"{message.role.capitalize()}:\n{message.content}\n\n"
+      text += f"{message.role.capitalize()}: {message.content}\n"
   if add_generation_prompt:
-    text += "Assistant:\n"
+    text += "Assistant:"
   if messages and messages[-1].role != "assistant":
     yield Span(text)
 

@@ -36,7 +36,8 @@ def make_responder(
 
   Returns:
     The function. An answer ends before the template's end-of-turn token, or
-    after `max_new_tokens`.
+    after `max_new_tokens`; white space around it, which some templates put
+    there, is stripped.
   """
   stop_tokens = tuple(
     tokenizer.special_id(name)
@@ -60,10 +61,11 @@ def make_responder(
           lengths,
           max_new_tokens=max_new_tokens,
           stop_tokens=stop_tokens,
+          vocab_size=tokenizer.vocab_size,
         )
       )
       responses += [
-        tokenizer.decode(row[:length])
+        tokenizer.decode(row[:length]).strip()
         for row, length in zip(generated.tokens, generated.lengths, strict=True)
       ][: len(part)]
     return responses

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pure loss functions of arrays; imports jax only."""

@@ -6,6 +6,7 @@ function serves a policy, a reference, an average of weights. Parameters of the
 layers are stacked, [L, ...], and scanned over.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -234,12 +235,15 @@ def init_params(
   Returns:
     `embed`, `layers` (stacked [L, ...]), `final_norm` and, untied, `lm_head`.
   """
-  shardings = None
-  if mesh is not None:
-    shardings = param_shardings(config, mesh)
+  return _compiled_init(config, mesh)(key)
+
+
+@functools.cache
+def _compiled_init(config: LlamaConfig, mesh: jax.sharding.Mesh | None) -> Any:
+  shardings = None if mesh is None else param_shardings(config, mesh)
   return jax.jit(
     lambda key: nn.unbox(_boxed_init(config, key)), out_shardings=shardings
-  )(key)
+  )
 
 
 def param_shardings(config: LlamaConfig, mesh: jax.sharding.Mesh) -> Any:

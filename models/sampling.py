@@ -39,7 +39,13 @@ class _Loop(NamedTuple):
 
 @functools.partial(
   jax.jit,
-  static_argnames=("config", "max_new_tokens", "stop_tokens", "temperature"),
+  static_argnames=(
+    "config",
+    "max_new_tokens",
+    "stop_tokens",
+    "temperature",
+    "vocab_size",
+  ),
 )
 def generate(
   params: llama.Params,
@@ -51,6 +57,7 @@ def generate(
   stop_tokens: tuple[int, ...],
   temperature: float = 0.0,
   key: jax.Array | None = None,
+  vocab_size: int | None = None,
 ) -> Generated:
   """Samples one continuation per prompt; stops when every row has stopped.
 
@@ -63,13 +70,18 @@ def generate(
     stop_tokens: Ids that end a row.
     temperature: Divides the logits; 0 takes the most likely token.
     key: PRNG key; needed when `temperature` is above 0.
+    vocab_size: Of the tokenizer, where the model's is padded beyond it: ids
+      from there up are never chosen. None allows every id.
 
   Returns:
     `Generated`.
 
   Raises:
-    ValueError: `temperature` is negative, or above 0 without a key.
+    ValueError: `temperature` is negative, or above 0 without a key;
+      `max_new_tokens` is below 1.
   """
+  if max_new_tokens < 1:
+    raise ValueError(f"max_new_tokens={max_new_tokens} must be at least 1.")
   if temperature < 0 or (temperature > 0 and key is None):
     raise ValueError(
       f"temperature={temperature} must be 0 (greedy), or above 0 with a key."
@@ -83,7 +95,7 @@ def generate(
   )
 
   def choose(hidden, index):
-    logits = heads.lm_logits(params, config, hidden)
+    logits = heads.lm_logits(params, config, hidden)[:, :vocab_size]
     if temperature == 0:
       return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     step_key = jax.random.fold_in(key, index)
@@ -147,7 +159,17 @@ def pad_prompts(
 
   Returns:
     [batch_size, T] int32 tokens and [batch_size] int32 lengths.
+
+  Raises:
+    ValueError: No prompt, more than `batch_size`, or an empty one.
   """
+  if not 1 <= len(prompts) <= batch_size:
+    raise ValueError(
+      f"{len(prompts)} prompts do not fit a batch of {batch_size}: give from 1"
+      f" to {batch_size}."
+    )
+  if not all(len(prompt) for prompt in prompts):
+    raise ValueError("a prompt has no tokens: it needs at least a BOS.")
   rows = list(prompts) + [prompts[0]] * (batch_size - len(prompts))
   longest = max(len(row) for row in rows)
   length = -(-longest // multiple) * multiple

@@ -119,10 +119,11 @@ def prepare(
     raise ValueError(
       f"rows={rows!r} has {len(loaded.rows)} rows: a batch needs {_TRL_ROWS}."
     )
-  tokenizer = _train_tokenizer(folder, loaded.rows, model.vocab_size)
+  template = config.data.template
+  tokenizer = _train_tokenizer(folder, loaded.rows, model.vocab_size, template)
   examples, counts = sources.tokenize_rows(
     loaded.rows,
-    template=config.data.template,
+    template=template,
     tokenizer=tokenizer,
     max_length=config.data.max_length,
     label=rows,
@@ -228,11 +229,14 @@ def _cases(spec: Mapping[str, Any], against: str) -> list[Case]:
 
 
 def _train_tokenizer(
-  folder: pathlib.Path, rows: Sequence[SFTRow], vocab_size: int
+  folder: pathlib.Path,
+  rows: Sequence[SFTRow],
+  vocab_size: int,
+  template: str,
 ) -> tokenizers.Tokenizer:
   """A tokenizer of at most `vocab_size`, halved until the rows can fill it."""
   path = folder / "tokenizer.model"
-  texts = list(sources.row_texts(rows))
+  texts = list(sources.row_texts(rows, template=template))
   while True:
     try:
       train_tokenizer.train_sentencepiece(

@@ -3,6 +3,7 @@
 
 import importlib
 import importlib.metadata
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -31,7 +32,11 @@ def _help() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command; returns its exit status (2: no such command)."""
-  argv = list(sys.argv[1:] if argv is None else argv)
+  if argv is None:
+    # Started as a program: a reader that closes early (`| head`) is no error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    argv = sys.argv[1:]
+  argv = list(argv)
   if not argv or argv[0] in ("-h", "--help", "help"):
     print(_help(), end="")
     return 0 if argv else 2

@@ -59,9 +59,9 @@ class _Worker:
 
   def run(self, module: str, mirror: str, timeout_s: float) -> int:
     """Status of the tests; those of the module itself go first."""
-    tests = [t for t in (mirror,) if pathlib.Path(t).is_file()]
+    tests = [[mirror]] if pathlib.Path(mirror).is_file() else []
     request = dict(
-      module=module, tests=[*tests, *self._tests], timeout_s=timeout_s
+      module=module, tests=[*tests, self._tests], timeout_s=timeout_s
     )
     assert self._process.stdin is not None and self._process.stdout is not None
     self._process.stdin.write(json.dumps(request) + "\n")

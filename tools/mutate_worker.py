@@ -27,8 +27,9 @@ TIMED_OUT = 101
 def main(argv: list[str]) -> int:
   """Serves until standard input closes.
 
-  A request is {"module": name, "tests": [path], "timeout_s": seconds}; the
-  reply is {"status": pytest's exit status, or one of those above}.
+  A request is {"module": name, "tests": [[path]], "timeout_s": seconds}: lists
+  of tests, one after another until one fails. The reply is {"status": pytest's
+  exit status, or one of those above}.
   """
   copy, log = pathlib.Path(argv[0]), pathlib.Path(argv[1])
   # A mutant often has the size and the second of the one before: cached
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run_tests(
-  copy: pathlib.Path, log: pathlib.Path, module: str, tests: list[str]
+  copy: pathlib.Path, log: pathlib.Path, module: str, tests: list[list[str]]
 ) -> NoReturn:
   """In the child: pytest, its output to `log`, its status as ours."""
   import pytest
@@ -68,7 +69,9 @@ def _run_tests(
     "-m",
     "not slow and not peers",
   ]
-  status = int(pytest.main([*options, *tests]))
+  status = 0
+  for paths in tests:
+    status = status or int(pytest.main([*options, *paths]))
   if status == 0:
     loaded = sys.modules.get(module)
     file = getattr(loaded, "__file__", None) or ""

@@ -4,10 +4,16 @@
 import argparse
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
-from ramjax.data import load, parse_rows, tokenizers, train_tokenizer
-from ramjax.data.rows import ChatRow, SFTRow
+from ramjax.data import (
+  load,
+  parse_rows,
+  sources,
+  templates,
+  tokenizers,
+  train_tokenizer,
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
       quarantine_path=args.quarantine,
     ).rows
     train_tokenizer.train_sentencepiece(
-      _texts(rows),
+      sources.row_texts(rows, template=args.template),
       path=args.out,
       vocab_size=args.vocab_size,
       model_type=args.model_type,
@@ -40,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"ramjax tokenizer: {error}", file=sys.stderr)
     return 1
   num_chars = num_tokens = 0
-  for text in _texts(rows):
+  for text in sources.row_texts(rows, template=args.template):
     num_chars += len(text)
     num_tokens += len(tokenizer.encode(text, at_start=True))
   print(
@@ -49,15 +55,6 @@ def main(argv: Sequence[str]) -> int:
     f" SHA-256 {tokenizer.digest}"
   )
   return 0
-
-
-def _texts(rows: Iterable[SFTRow]) -> Iterator[str]:
-  """Every text of every row, as it will be encoded, less the template's own."""
-  for row in rows:
-    if isinstance(row, ChatRow):
-      yield from (message.content for message in row.messages)
-    else:
-      yield from (row.prompt, row.completion)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     required=True,
     metavar="MODEL",
     help="the file to write, such as tok.model; an older one is replaced",
+  )
+  parser.add_argument(
+    "--template",
+    choices=templates.TEMPLATE_NAMES,
+    default="plain",
+    help="chat template whose headings the texts get, so that they cost few"
+    " tokens (default: %(default)s)",
   )
   parser.add_argument(
     "--model-type",

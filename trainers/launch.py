@@ -7,7 +7,6 @@
 import importlib
 import importlib.resources
 import pathlib
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -95,10 +94,15 @@ def _parse(argv: Sequence[str]):
     config.to_dict()
   except _UsageError:
     raise
+  except KeyError as error:
+    raise _UsageError(
+      f"no field {error} where an override wants one: --config=FILE --help"
+      " lists the fields."
+    ) from error
   except Exception as error:
     # A config file is a program: any error can come out of it, and
     # ml_collections has put the file's own traceback into the message.
-    raise _UsageError(str(error).strip("\"'")) from error
+    raise _UsageError(str(error)) from error
   if rest[1:]:
     raise _UsageError(
       f"unexpected argument {rest[1]!r}: flags look like --config.a.b=VALUE."
@@ -164,6 +168,4 @@ def _run(config, workdir: pathlib.Path) -> int:
 
 
 if __name__ == "__main__":
-  # A pipe that closes early (`| head`) ends the run quietly.
-  signal.signal(signal.SIGPIPE, signal.SIG_DFL)
   sys.exit(main())

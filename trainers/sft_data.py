@@ -120,7 +120,8 @@ def _tokenizer(
   if not config.tokenizer.path:
     path = workdir / _TRAINED_TOKENIZER
     if not path.exists():
-      texts = (t for source in loaded for t in sources.row_texts(source.train))
+      rows = [row for source in loaded for row in source.train]
+      texts = sources.row_texts(rows, template=config.data.template)
       train_tokenizer.train_sentencepiece(
         texts, path=path, vocab_size=config.tokenizer.train_vocab_size
       )
@@ -129,4 +130,8 @@ def _tokenizer(
   copy = workdir / f"tokenizer{given.path.suffix}"
   if not copy.exists():
     shutil.copyfile(given.path, copy)
+    # They name the BOS and EOS of a tokenizer.json.
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+      if (given.path.parent / name).is_file():
+        shutil.copyfile(given.path.parent / name, workdir / name)
   return given

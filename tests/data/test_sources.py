@@ -76,12 +76,13 @@ def test_truncated_rows_and_tokens_are_counted(tmp_path):
   )
 
 
-def test_texts_for_a_tokenizer_are_all_there():
+def test_texts_for_a_tokenizer_are_what_is_rendered():
   rows = [
     TextRow("", "only"),
     ChatRow((Message("user", "q"), Message("assistant", "a", True))),
   ]
-  assert list(sources.row_texts(rows)) == ["only", "q", "a"]
+  texts = list(sources.row_texts(rows, template="plain"))
+  assert texts == ["only", "User: q\nAssistant:", " a"]
 
 
 def test_a_chat_row_asks_what_precedes_its_first_answer():

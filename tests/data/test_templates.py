@@ -150,10 +150,17 @@ def test_alpaca_system_message_takes_the_place_of_the_preamble():
 
 
 def test_plain_by_hand():
-  assert as_text(templates.render(CONVERSATION, template="plain")) == (
-    "<s>System:\n Be brief. \n\nUser:\nHallo\n\nAssistant:\nHello</s>\n"
-    "User:\n Was?\n\n### Input:\nNun \n\nAssistant:\n What? </s>"
-  )
+  # The space before an answer belongs to the answer, not to its header; that
+  # before another turn to the heading. The turns' own spaces come on top.
+  assert templates.render(CONVERSATION, template="plain") == [
+    Span("bos", special=True),
+    Span("System:  Be brief. \nUser: Hallo\nAssistant:"),
+    Span(" Hello", supervised=True),
+    Span("eos", special=True, supervised=True),
+    Span("\nUser:  Was?\n\n### Input:\nNun \nAssistant:"),
+    Span("  What? ", supervised=True),
+    Span("eos", special=True, supervised=True),
+  ]
 
 
 def test_unknown_template_lists_the_known():

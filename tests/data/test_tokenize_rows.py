@@ -19,7 +19,7 @@ HEADERS = {
   "llama2": " [/INST]",
   "llama3": "<|start_header_id|>assistant<|end_header_id|>\n\n",
   "llama3_1": "<|start_header_id|>assistant<|end_header_id|>\n\n",
-  "plain": "\n\nAssistant:\n",
+  "plain": "\nAssistant:",
 }
 
 every_template = pytest.mark.parametrize("template", templates.TEMPLATE_NAMES)
@@ -71,9 +71,10 @@ def tokenize(row, max_length, template="plain"):
 
 def test_conversation_by_hand():
   row = ChatRow((Message("user", "hi"), Message("assistant", "yes", True)))
-  #  1 + 6 + 4 + 11 + 3 + 1 = 26 tokens.
-  text = "[User:\nhi\n\nAssistant:\nyes]"
-  assert tokenize(row, 26) == (text, "yes]", 0)
+  # BOS, "User: ", "hi\n", "Assistant:", " yes", EOS:
+  # 1 + 6 + 3 + 10 + 4 + 1 = 25 tokens.
+  text = "[User: hi\nAssistant: yes]"
+  assert tokenize(row, 25) == (text, " yes]", 0)
 
 
 def test_unsupervised_answers_are_not_trained_on():
@@ -87,7 +88,7 @@ def test_unsupervised_answers_are_not_trained_on():
       Message("assistant", "f", True),
     )
   )
-  assert tokenize(row, 999)[1] == "d]f]"
+  assert tokenize(row, 999)[1] == " d] f]"
 
 
 def test_oldest_exchanges_go_first_and_the_system_message_stays():
@@ -100,20 +101,20 @@ def test_oldest_exchanges_go_first_and_the_system_message_stays():
   two, _, _ = tokenize(row("c", "d"), 999)
   one, _, _ = tokenize(row("d"), 999)
   four, supervised, _ = tokenize(row("a", "b", "c", "d"), 999)
-  assert supervised == "ok]ok]ok]ok]"
+  assert supervised == " ok] ok] ok] ok]"
   cut = tokenize(row("a", "b", "c", "d"), len(two))
-  assert cut == (two, "ok]ok]", len(four) - len(two))
+  assert cut == (two, " ok] ok]", len(four) - len(two))
   cut = tokenize(row("a", "b", "c", "d"), len(two) - 1)
-  assert cut == (one, "ok]", len(four) - len(one))
+  assert cut == (one, " ok]", len(four) - len(one))
 
 
 def test_what_follows_the_last_supervised_turn_goes_first():
   turns = (Message("user", "a"), Message("assistant", "b", True))
   tail = (Message("user", "c" * 50), Message("assistant", "d"))
   assert tokenize(ChatRow(turns + tail), 40) == (
-    "[User:\na\n\nAssistant:\nb]",
-    "b]",
-    len("\nUser:\n\n\nAssistant:\nd]") + 50,
+    "[User: a\nAssistant: b]",
+    " b]",
+    len("\nUser: \nAssistant: d]") + 50,
   )
 
 
@@ -125,60 +126,62 @@ def long_row(num_system: int, num_user: int, num_answer: int) -> ChatRow:
   return ChatRow(tuple(turns))
 
 
-# The headers of an exchange are 20 tokens, "[User:\n", "\n\n", "Assistant:\n";
-# those of a system message 10, "System:\n" and "\n\n".
+# The headers of an exchange are 18 tokens, "[User: ", "\n", "Assistant:"; those
+# of a system message 9, "System: " and "\n". An answer starts with a space.
 def exchange(user: str, answer: str) -> str:
-  return f"[User:\n{user}\n\nAssistant:\n{answer}"
+  return f"[User: {user}\nAssistant:{answer}"
 
 
 @pytest.mark.parametrize(
   ("lengths", "max_length", "kept"),
   [
-    # The answer and EOS fit in the half of 60: the prompt gives, to 40.
-    ((50, 19), 60, (20, "a" * 19 + "]")),
-    ((50, 29), 60, (10, "a" * 29 + "]")),
+    # Space, answer and EOS fit in the half of 60: the prompt gives, to 40 ...
+    ((50, 18), 60, (22, " " + "a" * 18 + "]")),
+    # ... and to 30.
+    ((50, 28), 60, (12, " " + "a" * 28 + "]")),
     # One more, and the answer is cut to 30, losing its EOS.
-    ((50, 30), 60, (10, "a" * 30)),
-    ((50, 99), 60, (10, "a" * 30)),
-    # The prompt is short already: only the answer is cut.
-    ((5, 99), 60, (5, "a" * 35)),
+    ((50, 29), 60, (12, " " + "a" * 29)),
+    ((50, 99), 60, (12, " " + "a" * 29)),
+    # The prompt is short already, 23: only the answer is cut, to 37.
+    ((5, 99), 60, (5, " " + "a" * 36)),
     # It loses its EOS first.
-    ((5, 35), 60, (5, "a" * 35)),
-    ((5, 34), 60, (5, "a" * 34 + "]")),
+    ((5, 36), 60, (5, " " + "a" * 36)),
+    ((5, 35), 60, (5, " " + "a" * 35 + "]")),
     # Headers alone are more than half: the answer has the rest.
-    ((50, 99), 22, (0, "a" * 2)),
-    ((50, 1), 22, (0, "a]")),
-    ((50, 0), 21, (0, "]")),
+    ((50, 99), 20, (0, " a")),
+    ((50, 1), 21, (0, " a]")),
+    ((50, 0), 20, (0, " ]")),
+    ((50, 0), 19, (0, " ")),
     # An odd length: the answer keeps 61 // 2.
-    ((50, 99), 61, (11, "a" * 30)),
+    ((50, 99), 61, (13, " " + "a" * 29)),
   ],
 )
 def test_last_exchange_is_cut_by_hand(lengths, max_length, kept):
   num_user, answer = kept
   text = exchange("u" * num_user, answer)
-  full = len(exchange("u" * lengths[0], "a" * lengths[1])) + 1
+  full = len(exchange("u" * lengths[0], " " + "a" * lengths[1] + "]"))
   row = long_row(0, *lengths)
   assert tokenize(row, max_length) == (text, answer, full - len(text))
 
 
 def test_system_message_gives_after_the_user_turn():
-  # 30 of headers and 5 of answer leave 15 of 50 to the system message.
+  # 27 of headers and 6 of answer leave 17 of 50 to the system message.
   text, supervised, _ = tokenize(long_row(40, 40, 4), 50)
-  assert supervised == "aaaa]"
-  assert text == f"[System:\n{'s' * 15}\n\n" + exchange("", "aaaa]")[1:]
+  assert supervised == " aaaa]"
+  assert text == f"[System: {'s' * 17}\n" + exchange("", " aaaa]")[1:]
   # Ten more and the whole system message and ten of the user's fit.
-  text, _, _ = tokenize(long_row(15, 40, 4), 60)
-  assert text == f"[System:\n{'s' * 15}\n\n" + exchange("u" * 10, "aaaa]")[1:]
+  text, _, _ = tokenize(long_row(17, 40, 4), 60)
+  assert text == f"[System: {'s' * 17}\n" + exchange("u" * 10, " aaaa]")[1:]
 
 
-@pytest.mark.parametrize("max_length", [-1, 0, 1, 20])
+@pytest.mark.parametrize("max_length", [-1, 0, 1, 18])
 def test_headers_that_do_not_fit_are_refused(max_length):
   with pytest.raises(
     ValueError,
-    match=rf"max_length={max_length} .*'plain'.* need max_length=21\.",
+    match=rf"max_length={max_length} .*'plain'.* need max_length=19\.",
   ):
     tokenize(long_row(0, 50, 50), max_length)
-  with pytest.raises(ValueError, match=r"need max_length=31\."):
+  with pytest.raises(ValueError, match=r"need max_length=28\."):
     tokenize(long_row(9, 50, 50), max_length)
 
 

@@ -171,3 +171,38 @@ def test_prompts_are_right_padded_to_a_multiple():
 def test_padded_length_is_the_next_multiple(longest, length):
   tokens, _ = sampling.pad_prompts([np.ones(longest, int)], batch_size=2)
   assert tokens.shape == (2, length)
+
+
+@pytest.mark.parametrize("prompts", [[], [np.array([1])] * 3])
+def test_a_number_of_prompts_that_does_not_fit_is_refused(prompts):
+  with pytest.raises(ValueError, match="give from 1 to 2"):
+    sampling.pad_prompts(prompts, batch_size=2)
+
+
+def test_an_empty_prompt_is_refused():
+  with pytest.raises(ValueError, match="no tokens"):
+    sampling.pad_prompts([np.array([], np.int32)], batch_size=2)
+
+
+def test_generating_nothing_is_refused(config):
+  with pytest.raises(ValueError, match="max_new_tokens=0"):
+    sampling.generate(
+      {},
+      config,
+      np.ones((1, 2), np.int32),
+      np.array([2]),
+      max_new_tokens=0,
+      stop_tokens=(),
+    )
+
+
+def test_ids_beyond_the_tokenizers_are_never_chosen(config, params):
+  prompts, lengths = sampling.pad_prompts([np.array([1, 2, 3])], batch_size=1)
+  options = dict(max_new_tokens=8, stop_tokens=(), temperature=5.0)
+  key = jax.random.key(0)
+  free = sampling.generate(params, config, prompts, lengths, key=key, **options)
+  assert free.tokens.max() >= 4
+  limited = sampling.generate(
+    params, config, prompts, lengths, key=key, vocab_size=4, **options
+  )
+  assert limited.tokens.max() < 4

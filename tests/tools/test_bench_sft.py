@@ -100,9 +100,9 @@ def test_vocabulary_is_halved_until_the_rows_fill_it(tmp_path):
   rows = [TextRow("what is this ", f"number {i} of them") for i in range(99)]
   # They hold fewer than 8,192 pieces, and fewer than 512.
   with pytest.raises(ValueError, match="vocab_size=512 is more than"):
-    bench_sft._train_tokenizer(tmp_path, rows, 8192)
+    bench_sft._train_tokenizer(tmp_path, rows, 8192, "plain")
   words = [TextRow("", f"w{i * 7919 % 9973:x}q" * 3) for i in range(900)]
-  tokenizer = bench_sft._train_tokenizer(tmp_path, words, 8192)
+  tokenizer = bench_sft._train_tokenizer(tmp_path, words, 8192, "plain")
   assert tokenizer.vocab_size in (512, 1024, 2048, 4096)
 
 
