@@ -28,7 +28,7 @@ quickstart: $(VENV)/.ready
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: check
 	$(BIN)/python -m pytest -m 'not slow and not peers' -n 2

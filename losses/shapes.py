@@ -2,7 +2,7 @@
 """Shape annotations that are enforced, once, when a function is traced."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import beartype
 import jaxtyping
@@ -17,4 +17,5 @@ def shape_checked(function: _F) -> _F:
   and both shapes; unchecked, it would broadcast and train on nonsense. Inside
   `jax.jit` the cost is at trace time only.
   """
-  return jaxtyping.jaxtyped(function, typechecker=beartype.beartype)
+  checked = jaxtyping.jaxtyped(function, typechecker=beartype.beartype)
+  return cast(_F, checked)

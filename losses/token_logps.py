@@ -8,7 +8,7 @@ recomputes a chunk's logits instead of storing them.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +121,13 @@ def _chunk(index, chunk_size, hidden, kernel, targets, rows):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _chunked(chunk_size, hidden, kernel, targets, rows):
+def _chunked(
+  chunk_size: int,
+  hidden: jax.Array,
+  kernel: jax.Array,
+  targets: jax.Array,
+  rows: _Rows,
+) -> Any:
   """Target log-probabilities and log-normalizers, each [shards, per_shard]."""
   kernel = kernel.astype(hidden.dtype)
   shard = jnp.arange(hidden.shape[0])[:, None]

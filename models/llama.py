@@ -7,7 +7,7 @@ layers are stacked, [L, ...], and scanned over.
 """
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class _Matrix(nn.Module):
   leaf: str = "kernel"
 
   @nn.compact
-  def __call__(self) -> jax.Array:
+  def __call__(self) -> Any:
     init = nn.with_logical_partitioning(
       nn.initializers.normal(_INIT_STD), self.axes
     )
@@ -48,9 +48,8 @@ class _Norm(nn.Module):
   @nn.compact
   def __call__(self, x):
     init = nn.with_logical_partitioning(nn.initializers.ones, ("norm",))
-    return layers.rms_norm(
-      x, self.param("scale", init, (x.shape[-1],)), self.eps
-    )
+    scale: Any = self.param("scale", init, (x.shape[-1],))
+    return layers.rms_norm(x, scale, self.eps)
 
 
 class _Attention(nn.Module):
@@ -135,7 +134,8 @@ class _Llama(nn.Module):
     )
     if not config.tie_embeddings:
       # Declared so that it is a parameter; `heads.py` multiplies by it.
-      _Matrix(vocab_shape[::-1], ("embed", "vocab"), name="lm_head")()
+      head_shape = (config.width, config.vocab_size)
+      _Matrix(head_shape, ("embed", "vocab"), name="lm_head")()
     return _Norm(config.norm_eps, name="final_norm")(x), cache
 
 
@@ -153,7 +153,7 @@ def _layer_stack(config: LlamaConfig):
     block,
     variable_axes={"params": 0},
     split_rngs={"params": True},
-    in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+    in_axes=cast(Any, (0, nn.broadcast, nn.broadcast, nn.broadcast)),
     out_axes=0,
     length=config.num_layers,
     metadata_params={nn.PARTITION_NAME: "layers"},

@@ -96,7 +96,7 @@ def generate(
 
   def choose(hidden, index):
     logits = heads.lm_logits(params, config, hidden)[:, :vocab_size]
-    if temperature == 0:
+    if key is None or temperature == 0:
       return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     step_key = jax.random.fold_in(key, index)
     return jax.random.categorical(step_key, logits / temperature).astype(

@@ -31,7 +31,7 @@ RULES: Mapping[str, tuple[str, ...]] = {
 
 def make_mesh(
   axis_sizes: Mapping[str, int],
-  devices: Sequence[jax.Device] | None = None,
+  devices: Sequence[Any] | None = None,
 ) -> Mesh:
   """A mesh over all devices, with axes `MESH_AXES`.
 

@@ -25,6 +25,8 @@ _OPERATORS: dict[type, type] = {
   ast.And: ast.Or,
   ast.Or: ast.And,
 }
+# Swapping their arguments changes nothing.
+_COMMUTATIVE = {"min", "max", "minimum", "maximum"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +139,9 @@ def _call_replacements(node: ast.Call) -> Iterator[ast.expr]:
   for i in range(len(node.args) - 1):
     first, second = node.args[i : i + 2]
     starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)
-    if not starred and ast.dump(first) != ast.dump(second):
+    if name in _COMMUTATIVE or starred:
+      continue
+    if ast.dump(first) != ast.dump(second):
       swapped = [*node.args[:i], second, first, *node.args[i + 2 :]]
       yield _with(node, args=swapped)
   for i, keyword in enumerate(node.keywords):

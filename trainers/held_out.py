@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation during training: held-out perplexity, verified answers, samples."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -51,9 +50,9 @@ class HeldOut:
       chunk_size=config.loss.chunk_size,
       num_shards=sharding.num_batch_shards(mesh),
     )
-    self._baseline = None
+    self._baseline: dict[str, float] = {}
     if data.held_out:
-      self._baseline = perplexity.unigram_perplexity(
+      self._baseline[_BASELINE] = perplexity.unigram_perplexity(
         [e.tokens[e.response_mask] for source in data.train for e in source],
         [e.tokens[e.response_mask] for e in data.held_out],
         vocab_size=model_config.vocab_size,
@@ -76,13 +75,12 @@ class HeldOut:
 
   def evaluate(
     self, params: Any, step: int
-  ) -> tuple[dict[str, float], list[Mapping[str, Any]]]:
+  ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Metrics named `eval/...`, and samples for `samples.jsonl`."""
-    metrics: dict[str, float] = {}
+    metrics = dict(self._baseline)
     if self._batches:
       scores = perplexity.perplexity(params, self._batches, self._eval_step)
       metrics.update({f"eval/{name}": v for name, v in scores.items()})
-      metrics[_BASELINE] = self._baseline
     if not self._asked:
       return metrics, []
     records, prompts, references = zip(*self._asked, strict=True)

@@ -196,10 +196,11 @@ def _require_finite(step: int, metrics: Any, checkpoints: Checkpoints) -> None:
     if not math.isfinite(value):
       checkpoints.wait()
       last = checkpoints.latest_step()
-      good = f"the last good checkpoint is {checkpoints.path(last)}"
+      good = "no checkpoint was saved yet"
+      if last is not None:
+        good = f"the last good checkpoint is {checkpoints.path(last)}"
       raise NonFiniteError(
-        f"{name}={value} at step {step}:"
-        f" {good if last is not None else 'no checkpoint was saved yet'}."
+        f"{name}={value} at step {step}: {good}."
         " Lower optim.learning_rate, set optim.clip_norm, or look at the data"
         " of that step."
       )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run tells: `metrics.jsonl`, `samples.jsonl`, the terminal, and sinks."""
 
+import importlib
 import json
 import pathlib
 import sys
@@ -154,13 +155,13 @@ def _open_for_append(path: pathlib.Path) -> Any:
 
 def _tensorboard(workdir: pathlib.Path) -> Any:
   try:
-    import tensorboardX
+    tensorboard = importlib.import_module("tensorboardX")
   except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
       "run.tensorboard=True needs tensorboardX: pip install"
       " 'ramjax[tensorboard]'."
     ) from error
-  return tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
+  return tensorboard.SummaryWriter(str(workdir / "tensorboard"))
 
 
 def _wandb(
@@ -169,7 +170,7 @@ def _wandb(
   if not project:
     return None
   try:
-    import wandb
+    wandb = importlib.import_module("wandb")
   except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
       f"run.wandb_project={project!r} needs wandb: pip install 'ramjax[wandb]'."

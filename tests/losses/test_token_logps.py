@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """token_logps: equals the whole softmax, in value, gradient and under bf16."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ramjax.losses import token_logps as token_logps_lib
 from ramjax.losses.token_logps import mean_token_logps, token_logps
 
 _N, _D, _V = 24, 8, 11
 
 
-def _inputs(dtype=jnp.float32):
+def _inputs(dtype: Any = jnp.float32) -> dict[str, Any]:
   rng = np.random.default_rng(0)
   return dict(
     hidden=jnp.asarray(rng.normal(size=(_N, _D)), dtype),
@@ -86,6 +89,54 @@ def test_gradient_has_its_closed_form(chunk_size, num_shards):
   np.testing.assert_allclose(grads[1], hidden.T @ to_logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("chunk_size,num_shards", [(5, 1), (7, 2)])
+def test_a_last_chunk_past_the_end_counts_no_token_twice(
+  chunk_size, num_shards
+):
+  # With every token supervised, places past the end repeat a supervised one.
+  inputs = dict(_inputs(), mask=jnp.ones(_N, bool))
+
+  def total(hidden):
+    out = token_logps(
+      **dict(inputs, hidden=hidden),
+      chunk_size=chunk_size,
+      num_shards=num_shards,
+    )
+    return jnp.sum(out.logps) + 2 * jnp.sum(out.log_normalizers), out
+
+  def dense_total(hidden):
+    logits = hidden @ inputs["kernel"]
+    logps = jax.nn.log_softmax(logits)[jnp.arange(_N), inputs["targets"]]
+    return jnp.sum(logps) + 2 * jnp.sum(jax.nn.logsumexp(logits, axis=1))
+
+  grad, out = jax.grad(total, has_aux=True)(inputs["hidden"])
+  logps, log_z = _dense(**inputs)
+  np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(out.log_normalizers, log_z, rtol=1e-5, atol=1e-6)
+  expected = jax.grad(dense_total)(inputs["hidden"])
+  np.testing.assert_allclose(grad, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "counts,chunk_size,chunks",
+  [([0, 0], 4, 0), ([1, 0], 4, 1), ([4, 3], 4, 1), ([4, 5], 4, 2), ([7], 1, 7)],
+)
+def test_no_chunk_is_computed_without_a_supervised_token(
+  counts, chunk_size, chunks
+):
+  rows = token_logps_lib._Rows(jnp.zeros((len(counts), 8)), jnp.array(counts))
+  assert token_logps_lib._num_chunks(rows, chunk_size) == chunks
+
+
+def test_one_shard_is_the_default_for_any_number_of_tokens():
+  inputs = _inputs()
+  odd = {name: x[:3] for name, x in inputs.items() if name != "kernel"}
+  out = token_logps(**odd, kernel=inputs["kernel"])
+  np.testing.assert_allclose(
+    out.logps, token_logps(**inputs).logps[:3], rtol=1e-6
+  )
+
+
 def test_unsupervised_tokens_are_zero_and_carry_no_gradient():
   inputs = _inputs()
 
@@ -138,6 +189,20 @@ def test_bfloat16_hidden_states_keep_float32_sums():
   np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-5)
 
 
+def test_every_matmul_accumulates_in_float32():
+  inputs = _inputs(jnp.bfloat16)
+
+  def total(hidden, kernel):
+    return jnp.sum(token_logps(**dict(inputs, hidden=hidden, kernel=kernel))[0])
+
+  program = str(
+    jax.make_jaxpr(jax.grad(total, (0, 1)))(inputs["hidden"], inputs["kernel"])
+  )
+  # Forward logits, the same again, and the gradients of hidden and kernel.
+  assert program.count("= dot_general[") == 4
+  assert program.count("preferred_element_type=float32") == 4
+
+
 def test_huge_logits_stay_finite():
   out = token_logps(
     hidden=jnp.full((2, 1), 1e4),
@@ -163,6 +228,7 @@ def test_mean_token_logps_is_the_mean_over_the_vocabulary():
   "change,match",
   [
     (dict(chunk_size=0), "chunk_size=0"),
+    (dict(num_shards=0), "num_shards=0 must divide"),
     (dict(num_shards=5), "num_shards=5 must divide the 24 tokens"),
   ],
 )

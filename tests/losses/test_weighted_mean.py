@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """WeightedMean: adds exactly, divides once."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ramjax.losses.weighted_mean import WeightedMean
 
@@ -52,3 +55,25 @@ def test_it_is_a_pytree_of_two_leaves():
   doubled = jax.tree.map(lambda x: 2 * x, mean)
   assert isinstance(doubled, WeightedMean)
   assert (doubled.total, doubled.weight) == (6.0, 6.0)
+
+
+def test_a_weight_below_one_divides_as_any_other():
+  mean = WeightedMean(jnp.float32(3.0), jnp.float32(0.5))
+  assert mean.value == 6.0
+
+
+def test_a_weight_of_zero_means_zero_whatever_the_total():
+  assert WeightedMean(jnp.float32(5.0), jnp.float32(0.0)).value == 0.0
+
+
+def test_the_weight_is_float32_with_and_without_a_mask():
+  values = jnp.ones(3)
+  assert WeightedMean.of(values).weight.dtype == jnp.float32
+  masked = WeightedMean.of(values, jnp.array([True, False, True]))
+  assert masked.weight.dtype == jnp.float32
+
+
+def test_it_cannot_be_changed_in_place():
+  mean = WeightedMean.of(jnp.ones(3))
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    mean.weight = jnp.float32(1.0)  # pyright: ignore
