@@ -75,13 +75,14 @@ def token_logps(
     )
   per_shard = num_tokens // num_shards
   rows = _supervised_first(mask.reshape(num_shards, per_shard))
-  logps, normalizers = _chunked(
+  results: Any = _chunked(
     min(chunk_size, per_shard),
     hidden.reshape(num_shards, per_shard, width),
     kernel,
     targets.reshape(num_shards, per_shard),
     rows,
   )
+  logps, normalizers = results
   return TokenLogps(
     logps=jnp.where(mask, logps.reshape(-1), 0.0),
     log_normalizers=jnp.where(mask, normalizers.reshape(-1), 0.0),
@@ -153,7 +154,7 @@ def _chunked(
 
 
 def _chunked_forward(chunk_size, hidden, kernel, targets, rows):
-  results = _chunked(chunk_size, hidden, kernel, targets, rows)
+  results: Any = _chunked(chunk_size, hidden, kernel, targets, rows)
   return results, (hidden, kernel, targets, rows, results[1])
 
 
