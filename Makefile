@@ -42,7 +42,9 @@ $(VENV)/.peers: $(VENV)/.ready requirements-peers.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.lock
 	@touch $@
 
+# A peer that cannot be imported must fail here, not be skipped.
 test-peers: $(VENV)/.peers
+	$(BIN)/python -c 'import peft, torch, transformers, trl'
 	$(BIN)/python -m pytest -m peers
 
 lock:

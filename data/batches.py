@@ -99,16 +99,13 @@ def train_batches(
 def eval_batches(
   examples: Sequence[Example], *, length: int, batch_size: int, pack: bool
 ) -> list[TokenBatch]:
-  """Every example exactly once, in order; the last batch is padded with rows.
+  """Every example exactly once; the last batch is padded with empty rows.
 
   Raises:
     ValueError: There are no examples.
   """
   if not examples:
-    raise ValueError(
-      "no held-out examples: set eval_rows of a source above 0, or turn"
-      " evaluation off."
-    )
+    raise ValueError("no held-out examples: set eval_rows of a source above 0.")
   dataset = grain.MapDataset.source(examples)
   rows = list(_rows(dataset, length=length, pack=pack, seed=0))
   empty = {name: np.zeros_like(value) for name, value in rows[0].items()}

@@ -70,9 +70,9 @@ def unigram_perplexity(
   Returns:
     exp of the mean NLL of `eval_responses`.
   """
-  counts = np.ones(vocab_size)
-  for tokens in train_responses:
-    counts += np.bincount(tokens, minlength=vocab_size)
+  counts = 1 + np.bincount(
+    np.concatenate(train_responses), minlength=vocab_size
+  )
   logps = np.log(counts / counts.sum())
   scored = np.concatenate([logps[tokens] for tokens in eval_responses])
   return _exp(float(-scored.mean()))

@@ -13,11 +13,16 @@ def verify_responses(
 ) -> list[bool | None]:
   """Each response's verdict; None where its record has no verifier."""
   return [
-    tasks.verify_response(record["task"], response)
-    if "task" in record
-    else None
-    for record, response in zip(records, responses, strict=True)
+    None if task is None else tasks.verify_response(task, response)
+    for task, response in zip(map(_task, records), responses, strict=True)
   ]
+
+
+def _task(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+  """The record's task if it is one of ours; `task` is a common extra key."""
+  task = record.get("task")
+  known = isinstance(task, Mapping) and task.get("kind") in tasks.TASK_KINDS
+  return task if known else None
 
 
 def verified_accuracy(

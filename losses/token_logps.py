@@ -229,5 +229,7 @@ def mean_token_logps(
   Returns:
     [N] float32, in nats; meaningful where the mask of `token_logps` was True.
   """
+  # Rounded as `token_logps` rounds it, so that both come from one matrix.
+  kernel = kernel.astype(hidden.dtype)
   mean_column = jnp.mean(kernel.astype(jnp.float32), axis=1)
   return hidden.astype(jnp.float32) @ mean_column - log_normalizers

@@ -19,6 +19,7 @@ from ramjax.models.config import LlamaConfig, RopeScaling
 MODEL_FILE = "model.json"
 CHECKPOINT_DIR = "checkpoints"
 PARAMS_ITEM = "params"
+AVERAGE_ITEM = "average"
 
 
 def save_config(run_dir: pathlib.Path, config: LlamaConfig) -> None:
@@ -61,6 +62,7 @@ def load_params(
   mesh: jax.sharding.Mesh,
   *,
   step: int | None = None,
+  average: bool = False,
 ) -> Any:
   """Parameters of a checkpoint, read straight onto `mesh`.
 
@@ -69,12 +71,13 @@ def load_params(
     config: The shape the parameters must have.
     mesh: Where each device reads its own shard.
     step: Which checkpoint; None is the newest.
+    average: Read the moving average of the weights instead.
 
   Returns:
     A nested dict of float32 arrays.
 
   Raises:
-    FileNotFoundError: No such checkpoint.
+    FileNotFoundError: No such checkpoint, or no average in it.
     ValueError: The stored tree has other names or shapes.
   """
   steps = checkpoint_steps(run_dir)
@@ -92,6 +95,12 @@ def load_params(
     shapes,
     sharding.shardings_of(shapes, axes, mesh),
   )
-  path = run_dir.resolve() / CHECKPOINT_DIR / str(chosen) / PARAMS_ITEM
+  item = AVERAGE_ITEM if average else PARAMS_ITEM
+  path = run_dir.resolve() / CHECKPOINT_DIR / str(chosen) / item
+  if not path.is_dir():
+    raise FileNotFoundError(
+      f"{path} does not exist: a moving average is kept only where"
+      " optim.ema_decay is above 0."
+    )
   with ocp.StandardCheckpointer() as checkpointer:
     return checkpointer.restore(path, target)

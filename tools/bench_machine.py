@@ -6,6 +6,7 @@ power caps, so the peak is what a plain matrix product reaches here and now, in
 the same run, by each framework that is compared.
 """
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -134,7 +135,7 @@ def _jax_product(size: int, device: str) -> Callable[[], None]:
 
 
 def _torch_product(size: int, device: str) -> Callable[[], None]:
-  import torch
+  torch = importlib.import_module("torch")
 
   dtype = getattr(torch, compute_dtype(device))
   where = "cuda" if device == "gpu" else device

@@ -32,11 +32,12 @@ def _help() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command; returns its exit status (2: no such command)."""
-  if argv is None:
-    # Started as a program: a reader that closes early (`| head`) is no error.
+  started = argv is None
+  argv = list(sys.argv[1:] if argv is None else argv)
+  if started and ("train" not in argv[:1] or "--help" in argv):
+    # A reader that closes early (`| head`) is no error; but a training run
+    # must not die silently of the `tee` it is piped into.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    argv = sys.argv[1:]
-  argv = list(argv)
   if not argv or argv[0] in ("-h", "--help", "help"):
     print(_help(), end="")
     return 0 if argv else 2

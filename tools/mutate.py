@@ -57,12 +57,10 @@ class _Worker:
       env={"JAX_PLATFORMS": "cpu", **os.environ},
     )
 
-  def run(self, module: str, mirror: str, timeout_s: float) -> int:
+  def run(self, module: str, mirror: str, cpu_s: float) -> int:
     """Status of the tests; those of the module itself go first."""
     tests = [[mirror]] if pathlib.Path(mirror).is_file() else []
-    request = dict(
-      module=module, tests=[*tests, self._tests], timeout_s=timeout_s
-    )
+    request = dict(module=module, tests=[*tests, self._tests], cpu_s=cpu_s)
     assert self._process.stdin is not None and self._process.stdout is not None
     self._process.stdin.write(json.dumps(request) + "\n")
     self._process.stdin.flush()
@@ -124,7 +122,7 @@ def survivors(
     mirror = f"{tests[0]}/test_{target.stem}.py"
     try:
       started = time.monotonic()
-      status = worker.run(module, mirror, timeout_s=600)
+      status = worker.run(module, mirror, cpu_s=3600)
       if status == mutate_worker.NOT_IMPORTED:
         raise ValueError(f"the tests {' '.join(tests)} never import {module}.")
       if status:
@@ -132,11 +130,11 @@ def survivors(
           f"the tests fail on the unchanged {target} (pytest status {status}):"
           f"\n{worker.log.read_text('utf-8')}"
         )
-      timeout_s = 30 + 10 * (time.monotonic() - started)
+      cpu_s = 30 + 10 * (time.monotonic() - started)
       survived = []
       for edit in wanted:
         (copied / target.name).write_text(edit.source, "utf-8")
-        if worker.run(module, mirror, timeout_s) == 0:
+        if worker.run(module, mirror, cpu_s) == 0:
           survived.append(edit)
       return survived, len(wanted)
     finally:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orbax checkpoints of a run: parameters, optimizer, PRNG, data order, counts.
 
-Each step's folder holds the items `params` (readable on its own), `train` (the
-rest of the state), `data` (the iterator) and `progress` (host-side counters).
+Each step's folder holds the items `params` and, where one is kept, `average`
+(both readable on their own), `train` (the rest of the state), `data` (the
+iterator) and `progress` (host-side counters).
 Saving copies to host memory and writes in the background.
 """
 
-import dataclasses
 import pathlib
 from typing import Any
 
@@ -14,7 +14,7 @@ import grain
 import jax
 import orbax.checkpoint as ocp
 
-from ramjax.models.weights import CHECKPOINT_DIR, PARAMS_ITEM
+from ramjax.models.weights import AVERAGE_ITEM, CHECKPOINT_DIR, PARAMS_ITEM
 from ramjax.trainers.state import TrainState
 
 
@@ -69,8 +69,11 @@ class Checkpoints:
     self._manager.save(
       step,
       args=ocp.args.Composite(
-        **{PARAMS_ITEM: ocp.args.StandardSave(state.params)},
-        train=ocp.args.StandardSave(_without_params(state)),
+        **{
+          name: ocp.args.StandardSave(tree)
+          for name, tree in _weights(state).items()
+        },
+        train=ocp.args.StandardSave(_rest(state)),
         data=grain.checkpoint.CheckpointSave(batches),
         progress=ocp.args.JsonSave(progress),
       ),
@@ -92,8 +95,11 @@ class Checkpoints:
     restored = self._manager.restore(
       step,
       args=ocp.args.Composite(
-        **{PARAMS_ITEM: ocp.args.StandardRestore(_abstract(like.params))},
-        train=ocp.args.StandardRestore(_abstract(_without_params(like))),
+        **{
+          name: ocp.args.StandardRestore(_abstract(tree))
+          for name, tree in _weights(like).items()
+        },
+        train=ocp.args.StandardRestore(_abstract(_rest(like))),
         data=grain.checkpoint.CheckpointRestore(batches),
         progress=ocp.args.JsonRestore(),
       ),
@@ -103,7 +109,7 @@ class Checkpoints:
       step=rest["step"],
       params=restored[PARAMS_ITEM],
       opt_state=rest["opt_state"],
-      ema=rest.get("ema"),
+      ema=None if like.ema is None else restored[AVERAGE_ITEM],
       key=jax.random.wrap_key_data(rest["key"]),
     )
     return state, restored["progress"]
@@ -117,16 +123,17 @@ class Checkpoints:
     self._manager.close()
 
 
-def _without_params(state: TrainState) -> dict[str, Any]:
-  rest = {
-    field.name: getattr(state, field.name)
-    for field in dataclasses.fields(state)
-    if field.name != "params"
+def _weights(state: TrainState) -> dict[str, Any]:
+  trees = {PARAMS_ITEM: state.params, AVERAGE_ITEM: state.ema}
+  return {name: tree for name, tree in trees.items() if tree is not None}
+
+
+def _rest(state: TrainState) -> dict[str, Any]:
+  return {
+    "step": state.step,
+    "opt_state": state.opt_state,
+    "key": jax.random.key_data(state.key),
   }
-  rest["key"] = jax.random.key_data(state.key)
-  if state.ema is None:
-    del rest["ema"]
-  return rest
 
 
 def _abstract(tree: Any) -> Any:

@@ -8,12 +8,15 @@ from jax.sharding import Mesh
 
 from ramjax.data import batches as batches_lib
 from ramjax.data import sources
+from ramjax.data.rows import Message
+from ramjax.data.tokenize_rows import tokenize_prompt
 from ramjax.evals import perplexity, responses, verified_accuracy
 from ramjax.models import sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers.sft_data import SFTData
 
 _BASELINE = "eval/unigram_perplexity"
+_ANSWERED_AT_A_TIME = 64
 
 
 class HeldOut:
@@ -57,20 +60,31 @@ class HeldOut:
         [e.tokens[e.response_mask] for e in data.held_out],
         vocab_size=model_config.vocab_size,
       )
+
+    def num_tokens(prompt: tuple[Message, ...]) -> int:
+      encoded = tokenize_prompt(
+        prompt, template=config.data.template, tokenizer=data.tokenizer
+      )
+      return len(encoded)
+
+    # A prompt beyond the training length would only measure that.
+    asked = []
+    for record, row in zip(
+      data.held_out_records, data.held_out_rows, strict=True
+    ):
+      if len(asked) == config.evals.num_prompts:
+        break
+      pair = sources.prompt_and_reference(row)
+      if pair is not None and num_tokens(pair[0]) <= config.data.max_length:
+        asked.append((record, *pair))
+    self._asked = asked
     self._respond = responses.make_responder(
       model_config,
       tokenizer=data.tokenizer,
       template=config.data.template,
       max_new_tokens=config.evals.max_new_tokens,
+      batch_size=max(1, min(_ANSWERED_AT_A_TIME, len(asked))),
     )
-    asked = [
-      (record, *pair)
-      for record, row in zip(
-        data.held_out_records, data.held_out_rows, strict=True
-      )
-      if (pair := sources.prompt_and_reference(row)) is not None
-    ]
-    self._asked = asked[: config.evals.num_prompts]
     self._num_samples = config.evals.num_samples
 
   def evaluate(
@@ -95,7 +109,7 @@ class HeldOut:
         "prompt": prompts[i][-1].content,
         "response": answers[i],
         "reference": references[i],
-        "kind": records[i]["task"]["kind"] if "task" in records[i] else None,
+        "kind": None if verdicts[i] is None else records[i]["task"]["kind"],
         "verified": verdicts[i],
       }
       for i in range(min(self._num_samples, len(answers)))

@@ -153,7 +153,12 @@ def _run(config, workdir: pathlib.Path) -> int:
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   try:
     outcome = algorithm.main(config, workdir)
-  except (ValueError, TypeError, OSError, loop.NonFiniteError) as error:
+  except (
+    ValueError,
+    OSError,
+    ModuleNotFoundError,
+    loop.NonFiniteError,
+  ) as error:
     if config.run.tracebacks:
       raise
     print(

@@ -36,7 +36,11 @@ class NonFiniteError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-  """When the loop does what, in steps; 0 turns a periodic thing off."""
+  """When the loop does what, in steps.
+
+  Evaluation before the first step and after the last, and saving at the end,
+  always happen; a period of 0 adds nothing in between.
+  """
 
   total_steps: int
   log_every: int
@@ -52,7 +56,7 @@ class Schedule:
     if self.eval_every < 0 or self.save_every < 0:
       raise ValueError(
         f"evals.every_steps={self.eval_every} and checkpoint.every_steps="
-        f"{self.save_every} must be at least 0; 0 is never."
+        f"{self.save_every} must be at least 0; 0 is only at the end."
       )
 
 
@@ -66,6 +70,12 @@ class _Interval:
   supervised: int = 0
   steps: int = 0
   start: float = dataclasses.field(default_factory=time.monotonic)
+
+  def to_json(self) -> dict[str, Any]:
+    """All but the clock, which does not run between two processes."""
+    fields = dataclasses.asdict(self)
+    del fields["start"]
+    return fields
 
   def add(self, metrics: Mapping[str, WeightedMean], counts: "BatchCounts"):
     for name, mean in metrics.items():
@@ -99,7 +109,7 @@ def train(
   schedule: Schedule,
   checkpoints: Checkpoints,
   recorder: Recorder,
-  progress: dict[str, float],
+  progress: dict[str, Any],
 ) -> tuple[TrainState, Outcome]:
   """Trains from `state.step` to `schedule.total_steps`.
 
@@ -116,8 +126,8 @@ def train(
     schedule: When to log, evaluate and save.
     checkpoints: Where to save.
     recorder: Where to log.
-    progress: Counters saved with the state: `tokens`, `supervised_tokens`,
-      `elapsed_s`. Updated in place.
+    progress: Saved with the state: `tokens`, `supervised_tokens`, `elapsed_s`
+      and, in a restored one, `interval`. Updated in place.
 
   Returns:
     The last state and how the run ended.
@@ -128,7 +138,7 @@ def train(
   """
   step = int(state.step)
   total = schedule.total_steps
-  interval = _Interval()
+  interval = _Interval(**progress.pop("interval", {}))
   pending: tuple[int, Any, BatchCounts] | None = None
 
   def settle() -> None:
@@ -151,6 +161,7 @@ def train(
 
   def save() -> None:
     progress["elapsed_s"] = recorder.elapsed_s
+    progress["interval"] = interval.to_json()
     checkpoints.save(step, state, batches, dict(progress))
 
   with _Sigterm() as sigterm:

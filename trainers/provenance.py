@@ -17,7 +17,18 @@ import jax
 
 CONFIG_FILE = "config.json"
 MANIFEST_FILE = "manifest.json"
-ALLOW_CHANGE = "run.allow_config_change"
+# Fields that say how a run is watched, not what it computes: they may differ
+# between the launches of one run.
+FREE_FIELDS = frozenset(
+  {
+    "run.allow_config_change",
+    "run.compilation_cache",
+    "run.log_every",
+    "run.tensorboard",
+    "run.tracebacks",
+    "run.wandb_project",
+  }
+)
 
 _LIBRARIES = (
   "ramjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
@@ -65,12 +76,28 @@ def build_manifest(
   }
 
 
+def refuse_other_config(
+  workdir: pathlib.Path, config: Mapping[str, Any]
+) -> None:
+  """Raises if another config used the folder; reads only `config.json`.
+
+  Args:
+    workdir: May not exist yet.
+    config: The resolved config, nested. With `run.allow_config_change` every
+      difference is accepted.
+
+  Raises:
+    ValueError: Names each field that differs, with both values.
+  """
+  path = workdir / CONFIG_FILE
+  if path.exists() and not config["run"]["allow_config_change"]:
+    _refuse(workdir, _differences(json.loads(path.read_text()), config))
+
+
 def claim_workdir(
   workdir: pathlib.Path,
   config: Mapping[str, Any],
   manifest: Mapping[str, Any],
-  *,
-  allow_change: bool,
 ) -> None:
   """Writes both files, or refuses a folder that another config or data used.
 
@@ -78,30 +105,36 @@ def claim_workdir(
     workdir: Created if missing.
     config: The resolved config, nested.
     manifest: From `build_manifest`.
-    allow_change: Whether a difference is accepted.
 
   Raises:
     ValueError: The folder holds another config, data, tokenizer or template;
       names each field that differs, with both values.
   """
+  refuse_other_config(workdir, config)
   workdir.mkdir(parents=True, exist_ok=True)
-  config_path = workdir / CONFIG_FILE
   manifest_path = workdir / MANIFEST_FILE
-  if config_path.exists() and not allow_change:
-    differing = _differences(json.loads(config_path.read_text()), config)
-    if manifest_path.exists():
-      old = json.loads(manifest_path.read_text())
-      for name in ("data", "tokenizer_sha256", "template"):
-        differing += _differences({name: old.get(name)}, {name: manifest[name]})
-    if differing:
-      raise ValueError(
-        f"{workdir} was made by another run:\n  "
-        + "\n  ".join(differing)
-        + "\nGive another --workdir, go back to those values, or pass"
-        f" --config.{ALLOW_CHANGE}=True to continue with the new ones."
-      )
-  _write_json(config_path, config)
+  if manifest_path.exists() and not config["run"]["allow_config_change"]:
+    old = json.loads(manifest_path.read_text())
+    names = ("data", "tokenizer_sha256", "template")
+    _refuse(
+      workdir,
+      _differences(
+        {name: old.get(name) for name in names},
+        {name: manifest[name] for name in names},
+      ),
+    )
+  _write_json(workdir / CONFIG_FILE, config)
   _write_json(manifest_path, manifest)
+
+
+def _refuse(workdir: pathlib.Path, differing: list[str]) -> None:
+  if differing:
+    raise ValueError(
+      f"{workdir} was made by another run:\n  "
+      + "\n  ".join(differing)
+      + "\nGive another --workdir, go back to those values, or pass"
+      " --config.run.allow_config_change=True to continue with the new ones."
+    )
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -112,7 +145,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     f" {after.get(name, missing)!r} now"
     for name in sorted(before.keys() | after.keys())
     if before.get(name, missing) != after.get(name, missing)
-    and name != ALLOW_CHANGE
+    and name not in FREE_FIELDS
   ]
 
 
@@ -160,7 +193,8 @@ def _code_version() -> dict[str, Any]:
   # A wheel inside another project's checkout must not report that project.
   if not (root / ".git").exists():
     return {"commit": None, "modified": None}
+  status = git("status", "--porcelain")
   return {
     "commit": git("rev-parse", "HEAD"),
-    "modified": bool(git("status", "--porcelain")),
+    "modified": None if status is None else bool(status),
   }

@@ -78,7 +78,8 @@ def main(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> loop.Outcome:
   """Runs the experiment in `config`, or continues it, in `workdir`."""
-  # Everything that can be refused is refused before the data is read.
+  # What can be refused without the data is refused before it is read.
+  provenance.refuse_other_config(workdir, config.to_dict())
   model_config = from_config.make_model_config(config)
   schedule = from_config.make_loop_schedule(config)
   learning_rate = from_config.make_learning_rate(config)
@@ -100,7 +101,6 @@ def main(
       template_digest=template_digest,
       num_parameters=model_config.num_parameters,
     ),
-    allow_change=config.run.allow_config_change,
   )
   batches = batches_lib.train_batches(
     data.train,
@@ -195,9 +195,10 @@ def _announce(
       f"data {name}: {counts['rows_train']} rows to train on,"
       f" {counts['rows_held_out']} held out,"
       f" {counts['rows_quarantined']} quarantined,"
-      f" {counts['rows_truncated']} truncated"
-      f" ({counts['tokens_truncated']} tokens); {counts['tokens']} tokens,"
-      f" {counts['supervised_tokens']} supervised"
+      f" {counts['rows_truncated']} + {counts['held_out_rows_truncated']}"
+      f" truncated ({counts['tokens_truncated']} +"
+      f" {counts['held_out_tokens_truncated']} tokens); to train on:"
+      f" {counts['tokens']} tokens, {counts['supervised_tokens']} supervised"
     )
   devices = mesh.devices.size
   recorder.say(

@@ -2,6 +2,7 @@
 """The data of an SFT run: rows, tokenizer, examples, and what was counted."""
 
 import dataclasses
+import itertools
 import pathlib
 import shutil
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from ramjax.data import sources, train_tokenizer
 from ramjax.data.rows import SFTRow
 from ramjax.data.tokenize_rows import Example
 from ramjax.data.tokenizers import Tokenizer, load_tokenizer
+from ramjax.trainers import provenance
 
 _TRAINED_TOKENIZER = "tokenizer.model"
 
@@ -97,17 +99,30 @@ def load_sft_data(
   for source in loaded:
     examples, counts = tokenize(source.train, source.name)
     train.append(examples)
-    held_out += tokenize(source.held_out, f"{source.name} (held out)")[0]
-    summary[source.name] = {**source.summary, **counts}
+    kept, held_counts = tokenize(source.held_out, f"{source.name} (held out)")
+    held_out += kept
+    summary[source.name] = {
+      **source.summary,
+      **counts,
+      "held_out_rows_truncated": held_counts["rows_truncated"],
+      "held_out_tokens_truncated": held_counts["tokens_truncated"],
+    }
   return SFTData(
     train=train,
     weights=[config.data.sources[source.name].weight for source in loaded],
     held_out=held_out,
-    held_out_rows=[row for source in loaded for row in source.held_out],
-    held_out_records=[r for source in loaded for r in source.held_out_records],
+    held_out_rows=_in_turn([source.held_out for source in loaded]),
+    held_out_records=_in_turn([source.held_out_records for source in loaded]),
     tokenizer=tokenizer,
     summary=summary,
   )
+
+
+def _in_turn(lists: list[list[Any]]) -> list[Any]:
+  """One element of each list, then the next of each: all sources come early."""
+  missing = object()
+  rounds = itertools.zip_longest(*lists, fillvalue=missing)
+  return [x for one in rounds for x in one if x is not missing]
 
 
 def _tokenizer(
@@ -117,21 +132,35 @@ def _tokenizer(
 ) -> Tokenizer:
   """The tokenizer of the run, in its folder: copied there, or trained there."""
   workdir.mkdir(parents=True, exist_ok=True)
-  if not config.tokenizer.path:
-    path = workdir / _TRAINED_TOKENIZER
-    if not path.exists():
-      rows = [row for source in loaded for row in source.train]
-      texts = sources.row_texts(rows, template=config.data.template)
-      train_tokenizer.train_sentencepiece(
-        texts, path=path, vocab_size=config.tokenizer.train_vocab_size
-      )
-    return load_tokenizer(path)
-  given = load_tokenizer(config.tokenizer.path)
-  copy = workdir / f"tokenizer{given.path.suffix}"
-  if not copy.exists():
-    shutil.copyfile(given.path, copy)
+  if config.tokenizer.path:
+    given = load_tokenizer(config.tokenizer.path)
+    _copy(given.path, workdir / f"tokenizer{given.path.suffix}")
     # They name the BOS and EOS of a tokenizer.json.
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
       if (given.path.parent / name).is_file():
-        shutil.copyfile(given.path.parent / name, workdir / name)
-  return given
+        _copy(given.path.parent / name, workdir / name)
+    return given
+  path = workdir / _TRAINED_TOKENIZER
+  # Without a manifest no run has used the folder: a launch that was refused or
+  # killed may have left a tokenizer of other rows.
+  if not (path.exists() and (workdir / provenance.MANIFEST_FILE).exists()):
+    rows = [row for source in loaded for row in source.train]
+    train_tokenizer.train_sentencepiece(
+      sources.row_texts(rows, template=config.data.template),
+      path=path,
+      vocab_size=config.tokenizer.train_vocab_size,
+    )
+  trained = load_tokenizer(path)
+  if trained.vocab_size != config.tokenizer.train_vocab_size:
+    raise ValueError(
+      f"{path} has {trained.vocab_size} tokens and tokenizer.train_vocab_size"
+      f" is {config.tokenizer.train_vocab_size}: give another --workdir."
+    )
+  return trained
+
+
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+  """Copies a file so that a kill leaves the old one or the new one."""
+  temporary = target.with_suffix(".tmp")
+  shutil.copyfile(source, temporary)
+  temporary.replace(target)

@@ -77,7 +77,7 @@ def accumulate_gradients(
       return jax.tree.map(jnp.add, carry, gradient(*inputs)), None
 
     (grads, (loss, metrics)), _ = jax.lax.scan(body, zeros, (parts, keys))
-  weight = jnp.maximum(loss.weight, 1.0)
+  weight = jnp.where(loss.weight > 0, loss.weight, 1.0)
   return jax.tree.map(lambda g: g / weight, grads), loss, metrics
 
 
@@ -94,12 +94,19 @@ def make_train_step(
     loss_fn: See `accumulate_gradients`.
     optimizer: Applied to the gradient of the mean loss.
     num_microbatches: Parts the batch is worked through in.
-    ema_decay: Of `state.ema`; read only where the state has one.
+    ema_decay: Of `state.ema`, in [0, 1); read only where the state has one.
+      Early steps use the smaller (1 + step) / (10 + step), so that the random
+      start is forgotten.
 
   Returns:
     The step. Its metrics are `loss_fn`'s, `loss`, and `grad_norm` (before
     clipping), each a `WeightedMean`.
+
+  Raises:
+    ValueError: `ema_decay` is out of range.
   """
+  if not 0 <= ema_decay < 1:
+    raise ValueError(f"optim.ema_decay={ema_decay} must be in [0, 1).")
 
   def train_step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(state.key, state.step)
@@ -110,8 +117,9 @@ def make_train_step(
     params = optax.apply_updates(state.params, updates)
     ema = state.ema
     if ema is not None:
+      decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
       ema = jax.tree.map(
-        lambda old, new: ema_decay * old + (1 - ema_decay) * new, ema, params
+        lambda old, new: decay * old + (1 - decay) * new, ema, params
       )
     metrics = dict(
       metrics, loss=loss, grad_norm=WeightedMean.of(optax.tree.norm(grads))

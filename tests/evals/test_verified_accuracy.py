@@ -33,6 +33,11 @@ def test_records_without_a_verifier_do_not_count():
   assert shares["verified_accuracy"] == 1.0
 
 
+@pytest.mark.parametrize("task", ["summarise", {}, {"kind": "theirs"}, None])
+def test_a_task_key_of_somebody_elses_is_no_verifier(task):
+  assert verified.verify_responses([{"task": task}], ["x"]) == [None]
+
+
 def test_no_verifier_at_all_gives_no_figure():
   assert verified.verified_accuracy([{}], [None]) == {}
 

@@ -77,3 +77,11 @@ def test_it_cannot_be_changed_in_place():
   mean = WeightedMean.of(jnp.ones(3))
   with pytest.raises(dataclasses.FrozenInstanceError):
     mean.weight = jnp.float32(1.0)  # pyright: ignore
+
+
+def test_a_weight_of_zero_gives_the_total_a_zero_gradient():
+  def value(total, weight):
+    return WeightedMean(total, weight).value
+
+  grads = jax.grad(value, (0, 1))(jnp.float32(5.0), jnp.float32(0.0))
+  np.testing.assert_array_equal(grads, (0.0, 0.0))

@@ -94,6 +94,8 @@ def test_parameters_are_readable_without_the_trainer(tmp_path):
   weights.save_config(tmp_path, _CONFIG)
   config = weights.load_config(tmp_path)
   _assert_equal(weights.load_params(tmp_path, config, mesh), state.params)
+  average = weights.load_params(tmp_path, config, mesh, average=True)
+  _assert_equal(average, state.ema)
 
 
 def test_only_the_newest_and_the_periodic_ones_are_kept(tmp_path):

@@ -194,5 +194,5 @@ def test_a_schedule_of_no_steps_is_refused(field, name):
 @pytest.mark.parametrize("field", ["eval_every", "save_every"])
 def test_a_negative_period_is_refused(field):
   options = dict(total_steps=1, log_every=1, eval_every=0, save_every=0)
-  with pytest.raises(ValueError, match="0 is never"):
+  with pytest.raises(ValueError, match="0 is only at the end"):
     loop.Schedule(**{**options, field: -1})

@@ -26,12 +26,9 @@ def _manifest(data_sha256="aa"):
   )
 
 
-def _claim(workdir, config=None, manifest=None, allow_change=False):
+def _claim(workdir, config=None, manifest=None):
   provenance.claim_workdir(
-    workdir,
-    config or _config(),
-    manifest or _manifest(),
-    allow_change=allow_change,
+    workdir, config or _config(), manifest or _manifest()
   )
 
 
@@ -74,6 +71,20 @@ def test_changed_data_under_the_same_path_is_refused(tmp_path):
     _claim(tmp_path, manifest=_manifest(data_sha256="dd"))
 
 
+def test_how_a_run_is_watched_may_change(tmp_path):
+  config = _config()
+  config["run"] |= {"tracebacks": False, "log_every": 10}
+  _claim(tmp_path, config)
+  config["run"] |= {"tracebacks": True, "log_every": 1}
+  provenance.refuse_other_config(tmp_path, config)
+
+
+def test_another_config_is_refused_before_there_is_any_data(tmp_path):
+  _claim(tmp_path)
+  with pytest.raises(ValueError, match=r"optim\.learning_rate"):
+    provenance.refuse_other_config(tmp_path, _config(learning_rate=0.2))
+
+
 def test_a_new_field_of_a_later_version_is_named(tmp_path):
   _claim(tmp_path)
   config = _config()
@@ -84,13 +95,13 @@ def test_a_new_field_of_a_later_version_is_named(tmp_path):
 
 def test_a_change_that_was_allowed_is_recorded(tmp_path):
   _claim(tmp_path)
-  _claim(tmp_path, _config(learning_rate=0.2, allow=True), allow_change=True)
+  _claim(tmp_path, _config(learning_rate=0.2, allow=True))
   config = json.loads((tmp_path / "config.json").read_text())
   assert config["optim"]["learning_rate"] == 0.2
 
 
 def test_allowing_a_change_is_itself_no_change(tmp_path):
-  _claim(tmp_path, _config(allow=True), allow_change=True)
+  _claim(tmp_path, _config(allow=True))
   _claim(tmp_path, _config(allow=False))
 
 

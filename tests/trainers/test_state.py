@@ -54,8 +54,14 @@ def test_every_moment_lies_as_its_parameter_does(name):
 
 def test_adafactors_statistics_are_replicated():
   state = _state("adafactor")
-  for leaf in jax.tree.leaves(state.opt_state):
-    assert leaf.sharding.is_fully_replicated or leaf.ndim >= 1
+  shapes = {leaf.shape for leaf in jax.tree.leaves(state.params)}
+  others = [
+    leaf
+    for leaf in jax.tree.leaves(state.opt_state)
+    if leaf.shape not in shapes
+  ]
+  assert any(leaf.ndim for leaf in others)
+  assert all(leaf.sharding.is_fully_replicated for leaf in others)
 
 
 def test_the_moving_average_starts_at_the_parameters_in_its_own_buffers():
@@ -64,6 +70,5 @@ def test_the_moving_average_starts_at_the_parameters_in_its_own_buffers():
     jax.tree.leaves(state.ema), jax.tree.leaves(state.params), strict=True
   ):
     np.testing.assert_array_equal(ema, param)
-    assert ema.unsafe_buffer_pointer is not param.unsafe_buffer_pointer
     ema.delete()
     assert not param.is_deleted()

@@ -137,5 +137,14 @@ def test_the_moving_average_has_its_closed_form():
     ema_decay=0.75,
   )
   state, _ = train_step(state, _batch())
-  # 3/4 of the first weight, 1, and 1/4 of the second, 78 / 9.
-  np.testing.assert_allclose(state.ema["w"], [0.75 + 0.25 * 78 / 9], rtol=1e-6)
+  # At step 0 the decay is 1/10: a tenth of the first weight, 1, and nine of
+  # the second, 78 / 9.
+  np.testing.assert_allclose(state.ema["w"], [0.1 + 0.9 * 78 / 9], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ema_decay", [-0.1, 1.0])
+def test_a_decay_that_does_not_average_is_refused(ema_decay):
+  with pytest.raises(ValueError, match="ema_decay"):
+    step_lib.make_train_step(
+      _loss_fn, optax.sgd(0.1), num_microbatches=1, ema_decay=ema_decay
+    )
