@@ -20,11 +20,11 @@ def get_config():
   config.model.remat = "dots"
   config.optim.name = "muon"
   config.optim.learning_rate = 0.01
-  config.optim.warmup_steps = 40
-  config.run.total_steps = 600
-  config.evals.every_steps = 200
+  config.optim.warmup_steps = 30
+  config.run.total_steps = 450
+  config.evals.every_steps = 150
   config.evals.num_prompts = 256
   config.evals.num_samples = 24
   config.evals.max_new_tokens = 32
-  config.checkpoint.every_steps = 200
+  config.checkpoint.every_steps = 150
   return config

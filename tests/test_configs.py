@@ -151,7 +151,7 @@ _TAKEN_WHOLE = {"model", "loss", "mesh"}
 def _reads(folders: tuple[str, ...]) -> set[tuple[str, str]]:
   """(section, field) of each `x.section.field`; ("", field) of any `x.field`.
 
-  `x[...].field` counts as the latter.
+  `x[...].field` counts as the latter, `x["section"]["field"]` as the former.
   """
   found = set()
   for path in (p for f in folders for p in (_ROOT / f).glob("*.py")):
@@ -160,6 +160,12 @@ def _reads(folders: tuple[str, ...]) -> set[tuple[str, str]]:
         found.add(("", node.attr))
         if isinstance(node.value, ast.Attribute):
           found.add((node.value.attr, node.attr))
+      match node:
+        case ast.Subscript(
+          value=ast.Subscript(slice=ast.Constant(value=section)),
+          slice=ast.Constant(value=field),
+        ):
+          found.add((section, field))
   return found
 
 

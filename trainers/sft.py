@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 from collections.abc import Mapping
 
+import grain
 import jax
 import ml_collections
 
@@ -84,34 +85,15 @@ def main(
   schedule = from_config.make_loop_schedule(config)
   learning_rate = from_config.make_learning_rate(config)
   optimizer = from_config.make_optimizer(config, learning_rate)
-  template_digest = templates.template_digest(config.data.template)
+  templates.template_digest(config.data.template)  # Refuses an unknown name.
 
   # Mesh
   mesh = from_config.make_mesh(config, model_config)
 
   # Data
   data = load_sft_data(config, workdir, vocab_size=model_config.vocab_size)
-  provenance.claim_workdir(
-    workdir,
-    config.to_dict(),
-    provenance.build_manifest(
-      data=data.summary,
-      tokenizer_digest=data.tokenizer.digest,
-      template=config.data.template,
-      template_digest=template_digest,
-      num_parameters=model_config.num_parameters,
-    ),
-  )
-  batches = batches_lib.train_batches(
-    data.train,
-    weights=data.weights,
-    length=config.data.max_length,
-    batch_size=config.data.batch_size // jax.process_count(),
-    pack=config.data.pack,
-    seed=config.seed,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-  )
+  _claim(config, workdir, data, model_config)
+  batches = _train_batches(config, data)
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
     opened.callback(batches.close)
@@ -179,6 +161,40 @@ def main(
       progress=progress,
     )
   return outcome
+
+
+def _claim(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  data: SFTData,
+  model_config: LlamaConfig,
+) -> None:
+  """Writes the config and the manifest, or refuses another run's folder."""
+  template = config.data.template
+  manifest = provenance.build_manifest(
+    data=data.summary,
+    tokenizer_digest=data.tokenizer.digest,
+    template=template,
+    template_digest=templates.template_digest(template),
+    num_parameters=model_config.num_parameters,
+  )
+  provenance.claim_workdir(workdir, config.to_dict(), manifest)
+
+
+def _train_batches(
+  config: ml_collections.ConfigDict, data: SFTData
+) -> grain.DatasetIterator:
+  """This process's share of the endless batches."""
+  return batches_lib.train_batches(
+    data.train,
+    weights=data.weights,
+    length=config.data.max_length,
+    batch_size=config.data.batch_size // jax.process_count(),
+    pack=config.data.pack,
+    seed=config.seed,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
 
 
 def _announce(
