@@ -114,6 +114,26 @@ class Checkpoints:
     )
     return state, restored["progress"]
 
+  def restore_latest(
+    self, fresh: TrainState, batches: grain.DatasetIterator
+  ) -> tuple[TrainState, dict[str, Any], int | None]:
+    """The newest checkpoint's state, counters and step; or a fresh start.
+
+    Args:
+      fresh: The state of a run that starts, on the mesh.
+      batches: The run's iterator, freshly made.
+
+    Returns:
+      What `restore` does and the step; `fresh`, counters at zero and None
+      where there is no checkpoint.
+    """
+    step = self.latest_step()
+    if step is None:
+      progress = {"tokens": 0, "supervised_tokens": 0, "elapsed_s": 0.0}
+      return fresh, progress, None
+    state, progress = self.restore(step, fresh, batches)
+    return state, progress, step
+
   def wait(self) -> None:
     """Blocks until the running save is on disk; raises if it failed."""
     self._manager.wait_until_finished()

@@ -125,10 +125,7 @@ def main(
     # Checkpoint
     checkpoints = from_config.make_checkpoints(config, workdir)
     opened.callback(checkpoints.close)
-    progress = {"tokens": 0, "supervised_tokens": 0, "elapsed_s": 0.0}
-    restored = checkpoints.latest_step()
-    if restored is not None:
-      state, progress = checkpoints.restore(restored, state, batches)
+    state, progress, restored = checkpoints.restore_latest(state, batches)
     recorder = from_config.make_recorder(
       config, workdir, first_step=restored or 0, progress=progress
     )
@@ -150,9 +147,7 @@ def main(
       batches,
       train_step=train_step,
       place_batch=lambda batch: sharding.place_batch(batch, mesh),
-      count_batch=lambda batch: loop.BatchCounts(
-        *batches_lib.count_tokens([batch])
-      ),
+      count_batch=_count,
       evaluate=evaluate,
       learning_rate=learning_rate,
       schedule=schedule,
@@ -195,6 +190,10 @@ def _train_batches(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
+
+
+def _count(batch: TokenBatch) -> loop.BatchCounts:
+  return loop.BatchCounts(*batches_lib.count_tokens([batch]))
 
 
 def _announce(
