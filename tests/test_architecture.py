@@ -30,6 +30,7 @@ _TESTS = sorted((_ROOT / "tests").rglob("*.py"))
 _TESTS_WITHOUT_A_MODULE = {
   "test_architecture.py",
   "test_configs.py",
+  "test_docs.py",
   "test_packaging.py",
   "data/test_task_answers.py",
   "losses/test_mutations.py",

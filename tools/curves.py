@@ -218,6 +218,9 @@ def _svg(
   """The picture: grid, tick labels, curves, and their points as data."""
   parts = []
   labels = report_ticks.tick_labels(axes.y_ticks, percent=y_percent)
+  if axes.y_log:
+    # Decades share no unit: 1 and 10k, not 0.001k and 10k.
+    labels = [report_ticks.tick_labels([tick])[0] for tick in axes.y_ticks]
   for tick, label in zip(axes.y_ticks, labels, strict=True):
     y = axes.down(tick)
     parts.append(
