@@ -6,6 +6,7 @@ Read from the source with `ast`; nothing is imported.
 
 import ast
 import functools
+import gc
 import pathlib
 import sys
 import tomllib
@@ -47,7 +48,13 @@ def _name(path: pathlib.Path) -> str:
 
 @functools.cache
 def _tree(path: pathlib.Path) -> ast.Module:
-  return ast.parse(path.read_text("utf-8"))
+  text = path.read_text("utf-8")
+  # Python 3.11 fails in ast.parse if a collection inside it runs finalizers.
+  gc.disable()
+  try:
+    return ast.parse(text)
+  finally:
+    gc.enable()
 
 
 def _exists(module: str) -> bool:
