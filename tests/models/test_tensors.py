@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks cover a tensor once, in order, and stay small."""
+
+import pytest
+
+from ramjax.models import tensors
+from ramjax.models.tensors import TensorSpec
+
+
+def test_blocks_cover_every_row_once_in_order():
+  # 4 bfloat16 a row are 8 bytes: five rows fit in 40.
+  spec = TensorSpec((12, 4), "bfloat16")
+  assert list(tensors.blocks(spec, block_bytes=40)) == [
+    (0, 5),
+    (5, 10),
+    (10, 12),
+  ]
+
+
+def test_a_row_larger_than_a_block_is_a_block():
+  spec = TensorSpec((2, 100), "float32")
+  assert list(tensors.blocks(spec, block_bytes=8)) == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize(
+  ("dtype", "size"), [("float32", 4), ("bfloat16", 2), ("float16", 2)]
+)
+def test_bytes_are_counted_by_dtype(dtype, size):
+  assert tensors.num_bytes(TensorSpec((3, 5), dtype)) == 15 * size
