@@ -21,6 +21,7 @@ def attend(
   value: jax.Array,
   *,
   segment_ids: jax.Array,
+  window: int | None = None,
   backend: str = "xla",
 ) -> jax.Array:
   """Self-attention of packed rows: causal, and never across segments.
@@ -31,6 +32,7 @@ def attend(
     value: [B, T, K, H].
     segment_ids: [B, T] int32; equal ids attend to each other. 0 is padding,
       which only sees padding.
+    window: Keys each query sees at most, its own included; None is all.
     backend: A name in `BACKENDS`.
 
   Returns:
@@ -43,11 +45,16 @@ def attend(
     raise ValueError(
       f"attention={backend!r} is not one of {', '.join(BACKENDS)}."
     )
-  return BACKENDS[backend](query, key, value, segment_ids)
+  return BACKENDS[backend](query, key, value, segment_ids, window)
 
 
 def attend_cache(
-  query: jax.Array, key: jax.Array, value: jax.Array, *, slots: jax.Array
+  query: jax.Array,
+  key: jax.Array,
+  value: jax.Array,
+  *,
+  slots: jax.Array,
+  window: int | None = None,
 ) -> jax.Array:
   """Attention over a cache in which slot s holds position s of its row.
 
@@ -56,15 +63,22 @@ def attend_cache(
     key: [B, S, K, H], slots not yet written hold anything finite.
     value: [B, S, K, H].
     slots: [B, T] int32, each query's own slot; it sees slots up to that one.
+    window: As for `attend`.
 
   Returns:
     [B, T, N, H] in `query`'s dtype.
   """
-  slot_of_key = jnp.arange(key.shape[1])[None, None, :]
-  return _masked_attention(query, key, value, slot_of_key <= slots[:, :, None])
+  distance = slots[:, :, None] - jnp.arange(key.shape[1])[None, None, :]
+  return _masked_attention(query, key, value, _in_reach(distance, window))
 
 
-def _xla_attention(query, key, value, segment_ids):
+def _in_reach(distance, window):
+  """Whether a key `distance` positions before its query is seen."""
+  causal = distance >= 0
+  return causal if window is None else causal & (distance < window)
+
+
+def _xla_attention(query, key, value, segment_ids, window):
   """Dense XLA attention in blocks of queries, each over its own past.
 
   A block of queries reads keys up to its own end, so about half of the T x T
@@ -75,14 +89,15 @@ def _xla_attention(query, key, value, segment_ids):
   outputs = []
   for start in range(0, length, block):
     end = start + block
-    causal = jnp.arange(start, end)[:, None] >= jnp.arange(end)[None, :]
-    same = segment_ids[:, start:end, None] == segment_ids[:, None, :end]
+    first = 0 if window is None else max(0, start - window + 1)
+    distance = jnp.arange(start, end)[:, None] - jnp.arange(first, end)[None]
+    same = segment_ids[:, start:end, None] == segment_ids[:, None, first:end]
     outputs.append(
       _masked_attention(
         query[:, start:end],
-        key[:, :end],
-        value[:, :end],
-        causal[None] & same,
+        key[:, first:end],
+        value[:, first:end],
+        _in_reach(distance, window)[None] & same,
       )
     )
   return jnp.concatenate(outputs, axis=1)

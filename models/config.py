@@ -6,8 +6,11 @@ The numbers of released models are in `presets.py`.
 
 import dataclasses
 
+from ramjax.models.lora_config import LM_HEAD, LoraConfig
+
 ATTENTION_BACKENDS = ("xla",)
 DTYPES = ("float32", "bfloat16")
+QUANTIZATIONS = ("none", "nf4")
 REMAT_POLICIES = ("none", "dots", "full")
 ROPE_SCALINGS = ("linear", "llama3")
 
@@ -62,11 +65,18 @@ class LlamaConfig:
     norm_eps: Added to the mean square in RMSNorm.
     tie_embeddings: Whether the LM head is the transposed embedding.
     max_positions: Longest context the weights were trained for.
+    qkv_bias: Whether query, key and value add a bias (Qwen2).
+    sliding_window: Keys a query sees, its own included (Mistral); None is all
+      before it.
+    num_labels: Outputs of the score head that stands in the LM head's place
+      (a reward model has 1); 0 is a language model.
     dtype: Of activations and matmuls. Parameters are float32 masters; norms,
       softmax and log-probabilities are float32 always.
     remat: What the backward pass recomputes: "none" (nothing), "dots" (all
       but matmul outputs), "full" (everything inside a layer).
     attention: Backend by name.
+    lora: Adapters, the only parameters then trained; or None.
+    quantization: Of the frozen layer matrices: "none", or "nf4" (QLoRA).
   """
 
   vocab_size: int
@@ -81,9 +91,14 @@ class LlamaConfig:
   norm_eps: float = 1e-5
   tie_embeddings: bool = False
   max_positions: int = 2048
+  qkv_bias: bool = False
+  sliding_window: int | None = None
+  num_labels: int = 0
   dtype: str = "float32"
   remat: str = "none"
   attention: str = "xla"
+  lora: LoraConfig | None = None
+  quantization: str = "none"
 
   def __post_init__(self):
     for name in (
@@ -108,19 +123,55 @@ class LlamaConfig:
       raise ValueError(
         f"head_dim={self.head_dim} must be even: RoPE rotates pairs."
       )
+    if self.sliding_window is not None and self.sliding_window < 1:
+      raise ValueError(
+        f"sliding_window={self.sliding_window} must be at least 1, or None:"
+        " a query sees at least its own key."
+      )
+    if self.num_labels < 0:
+      raise ValueError(
+        f"num_labels={self.num_labels} must be 0 (a language model) or more."
+      )
     _one_of("dtype", self.dtype, DTYPES)
     _one_of("remat", self.remat, REMAT_POLICIES)
     _one_of("attention", self.attention, ATTENTION_BACKENDS)
+    _one_of("quantization", self.quantization, QUANTIZATIONS)
+    if self.quantization != "none" and self.lora is None:
+      raise ValueError(
+        f"quantization={self.quantization!r} freezes the layers, so there is"
+        " nothing to train without adapters: set lora.rank."
+      )
+    if self.lora is not None:
+      self._check_lora(self.lora)
+
+  def _check_lora(self, lora: LoraConfig) -> None:
+    for module in lora.modules:
+      expected = 1 if module.name == LM_HEAD else self.num_layers
+      if len(module.ranks) != expected:
+        raise ValueError(
+          f"LoRA module {module.name} has {len(module.ranks)} ranks and the"
+          f" model {expected}: give one per layer (one for {LM_HEAD})."
+        )
+      if module.name == LM_HEAD and (self.tie_embeddings or self.num_labels):
+        raise ValueError(
+          f"LoRA on {LM_HEAD} needs an LM head of its own: this model's is"
+          " tied to the embedding or replaced by a score head. Take it out of"
+          " lora.targets."
+        )
 
   @property
   def num_parameters(self) -> int:
-    """Number of trainable scalars, LM head included (once when tied)."""
+    """Number of scalars, the head included (no LM head when tied)."""
     attention = 2 * self.width * self.head_dim
     attention *= self.num_heads + self.num_kv_heads
+    if self.qkv_bias:
+      attention += (self.num_heads + 2 * self.num_kv_heads) * self.head_dim
     mlp = 3 * self.width * self.mlp_width
     layers = self.num_layers * (attention + mlp + 2 * self.width)
-    vocab_matrices = 1 if self.tie_embeddings else 2
-    return layers + self.width + vocab_matrices * self.vocab_size * self.width
+    head = self.num_labels
+    if not self.num_labels and not self.tie_embeddings:
+      head = self.vocab_size
+    return layers + (self.vocab_size + 1 + head) * self.width
 
 
 def _one_of(name: str, given: str, allowed: tuple[str, ...]) -> None:

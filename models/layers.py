@@ -29,18 +29,14 @@ def rms_norm(x: jax.Array, scale: jax.Array, eps: float) -> jax.Array:
   return normed * scale.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def swiglu(
-  x: jax.Array, gate: jax.Array, up: jax.Array, down: jax.Array
-) -> jax.Array:
-  """Gated MLP, `down(silu(gate(x)) * up(x))` (arXiv 2002.05202, eq. 6).
+def swiglu(gate: jax.Array, up: jax.Array) -> jax.Array:
+  """The hidden layer of a gated MLP, silu(gate) * up (arXiv 2002.05202, eq. 6).
 
   Args:
-    x: [B, T, D].
-    gate: [D, F].
-    up: [D, F].
-    down: [F, D].
+    gate: [..., F], one projection of the input.
+    up: [..., F], the other.
 
   Returns:
-    [B, T, D].
+    [..., F], for the projection back to the width.
   """
-  return linear(jax.nn.silu(linear(x, gate)) * linear(x, up), down)
+  return jax.nn.silu(gate) * up

@@ -6,6 +6,7 @@ function serves a policy, a reference, an average of weights. Parameters of the
 layers are stacked, [L, ...], and scanned over.
 """
 
+import dataclasses
 import functools
 from typing import Any, cast
 
@@ -13,31 +14,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ramjax.models import attention, layers, sharding
+from ramjax.models import attention, layers, lora, sharding
 from ramjax.models import positions as rope
 from ramjax.models.cache import Cache, write_slots
 from ramjax.models.config import LlamaConfig
+from ramjax.models.linear import Linear, LMHead, Matrix
 
 Params = dict[str, Any]
-
-# Standard deviation of every matrix and of the embedding at initialisation,
-# as the `initializer_range` of the released configs.
-_INIT_STD = 0.02
-
-
-class _Matrix(nn.Module):
-  """Declares one matrix, with the logical axes of its two sides."""
-
-  shape: tuple[int, int]
-  axes: tuple[str, str]
-  leaf: str = "kernel"
-
-  @nn.compact
-  def __call__(self) -> Any:
-    init = nn.with_logical_partitioning(
-      nn.initializers.normal(_INIT_STD), self.axes
-    )
-    return self.param(self.leaf, init, self.shape)
 
 
 class _Norm(nn.Module):
@@ -56,13 +39,19 @@ class _Attention(nn.Module):
   config: LlamaConfig
 
   @nn.compact
-  def __call__(self, x, angles, slots, segment_ids, cache):
+  def __call__(self, x, angles, slots, segment_ids, lora_scales, cache):
     config = self.config
     heads, kv_heads = config.num_heads, config.num_kv_heads
 
     def project(name, num_heads, axis):
-      shape = (config.width, num_heads * config.head_dim)
-      rows = layers.linear(x, _Matrix(shape, ("embed", axis), name=name)())
+      rows = Linear(
+        config,
+        f"attention/{name}",
+        num_heads * config.head_dim,
+        ("embed", axis),
+        with_bias=config.qkv_bias,
+        name=name,
+      )(x, lora_scales)
       return rows.reshape(*x.shape[:2], num_heads, config.head_dim)
 
     query = rope.rotate(project("query", heads, "heads"), *angles)
@@ -70,7 +59,12 @@ class _Attention(nn.Module):
     value = project("value", kv_heads, "kv_heads")
     if cache is None:
       output = attention.attend(
-        query, key, value, segment_ids=segment_ids, backend=config.attention
+        query,
+        key,
+        value,
+        segment_ids=segment_ids,
+        window=config.sliding_window,
+        backend=config.attention,
       )
     else:
       cache = Cache(
@@ -78,26 +72,38 @@ class _Attention(nn.Module):
         value=write_slots(cache.value, value, slots),
       )
       output = attention.attend_cache(
-        query, cache.key, cache.value, slots=slots
+        query,
+        cache.key,
+        cache.value,
+        slots=slots,
+        window=config.sliding_window,
       )
-    shape = (heads * config.head_dim, config.width)
-    kernel = _Matrix(shape, ("heads", "embed"), name="output")()
-    return layers.linear(output.reshape(*x.shape[:2], -1), kernel), cache
+    project_out = Linear(
+      config,
+      "attention/output",
+      config.width,
+      ("heads", "embed"),
+      name="output",
+    )
+    return project_out(output.reshape(*x.shape[:2], -1), lora_scales), cache
 
 
 class _MLP(nn.Module):
   config: LlamaConfig
 
   @nn.compact
-  def __call__(self, x):
-    inward = (self.config.width, self.config.mlp_width)
-    outward = (self.config.mlp_width, self.config.width)
-    return layers.swiglu(
-      x,
-      gate=_Matrix(inward, ("embed", "mlp"), name="gate")(),
-      up=_Matrix(inward, ("embed", "mlp"), name="up")(),
-      down=_Matrix(outward, ("mlp", "embed"), name="down")(),
-    )
+  def __call__(self, x, lora_scales):
+    config = self.config
+
+    def project(name, x, size, axes):
+      linear = Linear(config, f"mlp/{name}", size, axes, name=name)
+      return linear(x, lora_scales)
+
+    inward = ("embed", "mlp")
+    gate = project("gate", x, config.mlp_width, inward)
+    up = project("up", x, config.mlp_width, inward)
+    gated = layers.swiglu(gate, up)
+    return project("down", gated, config.width, ("mlp", "embed"))
 
 
 class _Block(nn.Module):
@@ -106,16 +112,16 @@ class _Block(nn.Module):
   config: LlamaConfig
 
   @nn.compact
-  def __call__(self, x, cache, angles, slots, segment_ids):
+  def __call__(self, x, cache, lora_scales, angles, slots, segment_ids):
     config = self.config
     x = sharding.constrain(x, "batch", "length", "activation")
     normed = _Norm(config.norm_eps, name="attention_norm")(x)
     attended, cache = _Attention(config, name="attention")(
-      normed, angles, slots, segment_ids, cache
+      normed, angles, slots, segment_ids, lora_scales, cache
     )
     x = x + attended
     normed = _Norm(config.norm_eps, name="mlp_norm")(x)
-    return x + _MLP(config, name="mlp")(normed), cache
+    return x + _MLP(config, name="mlp")(normed, lora_scales), cache
 
 
 class _Llama(nn.Module):
@@ -125,17 +131,24 @@ class _Llama(nn.Module):
   def __call__(self, tokens, positions, segment_ids, cache):
     config = self.config
     vocab_shape = (config.vocab_size, config.width)
-    embedding = _Matrix(
+    embedding = Matrix(
       vocab_shape, ("vocab", "embed"), leaf="embedding", name="embed"
     )()
     x = jnp.take(embedding, tokens, axis=0).astype(config.dtype)
     x, cache = _layer_stack(config)(
-      x, cache, rope.rope_angles(positions, config), positions, segment_ids
+      x,
+      cache,
+      lora.layer_scales(config.lora),
+      rope.rope_angles(positions, config),
+      positions,
+      segment_ids,
     )
-    if not config.tie_embeddings:
-      # Declared so that it is a parameter; `heads.py` multiplies by it.
-      head_shape = (config.width, config.vocab_size)
-      _Matrix(head_shape, ("embed", "vocab"), name="lm_head")()
+    # Declared so that they are parameters; `heads.py` multiplies by them.
+    if config.num_labels:
+      score_shape = (config.width, config.num_labels)
+      Matrix(score_shape, ("embed", "label"), name="score")()
+    elif not config.tie_embeddings:
+      LMHead(config, name="lm_head")()
     return _Norm(config.norm_eps, name="final_norm")(x), cache
 
 
@@ -153,7 +166,7 @@ def _layer_stack(config: LlamaConfig):
     block,
     variable_axes={"params": 0},
     split_rngs={"params": True},
-    in_axes=cast(Any, (0, nn.broadcast, nn.broadcast, nn.broadcast)),
+    in_axes=cast(Any, (0, 0, nn.broadcast, nn.broadcast, nn.broadcast)),
     out_axes=0,
     length=config.num_layers,
     metadata_params={nn.PARTITION_NAME: "layers"},
@@ -227,15 +240,20 @@ def init_params(
 ) -> Params:
   """Freshly initialised float32 parameters, a plain nested dict.
 
+  Adapters come after (`frozen_base.adapt_params`): `config.lora` and
+  `config.quantization` are not read.
+
   Args:
     config: The shape.
     key: PRNG key; the values are the same on every mesh.
     mesh: Where each device makes only its own shard; None is one device.
 
   Returns:
-    `embed`, `layers` (stacked [L, ...]), `final_norm` and, untied, `lm_head`.
+    `embed`, `layers` (stacked [L, ...]), `final_norm` and the head: `lm_head`
+    where it is not tied, or `score`.
   """
-  return _compiled_init(config, mesh)(key)
+  base = dataclasses.replace(config, lora=None, quantization="none")
+  return _compiled_init(base, mesh)(key)
 
 
 @functools.cache

@@ -26,6 +26,9 @@ RULES: Mapping[str, tuple[str, ...]] = {
   "heads": ("tensor",),
   "kv_heads": ("tensor",),
   "mlp": ("tensor",),
+  "label": (),
+  "rank": (),
+  "quantized": (),
 }
 
 
