@@ -264,6 +264,17 @@ def _compiled_init(config: LlamaConfig, mesh: jax.sharding.Mesh | None) -> Any:
   )
 
 
+@functools.cache
+def base_shapes(config: LlamaConfig) -> dict[tuple[str, ...], tuple[int, ...]]:
+  """Shape of every parameter by its path, adapters and quantisation aside."""
+  base = dataclasses.replace(config, lora=None, quantization="none")
+  shapes, _ = abstract_params(base)
+  return {
+    tuple(entry.key for entry in path): leaf.shape
+    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+  }
+
+
 def param_shardings(config: LlamaConfig, mesh: jax.sharding.Mesh) -> Any:
   """`NamedSharding` of every parameter on `mesh`."""
   shapes, axes = abstract_params(config)

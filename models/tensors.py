@@ -7,7 +7,7 @@ one naming and layout, that of Hugging Face: one tensor per layer, matrices
 changed on the way, so that nothing larger than a block is held in memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import ml_dtypes  # noqa: F401 - teaches NumPy the name "bfloat16".
@@ -53,19 +53,37 @@ class Source(Protocol):
     ...
 
 
+class Writer(Protocol):
+  """A target that takes tensors block by block, in the order it was told."""
+
+  def append(self, name: str, rows: np.ndarray) -> None:
+    """Writes the next rows of a tensor."""
+    ...
+
+  def close(self) -> None:
+    """Finishes; raises `TensorError` if something was not written."""
+    ...
+
+
 class TensorError(ValueError):
   """A tensor or the file that should hold it is not what it must be."""
 
 
-def blocks(
-  spec: TensorSpec, *, block_bytes: int = BLOCK_BYTES
-) -> Iterator[tuple[int, int]]:
-  """Row ranges [start, stop) that cover a tensor, each about `block_bytes`."""
-  num_rows = spec.shape[0]
-  row_bytes = num_bytes(spec) // num_rows
-  step = max(1, block_bytes // row_bytes)
+def blocks(spec: TensorSpec) -> Iterator[tuple[int, int]]:
+  """Row ranges [start, stop) that cover a tensor, each about `BLOCK_BYTES`."""
+  num_rows, step = spec.shape[0], block_rows(spec)
   for start in range(0, num_rows, step):
     yield start, min(start + step, num_rows)
+
+
+def block_rows(spec: TensorSpec) -> int:
+  """Rows of each of a tensor's blocks but the last, which may be shorter.
+
+  The blocks are as few as `BLOCK_BYTES` allows, and about equal.
+  """
+  num_rows = spec.shape[0]
+  largest = max(1, BLOCK_BYTES // (num_bytes(spec) // num_rows))
+  return -(-num_rows // -(-num_rows // largest))
 
 
 def num_bytes(spec: TensorSpec) -> int:
@@ -74,3 +92,75 @@ def num_bytes(spec: TensorSpec) -> int:
   for length in spec.shape:
     size *= length
   return size
+
+
+def copy(
+  source: Source,
+  writer: Writer,
+  *,
+  allow_nonfinite: bool = False,
+  on_bytes: Callable[[int], None] = lambda count: None,
+) -> None:
+  """Writes every tensor of a source, one block at a time, and finishes.
+
+  Args:
+    source: What to read.
+    writer: Where to; made for the names and order of `source.specs`.
+    allow_nonfinite: Let NaN and infinities pass.
+    on_bytes: Called with the size of each block written, to show progress.
+
+  Raises:
+    TensorError: A value that is not finite, or what either side raises.
+  """
+  for name, spec in source.specs.items():
+    for start, stop in blocks(spec):
+      rows = source.rows(name, start, stop)
+      if not allow_nonfinite and not is_finite(rows):
+        raise TensorError(
+          f"tensor {name!r} has NaN or infinite values in its rows {start} to"
+          f" {stop - 1}: the weights are damaged, or overflowed in a cast to"
+          f" {spec.dtype}."
+        )
+      writer.append(name, rows)
+      on_bytes(rows.nbytes)
+  writer.close()
+
+
+# The exponent's bits, all ones in NaN and infinities only.
+_EXPONENT = {
+  "float64": (np.uint64, 0x7FF0_0000_0000_0000),
+  "float32": (np.uint32, 0x7F80_0000),
+  "bfloat16": (np.uint16, 0x7F80),
+  "float16": (np.uint16, 0x7C00),
+}
+
+
+def is_finite(rows: np.ndarray) -> bool:
+  """Whether no value is NaN or infinite.
+
+  The largest magnitude, read as an integer, tells: `np.isfinite` on bfloat16
+  goes through float32 value by value.
+  """
+  integer, exponent = _EXPONENT[str(rows.dtype)]
+  bits = np.ascontiguousarray(rows).view(integer)
+  sign = integer(2 ** (8 * bits.itemsize - 1))
+  return not bits.size or bool(np.max(bits & ~sign) < exponent)
+
+
+class Cast:
+  """A source whose tensors are read in another dtype."""
+
+  def __init__(self, source: Source, dtype: str):
+    self._source = source
+    self._dtype = np.dtype(dtype)
+    self.config = source.config
+    self.specs = {
+      name: TensorSpec(spec.shape, dtype) for name, spec in source.specs.items()
+    }
+
+  def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+    """Rows in the new dtype, rounded to nearest, ties to even."""
+    rows = self._source.rows(name, start, stop)
+    # An overflow becomes infinite, which `copy` refuses.
+    with np.errstate(over="ignore"):
+      return rows.astype(self._dtype, copy=False)

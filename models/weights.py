@@ -56,6 +56,38 @@ def checkpoint_steps(run_dir: pathlib.Path) -> list[int]:
   )
 
 
+def find_item(
+  run_dir: pathlib.Path, *, step: int | None, average: bool
+) -> tuple[int, pathlib.Path]:
+  """The step of a checkpoint, and the folder of its parameters.
+
+  Args:
+    run_dir: The run's folder.
+    step: Which checkpoint; None is the newest.
+    average: Whether the moving average of the weights is meant.
+
+  Raises:
+    FileNotFoundError: No such checkpoint, or no average in it.
+  """
+  steps = checkpoint_steps(run_dir)
+  chosen = steps[-1] if step is None and steps else step
+  if chosen is None or chosen not in steps:
+    raise FileNotFoundError(
+      f"no checkpoint of step {step} in {run_dir.resolve()}; there are"
+      f" {steps or 'none'}."
+    )
+  item = AVERAGE_ITEM if average else PARAMS_ITEM
+  path = run_dir.resolve() / CHECKPOINT_DIR / str(chosen) / item
+  if not path.is_dir():
+    raise FileNotFoundError(
+      f"{path} does not exist: a moving average is kept only where"
+      " optim.ema_decay is above 0."
+      if average
+      else f"{path} does not exist: that folder is no checkpoint of ours."
+    )
+  return chosen, path
+
+
 def load_params(
   run_dir: pathlib.Path,
   config: LlamaConfig,
@@ -80,13 +112,7 @@ def load_params(
     FileNotFoundError: No such checkpoint, or no average in it.
     ValueError: The stored tree has other names or shapes.
   """
-  steps = checkpoint_steps(run_dir)
-  chosen = steps[-1] if step is None and steps else step
-  if chosen not in steps:
-    raise FileNotFoundError(
-      f"no checkpoint of step {step} in {run_dir.resolve()}; there are"
-      f" {steps or 'none'}."
-    )
+  _, path = find_item(run_dir, step=step, average=average)
   shapes, axes = llama.abstract_params(config)
   target = jax.tree.map(
     lambda shape, sharding: jax.ShapeDtypeStruct(
@@ -95,12 +121,5 @@ def load_params(
     shapes,
     sharding.shardings_of(shapes, axes, mesh),
   )
-  item = AVERAGE_ITEM if average else PARAMS_ITEM
-  path = run_dir.resolve() / CHECKPOINT_DIR / str(chosen) / item
-  if not path.is_dir():
-    raise FileNotFoundError(
-      f"{path} does not exist: a moving average is kept only where"
-      " optim.ema_decay is above 0."
-    )
   with ocp.StandardCheckpointer() as checkpointer:
     return checkpointer.restore(path, target)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 _COMMANDS = {
   "train": ("ramjax.trainers.launch", "train an experiment, or continue it"),
   "report": ("ramjax.tools.report", "one HTML page about a run"),
+  "convert": ("ramjax.tools.convert", "weights to and from Hugging Face"),
   "tokenizer": ("ramjax.tools.tokenizer", "train a tokenizer on rows"),
   "prepare": ("ramjax.tools.prepare", "write rows as a TFDS dataset"),
   "bench": ("ramjax.tools.bench", "measure speed and memory"),

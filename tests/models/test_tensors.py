@@ -7,19 +7,28 @@ from ramjax.models import tensors
 from ramjax.models.tensors import TensorSpec
 
 
-def test_blocks_cover_every_row_once_in_order():
-  # 4 bfloat16 a row are 8 bytes: five rows fit in 40.
-  spec = TensorSpec((12, 4), "bfloat16")
-  assert list(tensors.blocks(spec, block_bytes=40)) == [
+def test_blocks_cover_every_row_once_in_order(monkeypatch):
+  monkeypatch.setattr(tensors, "BLOCK_BYTES", 40)
+  # 4 bfloat16 a row are 8 bytes: five rows fit in 40, so 13 rows need three
+  # blocks, and equal ones have five, five and three.
+  spec = TensorSpec((13, 4), "bfloat16")
+  assert list(tensors.blocks(spec)) == [
     (0, 5),
     (5, 10),
-    (10, 12),
+    (10, 13),
   ]
 
 
-def test_a_row_larger_than_a_block_is_a_block():
+def test_blocks_are_about_equal(monkeypatch):
+  monkeypatch.setattr(tensors, "BLOCK_BYTES", 40)
+  spec = TensorSpec((12, 4), "bfloat16")
+  assert tensors.block_rows(spec) == 4
+
+
+def test_a_row_larger_than_a_block_is_a_block(monkeypatch):
+  monkeypatch.setattr(tensors, "BLOCK_BYTES", 8)
   spec = TensorSpec((2, 100), "float32")
-  assert list(tensors.blocks(spec, block_bytes=8)) == [(0, 1), (1, 2)]
+  assert list(tensors.blocks(spec)) == [(0, 1), (1, 2)]
 
 
 @pytest.mark.parametrize(

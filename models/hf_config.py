@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Hugging Face `config.json` to a `LlamaConfig`, and back.
+
+A field is read, required to have the one value we compute, or known to change
+nothing in the forward pass. Any other field stops the conversion by name: a
+field that is skipped in silence is a model that is computed wrongly.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from ramjax.models import hf_rope, json_fields, model_folder, strict_json
+from ramjax.models.config import LlamaConfig
+
+FILE_NAME = "config.json"
+_MAX_BYTES = 2**20
+# Well above any Llama (405B: 126 layers, width 16,384, 128,256 tokens), so
+# that a hostile file cannot make us count to a billion.
+_MAX_SIZE, _MAX_LAYERS = 2**22, 2**12
+
+FAMILIES = ("llama", "mistral", "qwen2")
+_CLASS_NAMES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
+_CAUSAL, _CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
+
+# Our field -> theirs.
+_SIZES = {
+  "vocab_size": "vocab_size",
+  "width": "hidden_size",
+  "mlp_width": "intermediate_size",
+  "num_layers": "num_hidden_layers",
+  "num_heads": "num_attention_heads",
+}
+# Fields that must have a value under which they do nothing.
+_FIXED: Mapping[str, tuple[Any, ...]] = {
+  "attention_bias": (False, None),
+  "attention_dropout": (0.0, 0, None),
+  "hidden_act": ("silu",),
+  "mlp_bias": (False, None),
+  "partial_rotary_factor": (1.0, 1, None),
+  "quantization_config": (None,),
+  "use_sliding_window": (False,),
+}
+_READ = {
+  *_SIZES.values(),
+  *("architectures", "model_type", "num_key_value_heads", "head_dim"),
+  *("rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps"),
+  *("tie_word_embeddings", "max_position_embeddings", "sliding_window"),
+  *("id2label", "label2id", "num_labels", "layer_types", "max_window_layers"),
+}
+# No effect on the forward pass: ids, initialisation, training loss, storage,
+# defaults of generation, and what libraries write about themselves.
+_INERT = {
+  *("_name_or_path", "_attn_implementation_autoset", "transformers_version"),
+  *("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"),
+  *("initializer_range", "torch_dtype", "dtype", "use_cache"),
+  *("pretraining_tp", "problem_type", "tokenizer_class", "return_dict"),
+  *("output_attentions", "output_hidden_states", "max_sequence_length"),
+  *("task_specific_params", "finetuning_task", "chunk_size_feed_forward"),
+  *("is_decoder", "is_encoder_decoder", "add_cross_attention"),
+  *("cross_attention_hidden_size", "tie_encoder_decoder", "pruned_heads"),
+  *("prefix", "sep_token_id", "decoder_start_token_id", "torchscript"),
+  *("use_bfloat16", "tf_legacy_loss", "keys_to_ignore_at_inference"),
+}
+
+
+def read(directory: pathlib.Path) -> dict[str, Any]:
+  """The raw fields of a folder's `config.json`, strictly parsed.
+
+  Raises:
+    FileNotFoundError: No such file.
+    ValueError: Not a JSON object, too large, or a link out of the folder.
+  """
+  path = model_folder.safe_file(directory, FILE_NAME)
+  with model_folder.open_regular(path) as file:
+    data = file.read(_MAX_BYTES + 1)
+  if len(data) > _MAX_BYTES:
+    raise ValueError(f"{path} is over {_MAX_BYTES:,} bytes: not a config.")
+  return strict_json.parse_object(data, what=str(path))
+
+
+def from_hf(raw: Mapping[str, Any], *, path: pathlib.Path) -> LlamaConfig:
+  """The shape that a `config.json` describes.
+
+  Args:
+    raw: Its fields.
+    path: The file, for messages.
+
+  Returns:
+    A config with the default `dtype`, `remat` and `attention`.
+
+  Raises:
+    ValueError: An architecture or a field that is not supported, by name, or a
+      value of the wrong type.
+  """
+  family, is_classifier = _architecture(raw, path)
+  unknown = sorted(set(raw) - _READ - _INERT - set(_FIXED))
+  if unknown:
+    raise ValueError(
+      f"{path}: fields {unknown} are not known here, and may change what the"
+      " model computes. Take them out of the file if they do not."
+    )
+  for name, allowed in _FIXED.items():
+    if name in raw and raw[name] not in allowed:
+      raise ValueError(
+        f"{path}: {name}={raw[name]!r} is not supported; only"
+        f" {allowed[0]!r} is."
+      )
+  fields: dict[str, Any] = {
+    ours: json_fields.integer(raw, theirs, path)
+    for ours, theirs in _SIZES.items()
+  }
+  heads = fields["num_heads"]
+  for ours, limit in {
+    **dict.fromkeys(_SIZES, _MAX_SIZE),
+    "num_layers": _MAX_LAYERS,
+  }.items():
+    if not 1 <= fields[ours] <= limit:
+      raise ValueError(
+        f"{path}: {_SIZES[ours]}={fields[ours]} must be from 1 to {limit}."
+      )
+  if family == "llama" and raw.get("num_key_value_heads") is None:
+    # Files older than grouped-query attention.
+    fields["num_kv_heads"] = heads
+  else:
+    fields["num_kv_heads"] = json_fields.integer(
+      raw, "num_key_value_heads", path
+    )
+  if raw.get("head_dim") is not None:
+    fields["head_dim"] = json_fields.integer(raw, "head_dim", path)
+  elif heads and fields["width"] % heads == 0:
+    fields["head_dim"] = fields["width"] // heads
+  else:
+    raise ValueError(
+      f"{path}: hidden_size={fields['width']} is no multiple of"
+      f" num_attention_heads={heads}, and head_dim is missing."
+    )
+  theta, scaling = hf_rope.read(raw, path)
+  if raw.get("max_position_embeddings") is not None:
+    fields["max_positions"] = json_fields.integer(
+      raw, "max_position_embeddings", path
+    )
+  config = LlamaConfig(
+    **fields,
+    rope_theta=theta,
+    rope_scaling=scaling,
+    # What an absent field means in all three families.
+    norm_eps=json_fields.number(raw, "rms_norm_eps", path, default=1e-6),
+    tie_embeddings=json_fields.boolean(raw, "tie_word_embeddings", path),
+    qkv_bias=family == "qwen2",
+    sliding_window=_window(raw, family, path),
+    num_labels=_num_labels(raw, path) if is_classifier else 0,
+  )
+  _check_layer_types(raw, config, path)
+  return config
+
+
+def to_hf(
+  config: LlamaConfig, *, dtype: str, carried: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+  """The fields of a `config.json` for a model of this shape.
+
+  Args:
+    config: The shape.
+    dtype: Of the stored weights.
+    carried: The `config.json` that the weights came with. Its family and the
+      fields that do not describe the shape (ids, labels) are kept.
+
+  Returns:
+    JSON-ready fields.
+
+  Raises:
+    ValueError: A shape that no supported family has.
+  """
+  family = _family_of(config, (carried or {}).get("model_type"))
+  kept = {
+    name: value
+    for name, value in (carried or {}).items()
+    if name in _INERT - {"dtype", "torch_dtype", "_name_or_path"}
+    or name in _FIXED
+  }
+  kind = _CLASSIFIER if config.num_labels else _CAUSAL
+  fields = {
+    **kept,
+    "architectures": [_CLASS_NAMES[family] + kind],
+    "model_type": family,
+    **{theirs: getattr(config, ours) for ours, theirs in _SIZES.items()},
+    "num_key_value_heads": config.num_kv_heads,
+    "head_dim": config.head_dim,
+    "max_position_embeddings": config.max_positions,
+    "rms_norm_eps": config.norm_eps,
+    **hf_rope.write(config),
+    "tie_word_embeddings": config.tie_embeddings,
+    "hidden_act": "silu",
+    "torch_dtype": dtype,
+  }
+  if family != "llama":
+    fields["sliding_window"] = config.sliding_window
+  if family == "qwen2":
+    fields["use_sliding_window"] = False
+    fields["max_window_layers"] = config.num_layers
+  if config.num_labels:
+    labels = (carried or {}).get("id2label")
+    if not isinstance(labels, dict) or len(labels) != config.num_labels:
+      labels = {str(i): f"LABEL_{i}" for i in range(config.num_labels)}
+    fields["id2label"] = labels
+    fields["label2id"] = {label: int(i) for i, label in labels.items()}
+  return fields
+
+
+def _architecture(
+  raw: Mapping[str, Any], path: pathlib.Path
+) -> tuple[str, bool]:
+  """The family, and whether the head is a classifier's."""
+  allowed = {
+    name + kind: (family, kind == _CLASSIFIER)
+    for family, name in _CLASS_NAMES.items()
+    for kind in (_CAUSAL, _CLASSIFIER)
+  }
+  if "auto_map" in raw:
+    raise ValueError(
+      f"{path}: auto_map names Python code that comes with the model. None is"
+      f" ever run; the architectures read here are {', '.join(allowed)}."
+    )
+  given = raw.get("architectures")
+  name = given[0] if isinstance(given, list) and len(given) == 1 else None
+  if not isinstance(name, str) or name not in allowed:
+    raise ValueError(
+      f"{path}: architectures={given!r} is not one of {', '.join(allowed)}."
+    )
+  family, is_classifier = allowed[name]
+  if raw.get("model_type") != family:
+    raise ValueError(
+      f"{path}: model_type={raw.get('model_type')!r} does not go with"
+      f" architectures={given!r}, whose model_type is {family!r}."
+    )
+  return family, is_classifier
+
+
+def _family_of(config: LlamaConfig, carried: Any) -> str:
+  if config.qkv_bias and config.sliding_window is not None:
+    raise ValueError(
+      "qkv_bias with sliding_window is neither a Llama, nor a Mistral, nor a"
+      " Qwen2 without window: there is no architecture to export it as."
+    )
+  if config.qkv_bias:
+    return "qwen2"
+  if config.sliding_window is not None or carried == "mistral":
+    return "mistral"
+  return "llama"
+
+
+def _window(
+  raw: Mapping[str, Any], family: str, path: pathlib.Path
+) -> int | None:
+  if family != "mistral":
+    # Qwen2 files carry a width that `use_sliding_window` (refused) turns on.
+    if family == "llama" and raw.get("sliding_window") is not None:
+      raise ValueError(f"{path}: sliding_window is no field of a Llama.")
+    return None
+  if "sliding_window" not in raw:
+    return 4096  # What the field's absence means there.
+  if raw["sliding_window"] is None:
+    return None
+  return json_fields.integer(raw, "sliding_window", path)
+
+
+def _check_layer_types(
+  raw: Mapping[str, Any], config: LlamaConfig, path: pathlib.Path
+) -> None:
+  given = raw.get("layer_types")
+  if given is None:
+    return
+  windowed = config.sliding_window is not None
+  expected = "sliding_attention" if windowed else "full_attention"
+  if given != [expected] * config.num_layers:
+    raise ValueError(
+      f"{path}: layer_types must be {expected!r} in each of the"
+      f" {config.num_layers} layers; mixed layers are not supported."
+    )
+
+
+def _num_labels(raw: Mapping[str, Any], path: pathlib.Path) -> int:
+  labels = raw.get("id2label")
+  if isinstance(labels, dict) and labels:
+    return len(labels)
+  if "num_labels" in raw:
+    return json_fields.integer(raw, "num_labels", path)
+  return 2  # What the absence of both means there.

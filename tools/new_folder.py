@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder that appears complete or not at all."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields an empty folder beside `target`, renamed to it at the end.
+
+  An exception removes it. A kill leaves `.NAME.partial-PID`, which nobody takes
+  for the target.
+
+  Raises:
+    ValueError: `target` exists and is not an empty folder.
+  """
+  target = pathlib.Path(os.path.abspath(target))
+  if target.is_symlink() or (
+    target.exists() and not (target.is_dir() and not any(target.iterdir()))
+  ):
+    raise ValueError(
+      f"{target} exists already. Name a folder that does not exist: nothing is"
+      " overwritten."
+    )
+  target.parent.mkdir(parents=True, exist_ok=True)
+  partial = target.parent / f".{target.name}.partial-{os.getpid()}"
+  partial.mkdir()
+  try:
+    yield partial
+    # Replaces an empty folder in one step.
+    os.replace(partial, target)
+  except BaseException:
+    shutil.rmtree(partial, ignore_errors=True)
+    raise
+
+
+def check_space(target: pathlib.Path, num_bytes: int) -> None:
+  """Refuses to start what the disk cannot hold.
+
+  Raises:
+    ValueError: Less than `num_bytes` are free where `target` will be.
+  """
+  existing = pathlib.Path(os.path.abspath(target))
+  while not existing.exists():
+    existing = existing.parent
+  free = shutil.disk_usage(existing).free
+  if free < num_bytes:
+    raise ValueError(
+      f"{target} needs {num_bytes / 1e9:.1f} GB and {existing} has"
+      f" {free / 1e9:.1f} GB free."
+    )
