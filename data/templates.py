@@ -187,18 +187,68 @@ def _plain(
     yield Span(text)
 
 
+def _chatml(
+  messages: Sequence[Message], add_generation_prompt: bool
+) -> Iterator[Span]:
+  """ChatML, as Qwen2 has it: no BOS, and a newline after every turn.
+
+  https://qwen.readthedocs.io/en/latest/getting_started/concepts.html
+  Qwen2's own template puts a default system message before a conversation
+  that has none; this one does not. Nothing is stripped.
+  """
+  for message in messages:
+    yield Span("<|im_start|>", special=True)
+    if message.role == "assistant":
+      yield Span("assistant\n")
+      yield from _answer(message.content, "<|im_end|>", message.supervised)
+    else:
+      yield Span(f"{message.role}\n{message.content}")
+      yield Span("<|im_end|>", special=True)
+    yield Span("\n")
+  if add_generation_prompt:
+    yield Span("<|im_start|>", special=True)
+    yield Span("assistant\n")
+
+
+def _mistral(
+  messages: Sequence[Message], add_generation_prompt: bool
+) -> Iterator[Span]:
+  """Mistral Instruct v0.1 and v0.2, the format that Mistral calls V1.
+
+  https://docs.mistral.ai/cookbook/concept-deep-dive-tokenization-templates
+  A system message stands before the first user turn's text. The space that
+  the page shows between BOS and "[INST]" is the one that the tokenizer puts
+  before the first word, so none is written here. Nothing is stripped. The
+  prompt ends at "[/INST]" with or without `add_generation_prompt`.
+  """
+  del add_generation_prompt
+  yield _BOS
+  before = "[INST] "
+  for message in messages:
+    if message.role == "system":
+      before += f"{message.content}\n\n"
+    elif message.role == "user":
+      yield Span(f"{before}{message.content} [/INST]")
+      before = " [INST] "
+    else:
+      yield from _answer(f" {message.content}", "eos", message.supervised)
+
+
 class _Template(NamedTuple):
   spans: Callable[[Sequence[Message], bool], Iterator[Span]]
   end_of_turn: tuple[str, ...]
 
 
-# Llama 3's pretraining text ended in <|end_of_text|>, which its chat models
-# still emit now and then: their published settings stop at both.
+# Llama 3's pretraining text ended in <|end_of_text|>, and Qwen2's in
+# <|endoftext|>, which their chat models still emit now and then: their published
+# settings stop at both.
 _TEMPLATES = {
   "alpaca": _Template(_alpaca, ("eos",)),
+  "chatml": _Template(_chatml, ("<|im_end|>", "eos")),
   "llama2": _Template(_llama2, ("eos",)),
   "llama3": _Template(_llama3, ("<|eot_id|>", "eos")),
   "llama3_1": _Template(_llama3_1, ("<|eot_id|>", "eos")),
+  "mistral": _Template(_mistral, ("eos",)),
   "plain": _Template(_plain, ("eos",)),
 }
 
@@ -253,7 +303,7 @@ def render(
   """Renders a conversation.
 
   BOS comes first and nowhere else; except in `llama2`, whose published format
-  starts every exchange with one. Supervised are the content of each
+  starts every exchange with one, and `chatml`, which has none. Supervised are the content of each
   supervised assistant turn and the token that ends it; never a header.
 
   Args:

@@ -54,8 +54,8 @@ def tokenize_row(
   nearest to the answer stays.
 
   Args:
-    row: A conversation, or raw text: BOS, prompt, completion, EOS, of which
-      the last two are supervised.
+    row: A conversation, or raw text: BOS (where the tokenizer has one),
+      prompt, completion, EOS, of which the last two are supervised.
     template: The chat template of a `ChatRow`, one of
       `templates.TEMPLATE_NAMES`. A `TextRow` uses none.
     tokenizer: The tokenizer.
@@ -250,7 +250,8 @@ def _tokenize_text(
       f"max_length={max_length} leaves no room for an answer: BOS and one"
       " token of the answer need max_length=2."
     )
-  bos = [tokenizer.special_id("bos")]
+  # Some tokenizers (Qwen2's) have no BOS: their models never saw one.
+  bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
   prompt = tokenizer.encode(row.prompt, at_start=True)
   completion = tokenizer.encode(row.completion, at_start=not row.prompt)
   completion.append(tokenizer.special_id("eos"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads an HF `tokenizer.json`, as Llama 3 has.
+"""Reads an HF `tokenizer.json`, as Llama 3, Qwen2 and Mistral have.
 
 The file is a small program (normaliser, pre-tokenizer, model, decoder), so it
 is checked against what Llama tokenizers use before the library sees it: three
@@ -24,11 +24,14 @@ _KNOWN_NAMES = {
   "eos_token": ("<|end_of_text|>", "</s>", "<eos>", "<|endoftext|>"),
 }
 
-# The regular expression by which Llama 3 splits words. Others are refused: a
-# hostile one can make the splitter backtrack until it panics.
-_LLAMA3_WORDS = (
-  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-  r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# The regular expressions by which Llama 3 and Qwen2 split words; Qwen2 takes
+# digits one by one. Others are refused: a hostile one can make the splitter
+# backtrack until it panics.
+_WORDS = tuple(
+  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+  + digits
+  + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+  for digits in (r"\p{N}{1,3}", r"\p{N}")
 )
 
 # Component: (the key of its children in a Sequence, the types allowed).
@@ -101,7 +104,7 @@ def load(path: pathlib.Path, data: bytes) -> Backend:
   model = spec["model"]
   unk = model.get("unk_token")
   return Backend(
-    encode=lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+    encode=lambda text: _encode(path, tokenizer, text),
     decode=lambda ids: tokenizer.decode(ids, skip_special_tokens=False),
     vocab_size=vocab_size,
     specials=specials,
@@ -110,6 +113,16 @@ def load(path: pathlib.Path, data: bytes) -> Backend:
     unk_id=tokenizer.token_to_id(unk) if unk else model.get("unk_id"),
     prefix=prefix,
   )
+
+
+def _encode(path: pathlib.Path, tokenizer: Any, text: str) -> list[int]:
+  try:
+    return tokenizer.encode(text, add_special_tokens=False).ids
+  except Exception as error:  # The library raises nothing more specific.
+    raise ValueError(
+      f"{path} cannot encode {text[:40]!a}: {error}. Its unknown token is"
+      " missing or not in its vocabulary."
+    ) from error
 
 
 def _parse(path: pathlib.Path, data: bytes) -> dict[str, Any]:
@@ -189,10 +202,11 @@ def _check_patterns(
   pattern = pattern if isinstance(pattern, dict) else {}
   text, regex = pattern.get("String"), pattern.get("Regex")
   if node["type"] == "Split":
-    if not isinstance(text, str) and regex != _LLAMA3_WORDS:
+    if not isinstance(text, str) and regex not in _WORDS:
       raise ValueError(
         f"{path}: its {role} splits by the regular expression {regex!r},"
-        " which is refused: only that of Llama 3 is known to be harmless."
+        " which is refused: only those of Llama 3 and Qwen2 are known to be"
+        " harmless."
       )
   elif (
     not isinstance(text, str)
@@ -295,7 +309,7 @@ def _token_name(
     name = entries[role]
     if isinstance(name, dict):
       name = name.get("content")
-    if name is not None and name not in added:
+    if name is not None and (not isinstance(name, str) or name not in added):
       raise ValueError(
         f"{config} says {role}={name!r}, which is not among the added tokens"
         f" of {path.name}."

@@ -2,8 +2,9 @@
 """Reads a sentencepiece model, as Llama 2 has."""
 
 import pathlib
+import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ramjax.data.tokenizer_backend import (
   SPECIAL_SHAPE,
@@ -43,8 +44,8 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
 
 # Numbers of fields and values in sentencepiece_model.proto.
 _PIECES, _TRAINER_SPEC, _NORMALIZER_SPEC = 1, 2, 3
-_PIECE, _PIECE_TYPE = 1, 3
-_USER_DEFINED = 4
+_PIECE, _SCORE, _PIECE_TYPE = 1, 2, 3
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 _MODEL_TYPE, _WHITESPACE_AS_SUFFIX = 3, 24
 _CHARSMAP, _ADD_DUMMY_PREFIX, _REMOVE_EXTRA_WHITESPACES = 2, 3, 4
 _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
@@ -71,7 +72,7 @@ def load(path: pathlib.Path, data: bytes) -> Backend:
     off = bytes([_NORMALIZER_SPEC << 3 | 2, 2, _ADD_DUMMY_PREFIX << 3, 0])
     processor = sentencepiece.SentencePieceProcessor(model_proto=data + off)
     trainer, normalizer, user_defined = _parse(data)
-  except (RuntimeError, IndexError, KeyError) as error:
+  except (RuntimeError, IndexError, KeyError, UnicodeDecodeError) as error:
     raise ValueError(
       f"{path} is not a sentencepiece model. (Llama 3's tokenizer.model is a"
       " tiktoken file: use the tokenizer.json that comes with it.)"
@@ -79,10 +80,12 @@ def load(path: pathlib.Path, data: bytes) -> Backend:
   _check_specs(path, trainer, normalizer)
   vocab_size = processor.vocab_size()
   check_vocab_size(path, vocab_size)
+  try:
+    pieces = [processor.id_to_piece(id_) for id_ in range(vocab_size)]
+  except UnicodeDecodeError as error:
+    raise ValueError(f"{path} has a piece that is not UTF-8.") from error
   specials = {
-    processor.id_to_piece(id_): id_
-    for id_ in range(vocab_size)
-    if processor.is_control(id_)
+    piece: id_ for id_, piece in enumerate(pieces) if processor.is_control(id_)
   }
   for piece in user_defined:
     if SPECIAL_SHAPE.fullmatch(piece):
@@ -100,6 +103,87 @@ def load(path: pathlib.Path, data: bytes) -> Backend:
     eos=name(processor.eos_id()),
     unk_id=processor.unk_id(),
     prefix=Prefix(" " if normalizer.get(_ADD_DUMMY_PREFIX, 1) else ""),
+  )
+
+
+class Piece(NamedTuple):
+  """One entry of a vocabulary, whose id is its place.
+
+  Attributes:
+    text: What it stands for, spaces as "▁".
+    score: In BPE, minus its rank: the pair of the highest score is merged.
+    kind: "normal", "unknown", "control", "user_defined", "unused" or "byte".
+  """
+
+  text: str
+  score: float
+  kind: str
+
+
+_KINDS = {
+  _NORMAL: "normal",
+  _UNKNOWN: "unknown",
+  _CONTROL: "control",
+  _USER_DEFINED: "user_defined",
+  _UNUSED: "unused",
+  _BYTE: "byte",
+}
+
+
+class Model(NamedTuple):
+  """What another library needs to encode as a sentencepiece model does.
+
+  Attributes:
+    model_type: "bpe" or "unigram".
+    pieces: The vocabulary, in the order of ids.
+    adds_prefix: Whether a space is put before every text.
+  """
+
+  model_type: str
+  pieces: list[Piece]
+  adds_prefix: bool
+
+
+def read_model(path: pathlib.Path, data: bytes) -> Model:
+  """Reads the bytes of a model that `load` accepts.
+
+  Args:
+    path: Where they came from, for messages.
+    data: The bytes.
+
+  Returns:
+    Its content.
+
+  Raises:
+    ValueError: As for `load`.
+  """
+  load(path, data)
+  trainer, normalizer, _ = _parse(data)
+  pieces = []
+  for number, value in _fields(data):
+    if number != _PIECES:
+      continue
+    try:
+      piece = dict(_fields(value))
+      (score,) = struct.unpack("<f", piece.get(_SCORE, bytes(4)))
+      kind = _KINDS[piece.get(_PIECE_TYPE, _NORMAL)]
+      pieces.append(Piece(piece[_PIECE].decode(), score, kind))
+    except (
+      AttributeError,
+      LookupError,
+      TypeError,
+      UnicodeDecodeError,
+      struct.error,
+    ) as error:
+      raise ValueError(
+        f"{path}: piece {len(pieces)} has no text in UTF-8, or a score or a"
+        " kind of another sort than sentencepiece writes. Use the tokenizer of"
+        " the model's original publisher."
+      ) from error
+  return Model(
+    model_type=_MODEL_TYPES[trainer.get(_MODEL_TYPE, 1)],
+    pieces=pieces,
+    adds_prefix=bool(normalizer.get(_ADD_DUMMY_PREFIX, 1)),
   )
 
 

@@ -34,6 +34,7 @@ _TESTS_WITHOUT_A_MODULE = {
   "test_docs.py",
   "test_packaging.py",
   "data/test_task_answers.py",
+  "data/test_tokenizer_json_refusals.py",
   "losses/test_mutations.py",
   "models/test_hf_parity.py",
   "trainers/test_resume.py",

@@ -27,6 +27,7 @@ LLAMA3_SPECIALS = [
   "<|end_header_id|>",
   "<|eot_id|>",
 ]
+CHATML_SPECIALS = ["<|im_start|>", "<|im_end|>"]
 LLAMA3_WORDS = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
   r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -51,7 +52,9 @@ def _llama3_json(path: pathlib.Path) -> None:
     vocab_size=400, initial_alphabet=alphabet, show_progress=False
   )
   tokenizer.train_from_iterator(CORPUS, trainer)
-  tokenizer.add_special_tokens([*LLAMA3_SPECIALS, "<s>", "</s>"])
+  tokenizer.add_special_tokens(
+    [*LLAMA3_SPECIALS, *CHATML_SPECIALS, "<s>", "</s>"]
+  )
   tokenizer.save(str(path))
 
 
@@ -66,7 +69,7 @@ def _llama2_json(path: pathlib.Path) -> None:
   tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
   trainer = trainers.BpeTrainer(
     vocab_size=600,
-    special_tokens=["<unk>", "<s>", "</s>", *LLAMA3_SPECIALS]
+    special_tokens=["<unk>", "<s>", "</s>", *LLAMA3_SPECIALS, *CHATML_SPECIALS]
     + [f"<0x{byte:02X}>" for byte in range(256)],
     show_progress=False,
   )
@@ -109,7 +112,7 @@ def train_llama2_model(path: pathlib.Path, **settings) -> None:
     "remove_extra_whitespaces": False,
     "allow_whitespace_only_pieces": True,
     "split_digits": True,
-    "control_symbols": LLAMA3_SPECIALS,
+    "control_symbols": [*LLAMA3_SPECIALS, *CHATML_SPECIALS],
     "num_threads": 1,
     "minloglevel": 2,
   }

@@ -69,12 +69,13 @@ def test_prompt_is_a_prefix(name, num_messages):
 
 
 @every_template
-def test_bos_comes_first_and_once(name):
+def test_bos_comes_first_and_once_if_at_all(name):
   spans = templates.render(CONVERSATION, template=name)
   places = [i for i, span in enumerate(spans) if span == Span("bos", True)]
-  assert places[0] == 0
-  # Llama 2's published format starts each of the two exchanges with BOS.
-  assert len(places) == (2 if name == "llama2" else 1)
+  # Llama 2's published format starts each of the two exchanges with BOS;
+  # ChatML has none.
+  assert len(places) == {"llama2": 2, "chatml": 0}.get(name, 1)
+  assert places[:1] == ([] if name == "chatml" else [0])
 
 
 @every_template
@@ -92,7 +93,9 @@ def test_supervised_are_the_answer_and_its_end(name):
     templates.end_of_turn_tokens(name)[0],
   ]
   assert [span.special for span in supervised] == [False, True]
-  assert spans[-2:] == supervised
+  # ChatML's newline after a turn is not the model's to write.
+  after = [Span("\n")] if name == "chatml" else []
+  assert spans[-2 - len(after) :] == supervised + after
 
 
 @every_template
@@ -163,15 +166,55 @@ def test_plain_by_hand():
   ]
 
 
+def test_chatml_by_hand():
+  start, end = Span("<|im_start|>", special=True), "<|im_end|>"
+  assert templates.render(CONVERSATION[:3], template="chatml") == [
+    start,
+    Span("system\n Be brief. "),
+    Span(end, special=True),
+    Span("\n"),
+    start,
+    Span("user\nHallo"),
+    Span(end, special=True),
+    Span("\n"),
+    start,
+    Span("assistant\n"),
+    Span("Hello", supervised=True),
+    Span(end, special=True, supervised=True),
+    Span("\n"),
+  ]
+  spans = templates.render(
+    CONVERSATION[1:2], template="chatml", add_generation_prompt=True
+  )
+  assert as_text(spans) == (
+    "<|im_start|>user\nHallo<|im_end|>\n<|im_start|>assistant\n"
+  )
+
+
+def test_mistral_by_hand():
+  # The system message belongs to the first question. A space precedes every
+  # "[INST]"; that of the first is the tokenizer's to put.
+  assert templates.render(CONVERSATION, template="mistral") == [
+    Span("bos", special=True),
+    Span("[INST]  Be brief. \n\nHallo [/INST]"),
+    Span(" Hello", supervised=True),
+    Span("eos", special=True, supervised=True),
+    Span(" [INST]  Was?\n\n### Input:\nNun  [/INST]"),
+    Span("  What? ", supervised=True),
+    Span("eos", special=True, supervised=True),
+  ]
+
+
 def test_unknown_template_lists_the_known():
   with pytest.raises(
-    ValueError, match=r"'chatml'.*alpaca, llama2, llama3, llama3_1, plain"
+    ValueError,
+    match=r"'vicuna'.*alpaca, chatml, llama2, llama3, llama3_1, mistral, plain",
   ):
-    templates.render([Message("user", "x")], template="chatml")
+    templates.render([Message("user", "x")], template="vicuna")
   with pytest.raises(ValueError, match="known chat templates"):
-    templates.end_of_turn_tokens("chatml")
+    templates.end_of_turn_tokens("vicuna")
   with pytest.raises(ValueError, match="known chat templates"):
-    templates.template_digest("chatml")
+    templates.template_digest("vicuna")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of ramjax.data.tokenize_rows."""
 
+import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ SECOND = (Message("user", "And 3?"), Message("assistant", " It's 5! ", True))
 
 HEADERS = {
   "alpaca": "\n\n### Response:",
+  "chatml": "<|im_start|>assistant\n",
   "llama2": " [/INST]",
   "llama3": "<|start_header_id|>assistant<|end_header_id|>\n\n",
   "llama3_1": "<|start_header_id|>assistant<|end_header_id|>\n\n",
+  "mistral": " [/INST]",
   "plain": "\nAssistant:",
 }
 
@@ -306,6 +310,63 @@ def test_completion_continues_its_prompt(loaded, kind, prompt):
   assert supervised == [*expected, tokenizer.eos_id]
 
 
+def test_mistral_ids_are_those_of_its_pieces(loaded):
+  # As Mistral's own code encodes them: every turn on its own, each with the
+  # space of a first word.
+  tokenizer = loaded["llama2_model"]
+  example = tokenize_rows.tokenize_row(
+    ChatRow((*FIRST, SECOND[0], Message("assistant", "5.", True))),
+    template="mistral",
+    tokenizer=tokenizer,
+    max_length=999,
+  )
+  expected = [tokenizer.bos_id]
+  for question, answer in (("What is 2 + 2?", "4."), ("And 3?", "5.")):
+    for text in (f"[INST] {question} [/INST]", answer):
+      expected += tokenizer.encode(text, at_start=True)
+    expected.append(tokenizer.eos_id)
+  assert example.tokens.tolist() == expected
+
+
+def test_tokenizer_without_bos(tokenizer_paths, tmp_path):
+  # As Qwen2's: null in the file beside it.
+  shutil.copy(tokenizer_paths["llama3_json"], tmp_path / "tokenizer.json")
+  (tmp_path / "tokenizer_config.json").write_text(
+    json.dumps({"bos_token": None, "eos_token": "<|im_end|>"})
+  )
+  tokenizer = tokenizers.load_tokenizer(tmp_path)
+  given = {"tokenizer": tokenizer, "max_length": 99}
+  assert tokenizer.bos_id is None
+  example = tokenize_rows.tokenize_row(
+    ChatRow(FIRST), template="chatml", **given
+  )
+  start = tokenizer.special_id("<|im_start|>")
+  newline = tokenizer.encode("\n", at_start=False)
+  answer = [*tokenizer.encode("4.", at_start=False), tokenizer.eos_id]
+  assert example.tokens.tolist() == [
+    start,
+    *tokenizer.encode("user\nWhat is 2 + 2?", at_start=False),
+    tokenizer.eos_id,
+    *newline,
+    start,
+    *tokenizer.encode("assistant\n", at_start=False),
+    *answer,
+    *newline,
+  ]
+  assert example.tokens[example.response_mask].tolist() == answer
+  # Raw text starts at once.
+  example = tokenize_rows.tokenize_row(
+    TextRow("What is", " 2"), template="plain", **given
+  )
+  assert example.tokens.tolist() == [
+    *tokenizer.encode("What is", at_start=True),
+    *tokenizer.encode(" 2", at_start=False),
+    tokenizer.eos_id,
+  ]
+  with pytest.raises(ValueError, match=r"no special token 'bos', which temp"):
+    tokenize_rows.tokenize_row(ChatRow(FIRST), template="plain", **given)
+
+
 def random_words(rng: random.Random, longest: int) -> str:
   words = [
     "the",
@@ -358,12 +419,13 @@ def test_truncation_keeps_what_it_promises(loaded, template, kind):
     assert example.num_truncated == len(full.tokens) - len(example.tokens)
     assert (example.num_truncated == 0) == (len(full.tokens) <= max_length)
     assert example.response_mask.any()
-    # BOS: first, and once; in Llama 2's format once an exchange.
-    is_bos = example.tokens == tokenizer.bos_id
-    assert is_bos[0]
-    bos_places = np.flatnonzero(is_bos)
-    if template != "llama2":
-      assert bos_places.tolist() == [0]
+    # BOS: first, and once; in Llama 2's format once an exchange; in ChatML
+    # never.
+    bos_places = np.flatnonzero(example.tokens == tokenizer.bos_id).tolist()
+    if template == "llama2":
+      assert bos_places[0] == 0
+    else:
+      assert bos_places == ([] if template == "chatml" else [0])
     # The header of the first supervised answer is whole.
     start = int(np.flatnonzero(example.response_mask)[0])
     prompt = tokenizer.decode(example.tokens[:start], keep_special=True)
