@@ -15,9 +15,16 @@ def sft() -> ConfigDict:
       algorithm="sft",
       seed=0,
       model=_model(),
+      init=dict(
+        # The weights a run starts from: a Hugging Face folder, or a run's (or
+        # what `ramjax convert` wrote). Random where both are "".
+        from_hf="",
+        from_run="",
+      ),
+      lora=_lora(),
       tokenizer=dict(
-        # A sentencepiece .model or an HF tokenizer.json; "" trains one on the
-        # training rows.
+        # A sentencepiece .model or an HF tokenizer.json; "" takes that of the
+        # model in `init`, or trains one on the training rows.
         path="",
         train_vocab_size=1024,
       ),
@@ -66,7 +73,8 @@ def source(path: str, *, weight: float = 1.0, eval_rows: int = 0) -> ConfigDict:
 
 def _model() -> dict:
   return dict(
-    preset="tiny",
+    # A name in models/presets.py; "" where `init` says what the model is.
+    preset="",
     vocab_size=config_dict.placeholder(int),
     width=config_dict.placeholder(int),
     mlp_width=config_dict.placeholder(int),
@@ -80,6 +88,25 @@ def _model() -> dict:
     dtype="float32",
     remat="none",
     attention="xla",
+  )
+
+
+def _lora() -> dict:
+  return dict(
+    # Of every adapter; 0 trains the whole model.
+    rank=0,
+    alpha=16.0,
+    # Regular expressions for the end of a linear layer's path, such as
+    # layers/3/attention/query or lm_head.
+    targets=("attention/.*", "mlp/.*"),
+    # Exceptions, as (pattern, rank); the first match counts, 0 is no adapter.
+    rank_pattern=(),
+    # Scale by alpha / sqrt(rank) instead of alpha / rank.
+    rslora=False,
+    # Learn magnitudes apart from directions.
+    dora=False,
+    # "nf4" keeps the frozen layers in 4 bits (QLoRA).
+    quantize_base="none",
   )
 
 

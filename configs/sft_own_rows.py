@@ -17,6 +17,7 @@ def get_config():
   config.data.sources.main = base.source("rows.jsonl", eval_rows=50)
   config.data.max_length = 512
   config.tokenizer.train_vocab_size = 1024
+  config.model.preset = "tiny"
   config.model.vocab_size = 1024
   config.model.remat = "dots"
   config.optim.name = "muon"

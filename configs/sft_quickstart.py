@@ -17,6 +17,7 @@ def get_config():
   config.data.max_length = 128
   config.data.batch_size = 32
   config.tokenizer.train_vocab_size = 1024
+  config.model.preset = "tiny"
   config.model.vocab_size = 1024
   config.model.remat = "dots"
   config.optim.name = "muon"

@@ -25,6 +25,7 @@ def get_config():
   # A few Alpaca rows have an empty output; they go to workdir/quarantine.
   config.data.max_bad_share = 0.005
   config.tokenizer.train_vocab_size = 4096
+  config.model.preset = "tiny"
   config.model.vocab_size = 4096
   config.model.width = 192
   config.model.mlp_width = 512

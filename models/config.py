@@ -40,6 +40,14 @@ class RopeScaling:
     _one_of("rope scaling kind", self.kind, ROPE_SCALINGS)
     if self.factor < 1:
       raise ValueError(f"rope scaling factor={self.factor} must be at least 1.")
+    if self.kind == "llama3" and (
+      self.low_freq_factor <= 0 or self.original_max_positions < 1
+    ):
+      raise ValueError(
+        f"low_freq_factor={self.low_freq_factor} must be above 0, and"
+        f" original_max_positions={self.original_max_positions} at least 1:"
+        " wavelengths are compared with their quotient."
+      )
     if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
       raise ValueError(
         f"high_freq_factor={self.high_freq_factor} must be above"

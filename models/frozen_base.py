@@ -1,70 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the parameters of a model to the frozen base of an adapted one."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from ramjax.models import lora, nf4, partition
+from ramjax.models import llama, lora, nf4, partition
 from ramjax.models.config import LlamaConfig
 from ramjax.models.lora_config import LAYER_MODULES
 
 Params = dict[str, Any]
 
 
-def adapt_params(base: Params, config: LlamaConfig, key: jax.Array) -> Params:
+def adapt_params(
+  base: Params, config: LlamaConfig, key: jax.Array, mesh: Mesh
+) -> Params:
   """Parameters of the adapted model that starts as `base`.
 
   Args:
-    base: Parameters of the same model without adapters; its buffers may be
-      given away.
+    base: Parameters of the same model without adapters, on `mesh`.
     config: With `lora`, and perhaps `quantization`.
     key: PRNG key of the adapters' first values.
+    mesh: Where everything lives.
 
   Returns:
     `base`, frozen (see `freeze`), with float32 adapter leaves among it.
   """
-  adapters = jax.jit(lora.init_adapters, static_argnames="config")(
-    base, config=config, key=key
-  )
-  return partition.join(freeze(base, config), adapters)
+  shardings = llama.param_shardings(config, mesh)
+  adapters = jax.jit(
+    lambda base, key: lora.init_adapters(base, config, key),
+    out_shardings=partition.adapters_of(shardings),
+  )(base, key)
+  return partition.join(freeze(base, config, mesh), adapters)
 
 
-def freeze(base: Params, config: LlamaConfig) -> Params:
+def freeze(base: Params, config: LlamaConfig, mesh: Mesh) -> Params:
   """`base` as the forward pass of a model with adapters reads it.
 
   Frozen parameters need no float32 master: the forward pass casts them to
   `config.dtype` wherever it reads them, so they are kept in that. A score head
-  is trained, and stays as it is.
+  is trained: its master is float32.
 
   Args:
     base: Floating-point parameters, without adapters.
     config: `dtype` and `quantization` are read.
+    mesh: Where everything lives.
 
   Returns:
     The same tree; with "nf4", `kernel` of each linear layer is replaced by
     `nf4`, the dict of the parts of `nf4.NF4`.
   """
-  cast = jax.jit(lambda x: x.astype(config.dtype))
-  frozen: Params = {
-    name: leaf if name == "score" else jax.tree.map(cast, leaf)
-    for name, leaf in base.items()
-  }
-  if config.quantization == "nf4":
-    # One kind of matrix at a time, so that one full-size copy exists at most.
-    for name in LAYER_MODULES:
-      path = lora.module_path(name)
-      module = dict(lora.leaf_at(frozen, path))
-      module["nf4"] = _quantize(module.pop("kernel"))._asdict()
-      frozen = _replaced(frozen, path, module)
+  frozen: Params = {}
+  for name, branch in base.items():
+    dtype = "float32" if name == "score" else config.dtype
+    frozen[name] = jax.tree.map(lambda x, to=dtype: x.astype(to), branch)
+  if config.quantization != "nf4":
+    return frozen
+  shardings = llama.param_shardings(config, mesh)
+  # One kind of matrix at a time, so that one full-size copy exists at most.
+  for name in LAYER_MODULES:
+    path = lora.module_path(name)
+    module = dict(lora.leaf_at(frozen, path))
+    quantize = jax.jit(
+      lambda kernel: nf4.quantize(kernel.astype(jnp.float32))._asdict(),
+      out_shardings=lora.leaf_at(shardings, path)["nf4"],
+    )
+    module["nf4"] = quantize(module.pop("kernel"))
+    frozen = _replaced(frozen, path, module)
   return frozen
-
-
-@functools.partial(jax.jit, donate_argnums=0)
-def _quantize(kernel: jax.Array) -> nf4.NF4:
-  return nf4.quantize(kernel.astype(jnp.float32))
 
 
 def _replaced(tree: Params, path: tuple[str, ...], value: Any) -> Params:

@@ -45,7 +45,7 @@ def adapt(
   """
   update = layers.linear(layers.linear(x, adapter["lora_a"]), adapter["lora_b"])
   output = output + update * jnp.asarray(scale, x.dtype)
-  if kernel is None:
+  if "magnitude" not in adapter or kernel is None:
     return output
   factor = _magnitude_factor(adapter, scale, kernel)
   factor = factor.reshape((1,) * (output.ndim - 1) + (-1,))

@@ -7,7 +7,7 @@ A module is named as in the parameter tree: `layers/3/attention/query`, or
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 LAYER_MODULES = (
   "attention/query",
@@ -115,7 +115,7 @@ def choose_modules(
   rank: int,
   alpha: float,
   targets: Sequence[str],
-  rank_pattern: Mapping[str, int],
+  rank_pattern: Sequence[tuple[str, int]] = (),
   rslora: bool = False,
   dora: bool = False,
 ) -> LoraConfig:
@@ -129,8 +129,8 @@ def choose_modules(
     rank: Of every module that `targets` match.
     alpha: Of all of them.
     targets: Patterns of the modules that get an adapter.
-    rank_pattern: Pattern to rank, for exceptions; the first match counts, and
-      0 means no adapter.
+    rank_pattern: Exceptions, as (pattern, rank); the first match counts, and 0
+      means no adapter.
     rslora: See `LoraConfig`.
     dora: See `LoraConfig`.
 
@@ -145,7 +145,7 @@ def choose_modules(
       f"lora.rank={rank} must be at least 1 and lora.alpha={alpha} above 0."
     )
   paths = module_paths(num_layers)
-  for pattern in (*targets, *rank_pattern):
+  for pattern in (*targets, *(pattern for pattern, _ in rank_pattern)):
     if not any(_matches(pattern, path) for path in paths):
       raise ValueError(
         f"LoRA pattern {pattern!r} matches no linear layer. It is a regular"
@@ -158,7 +158,7 @@ def choose_modules(
     name = path if path == LM_HEAD else path.split("/", 2)[2]
     chosen = 0
     if any(_matches(pattern, path) for pattern in targets):
-      exceptions = [r for p, r in rank_pattern.items() if _matches(p, path)]
+      exceptions = [r for p, r in rank_pattern if _matches(p, path)]
       chosen = exceptions[0] if exceptions else rank
     ranks.setdefault(name, []).append(chosen)
   return LoraConfig(

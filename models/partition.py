@@ -38,6 +38,11 @@ def split(params: Params, config: LlamaConfig) -> tuple[Params, Params]:
   return trained, frozen
 
 
+def adapters_of(params: Params) -> Params:
+  """The adapter leaves alone."""
+  return _select(params, lambda path: path[-1] in ADAPTER_LEAVES)
+
+
 def without_adapters(params: Params) -> Params:
   """The base of an adapted model: `params` less every adapter leaf.
 

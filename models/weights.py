@@ -15,9 +15,12 @@ import orbax.checkpoint as ocp
 
 from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig, RopeScaling
+from ramjax.models.lora_config import LoraConfig, LoraModule
 
 MODEL_FILE = "model.json"
 CHECKPOINT_DIR = "checkpoints"
+# In the folder of a run with adapters: where their base is.
+BASE_FILE = "base.json"
 PARAMS_ITEM = "params"
 AVERAGE_ITEM = "average"
 
@@ -43,6 +46,12 @@ def load_config(run_dir: pathlib.Path) -> LlamaConfig:
   fields = json.loads(path.read_text())
   if fields.get("rope_scaling") is not None:
     fields["rope_scaling"] = RopeScaling(**fields["rope_scaling"])
+  if fields.get("lora") is not None:
+    modules = [
+      LoraModule(m["name"], tuple(m["ranks"]), tuple(m["alphas"]))
+      for m in fields["lora"]["modules"]
+    ]
+    fields["lora"] = LoraConfig(**{**fields["lora"], "modules": tuple(modules)})
   return LlamaConfig(**fields)
 
 
@@ -110,8 +119,13 @@ def load_params(
 
   Raises:
     FileNotFoundError: No such checkpoint, or no average in it.
-    ValueError: The stored tree has other names or shapes.
+    ValueError: The stored tree has other names or shapes, or adapters only.
   """
+  if config.lora is not None:
+    raise ValueError(
+      f"{run_dir} holds adapters, not a whole model: open it with `open_model`,"
+      " which merges them into their base."
+    )
   _, path = find_item(run_dir, step=step, average=average)
   shapes, axes = llama.abstract_params(config)
   target = jax.tree.map(

@@ -18,7 +18,7 @@ from ramjax.data import templates
 from ramjax.data.batches import TokenBatch
 from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig
-from ramjax.trainers import from_config, launch, sft
+from ramjax.trainers import from_config, initial_weights, launch, sft
 from ramjax.trainers import step as step_lib
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def test_the_docstring_gives_the_command_and_what_came_of_it(name):
 @every_config
 def test_it_has_the_fields_of_its_algorithm_and_no_others(name):
   config = _config(name)
-  assert config.algorithm in launch._ALGORITHMS
+  assert config.algorithm in launch.algorithms()
   expected = getattr(base, config.algorithm)()
   assert _leaves(config) == _leaves(expected)
   assert config.data.sources
@@ -90,6 +90,9 @@ def test_it_holds_data_only(name):
     if isinstance(value, dict):
       for inner in value.values():
         check(inner)
+    elif isinstance(value, tuple):
+      for inner in value:
+        check(inner)
     else:
       assert value is None or isinstance(value, str | int | float), value
 
@@ -99,7 +102,7 @@ def test_it_holds_data_only(name):
 @every_config
 def test_one_update_traces(name):
   config = _config(name)
-  model = from_config.make_model_config(config)
+  model = initial_weights.make_model_config(config)
   from_config.make_loop_schedule(config)
   templates.template_digest(config.data.template)
   optimizer = from_config.make_optimizer(
@@ -139,7 +142,7 @@ def test_one_update_traces(name):
 @every_config
 def test_the_model_covers_the_tokenizer_that_is_trained(name):
   config = _config(name)
-  model = from_config.make_model_config(config)
+  model = initial_weights.make_model_config(config)
   if not config.tokenizer.path:
     assert config.tokenizer.train_vocab_size <= model.vocab_size
 
@@ -188,17 +191,18 @@ def test_every_field_of_the_model_is_one_that_the_model_reads():
   config: Any = base.sft()
   fields = set(config.model) - {"preset"}
   assert fields <= {f.name for f in dataclasses.fields(LlamaConfig)}
-  # A fact about the weights, recorded beside them; training does not need it.
-  fields -= {"max_positions"}
-  reads = _reads(("models",))
+  reads = _reads(("models", "trainers"))
   assert not {field for field in fields if ("", field) not in reads}
 
 
 def test_every_field_of_the_loss_and_the_mesh_is_one_they_know():
   config: Any = base.sft()
+  config.model.preset = "tiny"
   # An unknown keyword would be a TypeError, an unknown axis a ValueError.
   sft.make_loss_fn(
-    from_config.make_model_config(config), num_shards=1, **config.loss.to_dict()
+    initial_weights.make_model_config(config),
+    num_shards=1,
+    **config.loss.to_dict(),
   )
   mesh = sharding.make_mesh(config.mesh.to_dict())
   assert set(mesh.axis_names) == set(config.mesh)

@@ -196,6 +196,7 @@ def _config(rows: str, size: str, device: str) -> ConfigDict:
   """An SFT config with all its defaults, but for a constant learning rate."""
   config = base.sft()
   config.data.sources.rows = base.source(rows)
+  config.model.preset = "tiny"
   config.model.update(SIZES[size])
   config.model.dtype = bench_machine.compute_dtype(device)
   config.optim.schedule = "constant"

@@ -22,7 +22,7 @@ from ramjax.data.tokenize_rows import Example
 from ramjax.models import llama, sharding
 from ramjax.tools import bench_machine, bench_sft
 from ramjax.tools.bench_cases import Report
-from ramjax.trainers import from_config, sft
+from ramjax.trainers import from_config, initial_weights, sft
 from ramjax.trainers import state as state_lib
 from ramjax.trainers import step as step_lib
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _save_weights(config: ConfigDict, folder: pathlib.Path) -> Report:
   """The initial weights, as every case of ours makes them, for the peer."""
-  model = from_config.make_model_config(config)
+  model = initial_weights.make_model_config(config)
   params = llama.init_params(model, jax.random.key(config.seed))
   leaves, _ = jax.tree_util.tree_flatten_with_path(params)
   named = {
@@ -85,7 +85,7 @@ def _measure(config: ConfigDict, spec: Mapping[str, Any]) -> Report:
 
 def _make_step(config: ConfigDict, mesh: jax.sharding.Mesh) -> tuple[Any, Any]:
   """State and step as `trainers.sft` makes them."""
-  model = from_config.make_model_config(config)
+  model = initial_weights.make_model_config(config)
   optimizer = from_config.make_optimizer(
     config, from_config.make_learning_rate(config)
   )

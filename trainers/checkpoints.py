@@ -14,6 +14,7 @@ import grain
 import jax
 import orbax.checkpoint as ocp
 
+from ramjax.models.tensors import BLOCK_BYTES
 from ramjax.models.weights import AVERAGE_ITEM, CHECKPOINT_DIR, PARAMS_ITEM
 from ramjax.trainers.state import TrainState
 
@@ -70,7 +71,7 @@ class Checkpoints:
       step,
       args=ocp.args.Composite(
         **{
-          name: ocp.args.StandardSave(tree)
+          name: ocp.args.StandardSave(tree, _small_chunks(tree))
           for name, tree in _weights(state).items()
         },
         train=ocp.args.StandardSave(_rest(state)),
@@ -108,6 +109,7 @@ class Checkpoints:
     state = TrainState(
       step=rest["step"],
       params=restored[PARAMS_ITEM],
+      frozen=like.frozen,
       opt_state=rest["opt_state"],
       ema=None if like.ema is None else restored[AVERAGE_ITEM],
       key=jax.random.wrap_key_data(rest["key"]),
@@ -146,6 +148,20 @@ class Checkpoints:
 def _weights(state: TrainState) -> dict[str, Any]:
   trees = {PARAMS_ITEM: state.params, AVERAGE_ITEM: state.ema}
   return {name: tree for name, tree in trees.items() if tree is not None}
+
+
+def _small_chunks(tree: Any) -> Any:
+  """How Orbax cuts each parameter up: by layer, then to a block's size.
+
+  Without it a stacked parameter is one chunk, and reading one layer of it (as
+  the converters do, to need little memory) would decode all of them.
+  """
+  return jax.tree.map(
+    lambda leaf: ocp.SaveArgs(
+      chunk_byte_size=BLOCK_BYTES, shard_axes=(0,) if leaf.ndim == 3 else ()
+    ),
+    tree,
+  )
 
 
 def _rest(state: TrainState) -> dict[str, Any]:

@@ -9,18 +9,12 @@ import jax
 import ml_collections
 import optax
 
-from ramjax.models import llama, presets, sharding
+from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import optimizers
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.loop import Schedule
 from ramjax.trainers.recorder import Recorder
-
-
-def make_model_config(config: ml_collections.ConfigDict) -> LlamaConfig:
-  """The model's shape: the preset, with the fields that are not None."""
-  fields = config.model.to_dict()
-  return presets.llama_config(fields.pop("preset"), **fields)
 
 
 def make_loop_schedule(config: ml_collections.ConfigDict) -> Schedule:

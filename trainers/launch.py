@@ -7,6 +7,7 @@
 import importlib
 import importlib.resources
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -32,8 +33,6 @@ saved, run the same command again to continue.
 
 # sysexits.h EX_TEMPFAIL: a supervisor should start the same command again.
 EXIT_PREEMPTED = 75
-
-_ALGORITHMS = ("sft",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,12 +131,25 @@ def _resolve_config_path(argument: str) -> str:
   )
 
 
+def algorithms() -> list[str]:
+  """Every algorithm there is: the modules of `trainers` with a `main(config`."""
+  folder = importlib.resources.files("ramjax.trainers")
+  return sorted(
+    entry.name.removesuffix(".py")
+    for entry in folder.iterdir()
+    if entry.name.endswith(".py")
+    and re.search(
+      r"^def main\(\s*config: ", entry.read_text("utf-8"), re.MULTILINE
+    )
+  )
+
+
 def _run(config, workdir: pathlib.Path) -> int:
   """Trains; user mistakes end in a message, not in a traceback."""
-  if config.algorithm not in _ALGORITHMS:
+  if config.algorithm not in algorithms():
     print(
       f"ramjax train: algorithm={config.algorithm!r} is not one of"
-      f" {', '.join(_ALGORITHMS)}.",
+      f" {', '.join(algorithms())}.",
       file=sys.stderr,
     )
     return 1

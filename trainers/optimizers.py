@@ -9,6 +9,7 @@ import optax
 from optax import contrib
 
 _OPTIMIZERS = ("adamw", "adafactor", "lion", "muon")
+_MATRICES = ("kernel", "embedding", "lora_a", "lora_b")
 _SCHEDULES = ("cosine", "linear", "constant")
 
 
@@ -70,7 +71,7 @@ def decay_mask(params: Any) -> Any:
   Stacked norm scales are [L, D]: their name, not their rank, tells.
   """
   return jax.tree_util.tree_map_with_path(
-    lambda path, _: path[-1].key in ("kernel", "embedding"), params
+    lambda path, _: path[-1].key in _MATRICES, params
   )
 
 

@@ -43,6 +43,7 @@ def build_manifest(
   template: str,
   template_digest: str,
   num_parameters: int,
+  initial_weights: Mapping[str, Any],
 ) -> dict[str, Any]:
   """Everything needed to say which code, data and machine made a run.
 
@@ -52,6 +53,7 @@ def build_manifest(
     template: Name of the chat template.
     template_digest: SHA-256 of what the template renders.
     num_parameters: Of the model.
+    initial_weights: Folder and fingerprint, or the seed of random ones.
 
   Returns:
     A JSON-able dict. The environment is not in it: it may hold secrets.
@@ -62,6 +64,7 @@ def build_manifest(
     "tokenizer_sha256": tokenizer_digest,
     "template": {"name": template, "sha256": template_digest},
     "num_parameters": num_parameters,
+    "initial_weights": dict(initial_weights),
     "code": _code_version(),
     "libraries": {name: _version(name) for name in _LIBRARIES},
     "python": platform.python_version(),
@@ -115,7 +118,7 @@ def claim_workdir(
   manifest_path = workdir / MANIFEST_FILE
   if manifest_path.exists() and not config["run"]["allow_config_change"]:
     old = json.loads(manifest_path.read_text())
-    names = ("data", "tokenizer_sha256", "template")
+    names = ("data", "tokenizer_sha256", "template", "initial_weights")
     _refuse(
       workdir,
       _differences(

@@ -14,7 +14,7 @@ from ramjax.data import sources, train_tokenizer
 from ramjax.data.rows import SFTRow
 from ramjax.data.tokenize_rows import Example
 from ramjax.data.tokenizers import Tokenizer, load_tokenizer
-from ramjax.trainers import provenance
+from ramjax.trainers import initial_weights, provenance
 
 _TRAINED_TOKENIZER = "tokenizer.model"
 
@@ -132,8 +132,9 @@ def _tokenizer(
 ) -> Tokenizer:
   """The tokenizer of the run, in its folder: copied there, or trained there."""
   workdir.mkdir(parents=True, exist_ok=True)
-  if config.tokenizer.path:
-    given = load_tokenizer(config.tokenizer.path)
+  path = config.tokenizer.path or initial_weights.tokenizer_folder(config)
+  if path:
+    given = load_tokenizer(path)
     _copy(given.path, workdir / f"tokenizer{given.path.suffix}")
     # They name the BOS and EOS of a tokenizer.json.
     for name in ("tokenizer_config.json", "special_tokens_map.json"):

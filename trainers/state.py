@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ramjax.models import partition
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,9 @@ class TrainState:
 
   Attributes:
     step: int32 scalar, updates done so far.
-    params: float32 parameters.
+    params: float32 parameters that are trained: a nested dict.
+    frozen: The other parameters of the model, which no step changes; {} where
+      all are trained. They are not in checkpoints.
     opt_state: State of the optax optimizer.
     ema: Moving average of `params`, or None.
     key: PRNG key of the run; a step folds its number into it.
@@ -25,9 +29,21 @@ class TrainState:
 
   step: jax.Array
   params: Any
+  frozen: Any
   opt_state: Any
   ema: Any
   key: jax.Array
+
+  @property
+  def all_params(self) -> Any:
+    """What the model is applied with: trained and frozen in one tree."""
+    return partition.join(self.params, self.frozen)
+
+  @property
+  def eval_params(self) -> Any:
+    """`all_params`, with the moving average where one is kept."""
+    trained = self.params if self.ema is None else self.ema
+    return partition.join(trained, self.frozen)
 
 
 def init_state(
@@ -37,15 +53,17 @@ def init_state(
   mesh: Mesh,
   seed: int,
   with_ema: bool,
+  frozen: Any = None,
 ) -> TrainState:
   """The state before the first update; optimizer state is made on the mesh.
 
   Args:
-    params: Parameters, already on the mesh.
+    params: Parameters to train, already on the mesh.
     optimizer: What `opt_state` belongs to.
     mesh: Where everything lives.
     seed: Of the run's PRNG key.
     with_ema: Whether to keep a moving average, starting at `params`.
+    frozen: The other parameters, on the mesh; None is none.
 
   Returns:
     A `TrainState` at step 0.
@@ -57,6 +75,7 @@ def init_state(
   return TrainState(
     step=jax.device_put(jnp.int32(0), replicated),
     params=params,
+    frozen=frozen or {},
     opt_state=make_opt_state(params),
     # A copy: the step donates both, and one buffer cannot be given away twice.
     ema=jax.tree.map(jnp.copy, params) if with_ema else None,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from ramjax.losses.weighted_mean import WeightedMean
+from ramjax.models.partition import join
 from ramjax.trainers.state import TrainState
 
 Metrics = dict[str, WeightedMean]
@@ -91,7 +92,7 @@ def make_train_step(
   """Builds `(state, batch) -> (state, metrics)`, jitted; the state is donated.
 
   Args:
-    loss_fn: See `accumulate_gradients`.
+    loss_fn: See `accumulate_gradients`; it is given `state.all_params`.
     optimizer: Applied to the gradient of the mean loss.
     num_microbatches: Parts the batch is worked through in.
     ema_decay: Of `state.ema`, in [0, 1); read only where the state has one.
@@ -111,7 +112,13 @@ def make_train_step(
   def train_step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(state.key, state.step)
     grads, loss, metrics = accumulate_gradients(
-      loss_fn, state.params, batch, key, num_microbatches=num_microbatches
+      lambda trained, part, key: loss_fn(
+        join(trained, state.frozen), part, key
+      ),
+      state.params,
+      batch,
+      key,
+      num_microbatches=num_microbatches,
     )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -127,6 +134,7 @@ def make_train_step(
     new_state = TrainState(
       step=state.step + 1,
       params=params,
+      frozen=state.frozen,
       opt_state=opt_state,
       ema=ema,
       key=state.key,

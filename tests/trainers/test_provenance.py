@@ -23,6 +23,7 @@ def _manifest(data_sha256="aa"):
     template="plain",
     template_digest="cc",
     num_parameters=7,
+    initial_weights={"random_seed": 0},
   )
 
 
