@@ -3,15 +3,21 @@
 
 import pathlib
 
-from ramjax.models import hf_config, weights
+from ramjax.models import fingerprint, hf_config, run_adapters, weights
 from ramjax.models.hf_folder import HFFolder
+from ramjax.models.merged_lora import MergedLora
 from ramjax.models.run_folder import RunFolder
+
+Model = HFFolder | RunFolder | MergedLora
 
 
 def open_model(
   path: str | pathlib.Path, *, step: int | None = None, average: bool = False
-) -> HFFolder | RunFolder:
+) -> Model:
   """A source for the model in a folder; its files stay open until `close`.
+
+  A run with adapters is opened with its base, wherever that is, and the two are
+  merged as they are read.
 
   Args:
     path: A run's folder (with `model.json`) or a Hugging Face one.
@@ -19,12 +25,14 @@ def open_model(
     average: Read a run's moving average of the weights.
 
   Raises:
-    FileNotFoundError: Neither kind of folder.
-    ValueError: `step` or `average` for a Hugging Face folder, or what opening
-      the folder raises.
+    FileNotFoundError: Neither kind of folder, or the base of adapters is gone.
+    ValueError: `step` or `average` for a Hugging Face folder, a base that has
+      changed, or what opening the folder raises.
   """
   path = pathlib.Path(path)
   if (path / weights.MODEL_FILE).is_file():
+    if weights.load_config(path).lora is not None:
+      return _open_adapted(path, step=step, average=average)
     return RunFolder(path, step=step, average=average)
   if not (path / hf_config.FILE_NAME).is_file():
     raise FileNotFoundError(
@@ -37,3 +45,22 @@ def open_model(
       " leave --step and --average out."
     )
   return HFFolder(path)
+
+
+def _open_adapted(
+  path: pathlib.Path, *, step: int | None, average: bool
+) -> MergedLora:
+  adapters = run_adapters.load(path, step=step, average=average)
+  if not adapters.base.is_dir():
+    raise FileNotFoundError(
+      f"the adapters in {path} belong to the model in {adapters.base}, which"
+      f" does not exist. Put it back, or write its folder into"
+      f" {path / weights.BASE_FILE}."
+    )
+  base = open_model(adapters.base)
+  if fingerprint.fingerprint(base) != adapters.fingerprint:
+    raise ValueError(
+      f"the model in {adapters.base} is not the one that the adapters in {path}"
+      " were trained on: its fingerprint differs."
+    )
+  return MergedLora(base, adapters.config, adapters.params)

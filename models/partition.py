@@ -9,6 +9,9 @@ adapters everything is trained.
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
+from ramjax.models import llama
 from ramjax.models.config import LlamaConfig
 from ramjax.models.lora import ADAPTER_LEAVES
 
@@ -36,6 +39,18 @@ def split(params: Params, config: LlamaConfig) -> tuple[Params, Params]:
   trained = _select(params, lambda path: is_trained(config, path))
   frozen = _select(params, lambda path: not is_trained(config, path))
   return trained, frozen
+
+
+def trained_shapes(
+  config: LlamaConfig,
+) -> dict[tuple[str, ...], tuple[int, ...]]:
+  """Shape of every parameter that is trained, by its path."""
+  shapes, _ = llama.abstract_params(config)
+  return {
+    path: leaf.shape
+    for entries, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+    if is_trained(config, path := tuple(entry.key for entry in entries))
+  }
 
 
 def adapters_of(params: Params) -> Params:
