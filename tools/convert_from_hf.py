@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from ramjax.models.hf_folder import HFFolder
-from ramjax.tools import convert_options, model_card, write_model
+from ramjax.tools import chat_files, convert_options, model_card, write_model
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
     f"{args.target}: {len(source.specs)} tensors, {total / 1e9:.2f} GB,"
     f" {source.config.num_parameters:,} parameters"
   )
+  print(chat_files.describe(args.target))
   return 0
 
 

@@ -5,23 +5,16 @@ Packing, padding, microbatches, chunk size, row order, devices.
 """
 
 import functools
-import importlib.util
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_sft
 
 from ramjax.models import heads, llama, sharding
 from ramjax.trainers import sft
 from ramjax.trainers import step as step_lib
-
-_spec = importlib.util.spec_from_file_location(
-  "tiny_sft", pathlib.Path(__file__).with_name("tiny_sft.py")
-)
-tiny_sft = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny_sft)
 
 _CONFIG = tiny_sft.CONFIG
 _EXAMPLES = tiny_sft.examples(8)
