@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that start from a model's folder: whole, with adapters, continued."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tiny_model_folder
+from tiny_model_folder import CONFIG
+
+from ramjax.models import hf_names, open_model, run_adapters, tensors
+from ramjax.models.hf_folder import HFFolder
+from ramjax.trainers import launch
+
+_OVERRIDES = {
+  "data.sources.main.path": "tasks:200?seed=0",
+  "data.sources.main.eval_rows": 8,
+  "data.max_length": 64,
+  "data.batch_size": 8,
+  "data.template": "plain",
+  "optim.learning_rate": 1e-2,
+  "optim.warmup_steps": 1,
+  "run.total_steps": 4,
+  "run.log_every": 2,
+  "evals.every_steps": 2,
+  "evals.num_prompts": 0,
+  "checkpoint.every_steps": 2,
+}
+_ADAPTERS = {
+  "lora.rank": 2,
+  "lora.targets": "('query','mlp/up')",
+  "lora.rank_pattern": "(('layers/0/mlp/up',1),)",
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+  """The same weights as a Hugging Face folder and as a run's."""
+  root = tmp_path_factory.mktemp("models")
+  tiny_model_folder.write(root / "hf")
+  tiny_model_folder.write(root / "run", as_run=True)
+  return root
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+  """Runs the command line; returns its exit status."""
+  cache = tmp_path_factory.mktemp("xla")
+
+  def run(workdir, **overrides):
+    fields = _OVERRIDES | overrides | {"run.compilation_cache": cache}
+    return launch.main(
+      [
+        "--config=sft_from_hf",
+        f"--workdir={workdir}",
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+      ]
+    )
+
+  return run
+
+
+@pytest.fixture(scope="module")
+def adapted(folders, train):
+  """A finished run with adapters."""
+  workdir = folders / "adapted"
+  assert train(workdir, **{"init.from_hf": folders / "hf"}, **_ADAPTERS) == 0
+  return workdir
+
+
+def _evals(workdir):
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  entries = [json.loads(line) for line in lines]
+  return {e["step"]: e["eval/loss"] for e in entries if "eval/loss" in e}
+
+
+def _arrays(source):
+  return {
+    name: source.rows(name, 0, spec.shape[0])
+    for name, spec in source.specs.items()
+  }
+
+
+def test_both_kinds_of_folder_give_the_same_run(folders, train):
+  for field, name in (("init.from_hf", "hf"), ("init.from_run", "run")):
+    other = {"init.from_hf": "", field: folders / name}
+    assert train(folders / f"from_{name}", **other) == 0
+  assert _evals(folders / "from_hf") == _evals(folders / "from_run")
+
+
+def test_with_adapters_the_run_starts_where_the_base_is(
+  folders, train, adapted
+):
+  whole = folders / "whole"
+  train(whole, **{"init.from_hf": folders / "hf", "run.total_steps": 2})
+  assert _evals(adapted)[0] == pytest.approx(_evals(whole)[0], rel=1e-6)
+
+
+def test_adapters_learn(adapted):
+  losses = _evals(adapted)
+  assert losses[4] < losses[2] < losses[0]
+
+
+def test_checkpoints_hold_the_adapters_alone(adapted):
+  metadata = (adapted / "checkpoints/4/params/_METADATA").read_text()
+  assert "lora_a" in metadata and "embedding" not in metadata
+  assert "kernel" not in metadata
+
+
+def test_the_opened_run_is_the_base_plus_what_was_learned(folders, adapted):
+  base = _arrays(HFFolder(folders / "hf"))
+  merged = _arrays(open_model.open_model(adapted))
+  leaves = run_adapters.load(adapted).params["layers"]
+  up, query = leaves["mlp"]["up"], leaves["attention"]["query"]
+  # Alpha 16 over rank 1 in layer 0 and over rank 2 in layer 1.
+  for layer, scale in ((0, 16.0), (1, 8.0)):
+    name = f"model.layers.{layer}.mlp.up_proj.weight"
+    update = scale * (up["lora_a"][layer] @ up["lora_b"][layer]).T
+    assert np.abs(update).max() > 1e-4
+    np.testing.assert_allclose(merged[name], base[name] + update, atol=1e-6)
+  assert not up["lora_a"][0][:, 1].any() and not up["lora_b"][0][1].any()
+  update = 8.0 * (query["lora_a"][1] @ query["lora_b"][1]).T
+  name = "model.layers.1.self_attn.q_proj.weight"
+  np.testing.assert_allclose(merged[name], base[name] + update, atol=1e-6)
+  name = "model.layers.1.mlp.down_proj.weight"
+  np.testing.assert_array_equal(merged[name], base[name])
+
+
+def test_a_continued_run_equals_one_that_never_stopped(folders, train, adapted):
+  again = folders / "again"
+  shutil.copytree(adapted, again)
+  shutil.rmtree(again / "checkpoints/4")
+  assert train(again, **{"init.from_hf": folders / "hf"}, **_ADAPTERS) == 0
+  first, second = (run_adapters.load(w).params for w in (adapted, again))
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_a_run_is_not_continued_on_another_base(
+  folders, train, adapted, capsys
+):
+  moved = folders / "moved"
+  shutil.copytree(adapted, moved)
+  model = tiny_model_folder.RandomModel(CONFIG, dtype="float32", seed=1)
+  kept = (folders / "hf/model.safetensors").read_bytes()
+  try:
+    (folders / "hf/model.safetensors").unlink()
+    writer = tiny_model_folder.HFWriter(folders / "hf", CONFIG, model.specs)
+    tensors.copy(model, writer)
+    assert train(moved, **{"init.from_hf": folders / "hf"}, **_ADAPTERS) == 1
+    assert "initial_weights.fingerprint" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is not the one that the adapters"):
+      open_model.open_model(adapted)
+  finally:
+    (folders / "hf/model.safetensors").write_bytes(kept)
+
+
+def test_a_missing_base_is_named(adapted, folders, tmp_path):
+  lost = tmp_path / "lost"
+  shutil.copytree(adapted, lost)
+  record = json.loads((lost / "base.json").read_text())
+  record["folder"] = str(tmp_path / "gone")
+  (lost / "base.json").write_text(json.dumps(record))
+  with pytest.raises(FileNotFoundError, match=r"gone, which does not exist"):
+    open_model.open_model(lost)
+
+
+def test_every_tensor_of_the_base_is_covered_by_the_merge(adapted):
+  source = open_model.open_model(adapted)
+  assert set(source.specs) == set(hf_names.hf_shapes(CONFIG))
