@@ -5,9 +5,10 @@ import argparse
 import re
 
 from ramjax.models import tensors
-from ramjax.models.hf_folder import FLOAT_DTYPES
+from ramjax.models.hf_folder import FLOAT_DTYPES, HFFolder
 from ramjax.models.hf_writer import SHARD_BYTES
 from ramjax.models.tensors import Source
+from ramjax.tools import write_model
 
 _KEEP = "keep"
 _UNITS = {"MB": 10**6, "GB": 10**9}
@@ -26,6 +27,24 @@ def add_dtype(parser: argparse.ArgumentParser) -> None:
 def cast(source: Source, dtype: str) -> Source:
   """The source in the dtype that `--dtype` names."""
   return source if dtype == _KEEP else tensors.Cast(source, dtype)
+
+
+def add_layout(parser: argparse.ArgumentParser, *, of: str = "SRC") -> None:
+  """`--to`; see `layout`. `of` is the input whose kind is the default."""
+  parser.add_argument(
+    "--to",
+    choices=(write_model.RUN, write_model.HF),
+    help=f"kind of folder to write (default: that of {of})",
+  )
+
+
+def layout(to: str | None, source: Source) -> str:
+  """What `--to` names, or the kind of folder that was opened."""
+  if to is not None:
+    return to
+  # A run with adapters is opened as something else than a RunFolder.
+  is_hf = isinstance(source, HFFolder)
+  return write_model.HF if is_hf else write_model.RUN
 
 
 def add_allow_nonfinite(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +80,8 @@ def add_shard_size(parser: argparse.ArgumentParser) -> None:
 
 
 def _bytes(text: str) -> int:
-  match = re.fullmatch(r"(\d+(?:\.\d+)?)(MB|GB)", text)
-  if not match or not float(match[1]):
+  match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(MB|GB)", text)
+  if not match or float(match[1]) * _UNITS[match[2]] < 1:
     raise argparse.ArgumentTypeError(
       f"{text!r} is no size: give a number and MB or GB, as 5GB."
     )
