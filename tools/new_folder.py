@@ -18,14 +18,8 @@ def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
   Raises:
     ValueError: `target` exists and is not an empty folder.
   """
+  check_new(target)
   target = pathlib.Path(os.path.abspath(target))
-  if target.is_symlink() or (
-    target.exists() and not (target.is_dir() and not any(target.iterdir()))
-  ):
-    raise ValueError(
-      f"{target} exists already. Name a folder that does not exist: nothing is"
-      " overwritten."
-    )
   target.parent.mkdir(parents=True, exist_ok=True)
   partial = target.parent / f".{target.name}.partial-{os.getpid()}"
   partial.mkdir()
@@ -36,6 +30,22 @@ def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
   except BaseException:
     shutil.rmtree(partial, ignore_errors=True)
     raise
+
+
+def check_new(target: pathlib.Path) -> None:
+  """Refuses a target that is there, for work that takes long before writing.
+
+  Raises:
+    ValueError: `target` exists and is not an empty folder.
+  """
+  target = pathlib.Path(os.path.abspath(target))
+  if target.is_symlink() or (
+    target.exists() and not (target.is_dir() and not any(target.iterdir()))
+  ):
+    raise ValueError(
+      f"{target} exists already. Name a folder that does not exist: nothing is"
+      " overwritten."
+    )
 
 
 def check_space(target: pathlib.Path, num_bytes: int) -> None:

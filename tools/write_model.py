@@ -4,7 +4,7 @@
 import json
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tqdm
@@ -27,6 +27,8 @@ def write_model(
   provenance: Mapping[str, Any],
   shard_bytes: int = SHARD_BYTES,
   allow_nonfinite: bool = False,
+  token_ids: Mapping[str, int] | None = None,
+  finish: Callable[[pathlib.Path], None] = lambda folder: None,
 ) -> int:
   """Writes a model, block by block; the folder appears when it is complete.
 
@@ -41,6 +43,9 @@ def write_model(
       folder and, for "hf", on its model card.
     shard_bytes: Of one safetensors file, at most.
     allow_nonfinite: Let NaN and infinities pass.
+    token_ids: Fields of `config.json` that no carried one states.
+    finish: Called with the complete folder before it appears as `target`: to
+      add files, or to raise if it must not appear.
 
   Returns:
     Bytes of all tensors.
@@ -52,13 +57,14 @@ def write_model(
   total = sum(map(tensors.num_bytes, source.specs.values()))
   new_folder.check_space(target, total)
   carried = carried_files.load_config(like)
+  stated = {k: v for k, v in (carried or {}).items() if v is not None}
   with new_folder.new_folder(target) as folder:
     if layout == HF:
       writer = HFWriter(
         folder,
         source.config,
         source.specs,
-        carried=carried,
+        carried={**(token_ids or {}), **stated},
         shard_bytes=shard_bytes,
       )
       carried_files.carry(carried_files.folder_of(like), folder)
@@ -83,4 +89,5 @@ def write_model(
       tensors.copy(
         source, writer, allow_nonfinite=allow_nonfinite, on_bytes=bar.update
       )
+    finish(folder)
   return total
