@@ -10,11 +10,13 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
+from ramjax.data import tokenizer_probe
 from ramjax.models import (
   carried_files,
   fingerprint,
   frozen_base,
   llama,
+  model_folder,
   open_model,
   partition,
   presets,
@@ -165,12 +167,18 @@ def tokenizer_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
 
   Raises:
     FileNotFoundError: The model came without a tokenizer.
+    ValueError: Its tokenizer is refused, or a link out of the folder.
   """
   folder = model_folder(config)
   if folder is None:
     return None
   for place in (folder, carried_files.folder_of(folder)):
     if any((place / name).is_file() for name in _TOKENIZERS):
+      for name in carried_files.TOKENIZER_FILES:
+        if (place / name).exists():
+          model_folder.safe_file(place, name)
+      # A file that crashes the library must crash another process.
+      tokenizer_probe.probe_tokenizer(place)
       return place
   raise FileNotFoundError(
     f"the model in {folder} came without {' or '.join(_TOKENIZERS)}: name its"
