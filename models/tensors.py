@@ -99,7 +99,7 @@ def copy(
   writer: Writer,
   *,
   allow_nonfinite: bool = False,
-  on_bytes: Callable[[int], None] = lambda count: None,
+  on_bytes: Callable[[int], object] = lambda count: None,
 ) -> None:
   """Writes every tensor of a source, one block at a time, and finishes.
 

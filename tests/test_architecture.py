@@ -7,7 +7,9 @@ Read from the source with `ast`; nothing is imported.
 import ast
 import functools
 import gc
+import os
 import pathlib
+import subprocess
 import sys
 import tomllib
 
@@ -36,8 +38,10 @@ _TESTS_WITHOUT_A_MODULE = {
   "data/test_task_answers.py",
   "data/test_tokenizer_json_refusals.py",
   "losses/test_mutations.py",
+  "models/test_hf_agreement.py",
   "models/test_hf_parity.py",
   "trainers/test_resume.py",
+  "models/test_source_params_processes.py",
   "trainers/test_sft_loss.py",
 }
 _BANNED_NAMES = {"utils", "common", "misc", "helpers", "lib"}
@@ -183,21 +187,24 @@ def test_package_files_hold_a_docstring_and_nothing_else():
     assert ast.get_docstring(tree) and len(tree.body) == 1, folder
 
 
+# The flag that lets transformers run a model's own Python. In two pieces, so
+# that no file of the project contains it.
+_REMOTE_CODE = "trust_remote" + "_code"
+
+
 def _runs_foreign_code(node: ast.AST) -> bool:
   """Whether `node` unpickles, or lets a checkpoint bring its own code."""
   if isinstance(node, ast.keyword):
     allows = not (
       isinstance(node.value, ast.Constant) and node.value.value is False
     )
-    return node.arg == "trust_remote_code" or (
-      node.arg == "allow_pickle" and allows
-    )
+    return node.arg == _REMOTE_CODE or (node.arg == "allow_pickle" and allows)
   names = {"pickle", "cPickle", "cloudpickle", "dill", "joblib"}
   if isinstance(node, ast.Import):
     return any(alias.name.split(".")[0] in names for alias in node.names)
   if isinstance(node, ast.ImportFrom):
     return (node.module or "").split(".")[0] in names
-  return isinstance(node, ast.Name) and node.id == "trust_remote_code"
+  return isinstance(node, ast.Name) and node.id == _REMOTE_CODE
 
 
 def test_no_pickle_and_no_remote_code():
@@ -210,6 +217,26 @@ def test_no_pickle_and_no_remote_code():
     assert not lines, f"{_name(path)}: {lines}"
 
 
+def test_no_file_mentions_the_flag_for_remote_code():
+  # Of what Git tracks or would: code, configs, docs, data.
+  listed = subprocess.run(
+    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+    cwd=_ROOT,
+    capture_output=True,
+    check=False,
+  )
+  if listed.returncode:
+    pytest.skip("not a Git checkout")
+  paths = [_ROOT / os.fsdecode(p) for p in listed.stdout.split(b"\0") if p]
+  assert len(paths) > 100
+  found = [
+    _name(path)
+    for path in paths
+    if path.is_file() and _REMOTE_CODE.encode() in path.read_bytes()
+  ]
+  assert not found
+
+
 @pytest.mark.parametrize(
   "code,runs",
   [
@@ -218,7 +245,7 @@ def test_no_pickle_and_no_remote_code():
     ("np.load(f, allow_pickle=True)", True),
     ("np.load(f, allow_pickle=flag)", True),
     ("np.load(f, allow_pickle=False)", False),
-    ("load(f, trust_remote_code=False)", True),
+    (f"load(f, {_REMOTE_CODE}=False)", True),
     ("import json", False),
   ],
 )

@@ -20,6 +20,8 @@ from ramjax.tools import bench_cases, bench_machine, bench_table
 from ramjax.tools.bench_cases import Case, Report, Summaries
 
 _TARGETS = {"sft": "ramjax.tools.bench_sft"}
+# Measured in another way, by a command of its own.
+_CONVERT = "convert"
 
 
 class _Peer(NamedTuple):
@@ -51,6 +53,9 @@ def main(argv: Sequence[str]) -> int:
     The exit status: 0, or 1 if it cannot be measured. Wrong arguments exit
     with 2, as argparse does.
   """
+  if argv[:1] == [_CONVERT]:
+    command = importlib.import_module("ramjax.tools.bench_convert")
+    return command.main(argv[1:])
   args = _parser().parse_args(argv)
   try:
     if args.json is not None and not args.json.parent.is_dir():
@@ -245,7 +250,9 @@ def _parser() -> argparse.ArgumentParser:
     ),
     epilog=(
       "targets:\n"
-      "  sft   supervised fine-tuning: packed rows, and one padded batch\n\n"
+      "  sft       supervised fine-tuning: packed rows, and one padded batch\n"
+      "  convert   weights from and to Hugging Face, against a copy of the\n"
+      "            files; see `ramjax bench convert --help`\n\n"
       "sizes (of the model, initialised at random):\n"
       "  tiny    0.9M parameters, a vocabulary of 1,024: to try things out\n"
       "  small   8.0M, of 8,192: large enough to mean something on a CPU\n\n"

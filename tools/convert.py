@@ -8,13 +8,25 @@ from collections.abc import Sequence
 # Command -> (module with `main(argv) -> int`, one line for --help).
 _COMMANDS = {
   "from-hf": ("convert_from_hf", "a Hugging Face model, for training here"),
+  "from-meta": ("convert_from_meta", "Meta's original checkpoint (.pth files)"),
   "to-hf": ("convert_to_hf", "a run's model, for transformers and vLLM"),
+  "vocab": ("convert_vocab", "more or fewer tokens, in model and tokenizer"),
+  "delta": ("convert_delta", "the difference to a base, made and applied"),
+  "merge": ("convert_merge", "one model from the weights of several"),
+  "lora": ("convert_lora", "adapters to and from PEFT, merged, taken out"),
+  "verify": ("convert_verify", "whether two models are the same"),
 }
 
 _EXAMPLES = """\
 examples:
   ramjax convert from-hf Llama-3.2-1B models/llama
   ramjax convert to-hf runs/mine exported
+  ramjax convert from-meta Llama3.2-1B models/llama --allow-pickle
+  ramjax convert vocab models/llama models/larger --add-token='<|tool|>'
+  ramjax convert delta make Llama-3.2-1B exported delta
+  ramjax convert merge linear soup --model runs/a --model runs/b
+  ramjax convert lora to-peft runs/lora adapter
+  ramjax convert verify Llama-3.2-1B exported
 """
 
 
@@ -25,7 +37,8 @@ def _help() -> str:
   return (
     "usage: ramjax convert COMMAND [options]\n\n"
     "Every command reads a Hugging Face folder or a run's folder, writes a new\n"
-    "folder, and needs about 1 GB of memory whatever the model's size.\n\n"
+    "folder (verify: none), and needs about 1 GB of memory whatever the model's\n"
+    "size (verify: without --weights-only, one model in float32).\n\n"
     f"commands:\n{lines}\n\n{_EXAMPLES}"
   )
 

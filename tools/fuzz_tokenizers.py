@@ -30,27 +30,32 @@ _FIELDS = (1, 2, 3, 4, 5, 15)
 
 
 class Maker:
-  """Trains the tokenizers once and makes inputs of them."""
+  """Trains the tokenizers once and makes inputs of them.
+
+  Attributes:
+    specs: Each `tokenizer.json`.
+    models: The bytes of each sentencepiece model.
+  """
 
   def __init__(self, folder: pathlib.Path):
     folder.mkdir()
-    self._specs = [_byte_level(), _spaced()]
-    self._models = []
+    self.specs = [_byte_level(), _spaced()]
+    self.models = []
     for model_type in ("bpe", "unigram"):
       path = folder / f"{model_type}.model"
       train_tokenizer.train_sentencepiece(
         _TEXTS, path=path, vocab_size=320, model_type=model_type
       )
-      self._models.append(path.read_bytes())
+      self.models.append(path.read_bytes())
 
   def make_case(self, rng: random.Random, folder: pathlib.Path) -> Case:
     """Writes a folder whose tokenizer is damaged in one way."""
     if rng.random() < 0.3:
       mutate = rng.choice(_MODEL_MUTATIONS)
-      data = mutate(rng, rng.choice(self._models))
+      data = mutate(rng, rng.choice(self.models))
       (folder / "tokenizer.model").write_bytes(data)
       return Case(folder, f"model {mutate.__name__[1:]}")
-    spec = json.loads(rng.choice(self._specs))
+    spec = json.loads(rng.choice(self.specs))
     mutate, refuse = rng.choice(_MUTATIONS)
     text = mutate(rng, spec)
     text = json.dumps(spec).encode() if text is None else text

@@ -7,9 +7,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from ramjax.models import model_folder, strict_json, weights
 from ramjax.models.config import LlamaConfig
 
 PROVENANCE_FILE = "provenance.json"
+_MAX_BYTES = 2**24
 
 
 def version() -> str:
@@ -26,25 +28,37 @@ def read_provenance(model: pathlib.Path) -> dict[str, Any]:
   """
   known: dict[str, Any] = {}
   if (model / PROVENANCE_FILE).is_file():
-    known.update(json.loads((model / PROVENANCE_FILE).read_text()))
-  if (model / "manifest.json").is_file():
-    manifest = json.loads((model / "manifest.json").read_text())
-    config = json.loads((model / "config.json").read_text())
+    known.update(_read(model / PROVENANCE_FILE))
+  # A Hugging Face folder's `config.json` is no run's.
+  is_run = (model / weights.MODEL_FILE).is_file()
+  if is_run and (model / "manifest.json").is_file():
+    manifest = _read(model / "manifest.json")
+    config = _read(model / "config.json")
+    data = _at(manifest, "data")
     known["run"] = {
-      "algorithm": config["algorithm"],
-      "steps": config["run"]["total_steps"],
-      "learning_rate": config["optim"]["learning_rate"],
-      "template": manifest.get("template"),
-      "commit": manifest.get("commit"),
+      "algorithm": _at(config, "algorithm"),
+      "steps": _at(config, "run", "total_steps"),
+      "learning_rate": _at(config, "optim", "learning_rate"),
+      "template": _at(manifest, "template"),
+      "commit": _at(manifest, "code", "commit"),
       "data": {
-        name: {
-          "path": source.get("path"),
-          "fingerprint": source.get("fingerprint"),
-        }
-        for name, source in manifest.get("data", {}).items()
+        name: {key: _at(source, key) for key in ("path", "fingerprint")}
+        for name, source in (data if isinstance(data, dict) else {}).items()
       },
     }
   return known
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  data = model_folder.read_capped(path, max_bytes=_MAX_BYTES)
+  return strict_json.parse_object(data, what=str(path))
+
+
+def _at(tree: Any, *keys: str) -> Any:
+  """A value inside nested objects; None where there is none."""
+  for key in keys:
+    tree = tree.get(key) if isinstance(tree, dict) else None
+  return tree
 
 
 def render(

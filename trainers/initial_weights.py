@@ -32,7 +32,7 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 _RUN_FIELDS = ("dtype", "remat", "attention", "max_positions")
 
 
-def model_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
+def init_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
   """The folder that `init` names, or None for random weights.
 
   Raises:
@@ -67,7 +67,7 @@ def make_model_config(config: ml_collections.ConfigDict) -> LlamaConfig:
     ValueError: Neither `init` nor a preset says what the model is, a field of
       `model` contradicts the folder of `init`, or what the folder raises.
   """
-  folder = model_folder(config)
+  folder = init_folder(config)
   given = config.model.to_dict()
   preset = given.pop("preset")
   if folder is None:
@@ -112,7 +112,7 @@ def load(
     Two nested dicts; float32 masters are trained, `frozen` is in the dtype of
     the computation and is {} without adapters.
   """
-  folder = model_folder(config)
+  folder = init_folder(config)
   key = jax.random.key(config.seed)
   if folder is None:
     base = llama.init_params(model_config, key, mesh)
@@ -130,7 +130,7 @@ def load(
 
 def describe(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """For the manifest: the folder and a fingerprint of its weights."""
-  folder = model_folder(config)
+  folder = init_folder(config)
   if folder is None:
     return {"random_seed": config.seed}
   source = open_model.open_model(folder)
@@ -149,7 +149,7 @@ def carry_files(
 
   With adapters, also says where the base is: checkpoints hold adapters only.
   """
-  folder = model_folder(config)
+  folder = init_folder(config)
   if folder is None:
     return
   kept = workdir / carried_files.FOLDER
@@ -169,7 +169,7 @@ def tokenizer_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
     FileNotFoundError: The model came without a tokenizer.
     ValueError: Its tokenizer is refused, or a link out of the folder.
   """
-  folder = model_folder(config)
+  folder = init_folder(config)
   if folder is None:
     return None
   for place in (folder, carried_files.folder_of(folder)):

@@ -198,7 +198,7 @@ def _announce(
   state: TrainState,
 ) -> None:
   """Says what is about to run: the model, what is trained, devices."""
-  folder = initial_weights.model_folder(config)
+  folder = initial_weights.init_folder(config)
   name = config.model.preset if folder is None else f"from {folder}"
   trained = sum(leaf.size for leaf in jax.tree.leaves(state.params))
   share = ""
