@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from ramjax.models import hf_config, model_folder
+from ramjax.models import hf_config, model_folder, weights
 
 FOLDER = "hf"
 
@@ -36,7 +36,8 @@ _MAX_BYTES = 2**28
 def folder_of(model: pathlib.Path) -> pathlib.Path:
   """Where a model's carried files lie: `hf/` of a run, or the folder itself."""
   inner = model / FOLDER
-  return inner if inner.is_dir() else model
+  is_run = (model / weights.MODEL_FILE).is_file()
+  return inner if is_run and inner.is_dir() else model
 
 
 def carry(source: pathlib.Path, target: pathlib.Path) -> list[str]:
@@ -58,6 +59,8 @@ def carry(source: pathlib.Path, target: pathlib.Path) -> list[str]:
     patterns = (*TOKENIZER_FILES, *_OTHERS)
     if not any(fnmatch.fnmatchcase(path.name, p) for p in patterns):
       continue
+    if path.is_dir():  # LICENSES, for instance.
+      continue
     safe = model_folder.safe_file(source, path.name)
     if safe.stat().st_size > _MAX_BYTES:
       raise ValueError(f"{safe} is over {_MAX_BYTES:,} bytes: not carried.")
@@ -76,7 +79,7 @@ def load_config(model: pathlib.Path) -> dict[str, Any] | None:
   """The `config.json` that a model's weights came with; None if none did."""
   folder = folder_of(model)
   # At the top of a run's folder, `config.json` is the run's own.
-  is_run = folder == model and (model / "model.json").exists()
+  is_run = folder == model and (model / weights.MODEL_FILE).exists()
   if is_run or not (folder / hf_config.FILE_NAME).is_file():
     return None
   return hf_config.read(folder)

@@ -29,11 +29,12 @@ def adapt_params(
     `base`, frozen (see `freeze`), with float32 adapter leaves among it.
   """
   shardings = llama.param_shardings(config, mesh)
+  frozen = freeze(base, config, mesh)
   adapters = jax.jit(
     lambda base, key: lora.init_adapters(base, config, key),
     out_shardings=partition.adapters_of(shardings),
-  )(base, key)
-  return partition.join(freeze(base, config, mesh), adapters)
+  )(frozen, key)
+  return partition.join(frozen, adapters)
 
 
 def freeze(base: Params, config: LlamaConfig, mesh: Mesh) -> Params:

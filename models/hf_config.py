@@ -17,10 +17,13 @@ FILE_NAME = "config.json"
 _MAX_BYTES = 2**20
 # Well above any Llama (405B: 126 layers, width 16,384, 128,256 tokens), so
 # that a hostile file cannot make us count to a billion.
-_MAX_SIZE, _MAX_LAYERS = 2**22, 2**12
+_MAX_SIZE, _MAX_LAYERS, _MAX_PARAMETERS = 2**22, 2**12, 2**43
+_MAX_POSITIONS = 2**31 - 1  # Positions are int32.
 
 FAMILIES = ("llama", "mistral", "qwen2")
 _CLASS_NAMES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
+# What an absent `max_position_embeddings` means.
+_POSITIONS = {"llama": 2048, "mistral": 131_072, "qwen2": 32_768}
 _CAUSAL, _CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 
 # Our field -> theirs.
@@ -97,62 +100,84 @@ def from_hf(raw: Mapping[str, Any], *, path: pathlib.Path) -> LlamaConfig:
   unknown = sorted(set(raw) - _READ - _INERT - set(_FIXED))
   if unknown:
     raise ValueError(
-      f"{path}: fields {unknown} are not known here, and may change what the"
-      " model computes. Take them out of the file if they do not."
+      f"{path}: fields {json_fields.shown(unknown)} are not known here, and may"
+      " change what the model computes. Take them out of the file if they do not."
     )
   for name, allowed in _FIXED.items():
     if name in raw and raw[name] not in allowed:
       raise ValueError(
-        f"{path}: {name}={raw[name]!r} is not supported; only"
+        f"{path}: {name}={json_fields.shown(raw[name])} is not supported; only"
         f" {allowed[0]!r} is."
       )
-  fields: dict[str, Any] = {
-    ours: json_fields.integer(raw, theirs, path)
-    for ours, theirs in _SIZES.items()
-  }
-  heads = fields["num_heads"]
-  for ours, limit in {
-    **dict.fromkeys(_SIZES, _MAX_SIZE),
-    "num_layers": _MAX_LAYERS,
-  }.items():
-    if not 1 <= fields[ours] <= limit:
-      raise ValueError(
-        f"{path}: {_SIZES[ours]}={fields[ours]} must be from 1 to {limit}."
-      )
-  if family == "llama" and raw.get("num_key_value_heads") is None:
-    # Files older than grouped-query attention.
-    fields["num_kv_heads"] = heads
-  else:
-    fields["num_kv_heads"] = json_fields.integer(
-      raw, "num_key_value_heads", path
-    )
-  if raw.get("head_dim") is not None:
-    fields["head_dim"] = json_fields.integer(raw, "head_dim", path)
-  elif heads and fields["width"] % heads == 0:
-    fields["head_dim"] = fields["width"] // heads
-  else:
-    raise ValueError(
-      f"{path}: hidden_size={fields['width']} is no multiple of"
-      f" num_attention_heads={heads}, and head_dim is missing."
-    )
   theta, scaling = hf_rope.read(raw, path)
-  if raw.get("max_position_embeddings") is not None:
-    fields["max_positions"] = json_fields.integer(
-      raw, "max_position_embeddings", path
-    )
-  config = LlamaConfig(
-    **fields,
+  # What an absent field means in all three families.
+  norm_eps = json_fields.number(raw, "rms_norm_eps", path, default=1e-6)
+  if not 0 < norm_eps < 1:
+    raise ValueError(f"{path}: rms_norm_eps={norm_eps} must be in (0, 1).")
+  fields: dict[str, Any] = dict(
+    **_sizes(raw, family, path),
     rope_theta=theta,
     rope_scaling=scaling,
-    # What an absent field means in all three families.
-    norm_eps=json_fields.number(raw, "rms_norm_eps", path, default=1e-6),
+    norm_eps=norm_eps,
     tie_embeddings=json_fields.boolean(raw, "tie_word_embeddings", path),
     qkv_bias=family == "qwen2",
     sliding_window=_window(raw, family, path),
     num_labels=_num_labels(raw, path) if is_classifier else 0,
   )
+  try:
+    config = LlamaConfig(**fields)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  if config.num_parameters > _MAX_PARAMETERS:
+    raise ValueError(
+      f"{path}: its sizes make a model of {config.num_parameters:,} parameters;"
+      f" at most {_MAX_PARAMETERS:,} are read."
+    )
   _check_layer_types(raw, config, path)
   return config
+
+
+def _sizes(
+  raw: Mapping[str, Any], family: str, path: pathlib.Path
+) -> dict[str, int]:
+  """The whole numbers of a `LlamaConfig`, each in its range."""
+
+  def size(name: str, limit: int = _MAX_SIZE) -> int:
+    value = json_fields.integer(raw, name, path)
+    if not 1 <= value <= limit:
+      raise ValueError(
+        f"{path}: {name}={json_fields.shown(value)} must be from 1 to {limit}."
+      )
+    return value
+
+  sizes = {
+    ours: size(theirs, _MAX_LAYERS if ours == "num_layers" else _MAX_SIZE)
+    for ours, theirs in _SIZES.items()
+  }
+  width, heads = sizes["width"], sizes["num_heads"]
+  if family == "llama" and raw.get("num_key_value_heads") is None:
+    # Files older than grouped-query attention.
+    sizes["num_kv_heads"] = heads
+  else:
+    sizes["num_kv_heads"] = size("num_key_value_heads")
+  if heads % sizes["num_kv_heads"]:
+    raise ValueError(
+      f"{path}: num_attention_heads={heads} is no multiple of"
+      f" num_key_value_heads={sizes['num_kv_heads']}."
+    )
+  if raw.get("head_dim") is not None:
+    sizes["head_dim"] = size("head_dim")
+  elif width % heads == 0:
+    sizes["head_dim"] = width // heads
+  else:
+    raise ValueError(
+      f"{path}: hidden_size={width} is no multiple of"
+      f" num_attention_heads={heads}, and head_dim is missing."
+    )
+  sizes["max_positions"] = _POSITIONS[family]
+  if raw.get("max_position_embeddings") is not None:
+    sizes["max_positions"] = size("max_position_embeddings", _MAX_POSITIONS)
+  return sizes
 
 
 def to_hf(
@@ -181,6 +206,9 @@ def to_hf(
   }
   kind = _CLASSIFIER if config.num_labels else _CAUSAL
   fields = {
+    # Without them each release takes its own defaults: ids of another model's
+    # tokenizer, at which generation would stop.
+    **{"bos_token_id": None, "eos_token_id": None},
     **kept,
     "architectures": [_CLASS_NAMES[family] + kind],
     "model_type": family,
@@ -200,12 +228,20 @@ def to_hf(
     fields["use_sliding_window"] = False
     fields["max_window_layers"] = config.num_layers
   if config.num_labels:
-    labels = (carried or {}).get("id2label")
-    if not isinstance(labels, dict) or len(labels) != config.num_labels:
-      labels = {str(i): f"LABEL_{i}" for i in range(config.num_labels)}
-    fields["id2label"] = labels
-    fields["label2id"] = {label: int(i) for i, label in labels.items()}
+    labels = _labels((carried or {}).get("id2label"), config.num_labels)
+    fields["id2label"] = {str(i): label for i, label in enumerate(labels)}
+    fields["label2id"] = {label: i for i, label in enumerate(labels)}
   return fields
+
+
+def _labels(carried: Any, num_labels: int) -> list[str]:
+  """The names of the score head's outputs: those carried, if they fit."""
+  if isinstance(carried, dict) and len(carried) == num_labels:
+    given = [carried.get(str(i)) for i in range(num_labels)]
+    names = [name for name in given if isinstance(name, str)]
+    if len(names) == len(set(names)) == num_labels:
+      return names
+  return [f"LABEL_{i}" for i in range(num_labels)]
 
 
 def _architecture(
@@ -226,12 +262,14 @@ def _architecture(
   name = given[0] if isinstance(given, list) and len(given) == 1 else None
   if not isinstance(name, str) or name not in allowed:
     raise ValueError(
-      f"{path}: architectures={given!r} is not one of {', '.join(allowed)}."
+      f"{path}: architectures={json_fields.shown(given)} is not one of"
+      f" {', '.join(allowed)}."
     )
   family, is_classifier = allowed[name]
   if raw.get("model_type") != family:
     raise ValueError(
-      f"{path}: model_type={raw.get('model_type')!r} does not go with"
+      f"{path}: model_type={json_fields.shown(raw.get('model_type'))} does not"
+      " go with"
       f" architectures={given!r}, whose model_type is {family!r}."
     )
   return family, is_classifier
@@ -282,8 +320,18 @@ def _check_layer_types(
 
 def _num_labels(raw: Mapping[str, Any], path: pathlib.Path) -> int:
   labels = raw.get("id2label")
-  if isinstance(labels, dict) and labels:
-    return len(labels)
-  if "num_labels" in raw:
-    return json_fields.integer(raw, "num_labels", path)
-  return 2  # What the absence of both means there.
+  if labels is not None and not isinstance(labels, dict):
+    raise ValueError(
+      f"{path}: id2label={json_fields.shown(labels)} must be an object."
+    )
+  if raw.get("num_labels") is None:
+    # What the absence of both means there.
+    return len(labels) if labels else 2
+  given = json_fields.integer(raw, "num_labels", path)
+  if not 1 <= given <= _MAX_SIZE or (labels and len(labels) != given):
+    raise ValueError(
+      f"{path}: num_labels={json_fields.shown(given)} must be from 1 to"
+      f" {_MAX_SIZE}, and the number of entries of id2label where there are"
+      " any."
+    )
+  return given

@@ -75,9 +75,10 @@ class HFFolder:
       if not _ROTARY_TABLE.fullmatch(name)
     }
     shapes = hf_names.hf_shapes(self.config)
-    if _LM_HEAD in held and _LM_HEAD not in shapes:
-      self._check_tied(held)
-      del held[_LM_HEAD]
+    # A head saved although it is tied.
+    tied = None
+    if self.config.tie_embeddings and not self.config.num_labels:
+      tied = held.pop(_LM_HEAD, None)
     missing = [name for name in shapes if name not in held]
     if missing:
       raise TensorError(
@@ -104,18 +105,17 @@ class HFFolder:
           f" of {', '.join(FLOAT_DTYPES)}. A quantised model has to be"
           " dequantised by the library that made it."
         )
+    if tied is not None and not self._is_embedding(tied):
+      raise TensorError(
+        f"{self.path}: config.json has tie_word_embeddings=true, but"
+        f" {_LM_HEAD!r} is there and is not {_EMBEDDING!r}."
+      )
     return {name: held[name] for name in shapes}
 
-  def _check_tied(self, held: Mapping[str, TensorSpec]) -> None:
-    """A head saved although it is tied must be the embedding, to the byte."""
-    same = held.get(_EMBEDDING) == held[_LM_HEAD]
-    if same and not self.config.num_labels:
-      for start, stop in tensors.blocks(held[_LM_HEAD]):
-        head = self.rows(_LM_HEAD, start, stop)
-        embedding = self.rows(_EMBEDDING, start, stop)
-        same = same and head.tobytes() == embedding.tobytes()
-    if not same:
-      raise TensorError(
-        f"{self.path}: config.json has tie_word_embeddings=true or no LM head,"
-        f" but {_LM_HEAD!r} is there and is not {_EMBEDDING!r}."
-      )
+  def _is_embedding(self, head: TensorSpec) -> bool:
+    """Whether the LM head is the embedding, to the byte."""
+    return head == self._shards.tensors[_EMBEDDING] and all(
+      self.rows(_LM_HEAD, start, stop).tobytes()
+      == self.rows(_EMBEDDING, start, stop).tobytes()
+      for start, stop in tensors.blocks(head)
+    )

@@ -45,17 +45,22 @@ def read(
   theta, spec = _spec(raw, path)
   kinds = {str(spec.pop(k)) for k in ("rope_type", "type") if k in spec}
   if len(kinds) > 1:
-    raise ValueError(f"{path}: RoPE types {sorted(kinds)} disagree: keep one.")
+    raise ValueError(
+      f"{path}: RoPE types {json_fields.shown(sorted(kinds))} disagree: keep"
+      " one."
+    )
   kind = kinds.pop() if kinds else "default"
   if kind not in _PARAMETERS:
     raise ValueError(
-      f"{path}: RoPE type {kind!r} is not supported; {', '.join(_PARAMETERS)}"
+      f"{path}: RoPE type {json_fields.shown(kind)} is not supported;"
+      f" {', '.join(_PARAMETERS)}"
       " are."
     )
   unknown = sorted(set(spec) - set(_PARAMETERS[kind]))
   if unknown:
     raise ValueError(
-      f"{path}: RoPE parameters {unknown} are not known for type {kind!r}."
+      f"{path}: RoPE parameters {json_fields.shown(unknown)} are not known for"
+      f" type {kind!r}."
     )
   if kind == "default":
     return theta, None
@@ -64,7 +69,10 @@ def read(
     whole = theirs == "original_max_position_embeddings"
     get = json_fields.integer if whole else json_fields.number
     values[ours] = get(spec, theirs, path)
-  return theta, RopeScaling(kind=kind, **values)
+  try:
+    return theta, RopeScaling(kind=kind, **values)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
 
 
 def _spec(
@@ -78,7 +86,9 @@ def _spec(
     )
   spec = new if new is not None else old
   if spec is not None and not isinstance(spec, dict):
-    raise ValueError(f"{path}: RoPE scaling {spec!r} must be an object.")
+    raise ValueError(
+      f"{path}: RoPE scaling {json_fields.shown(spec)} must be an object."
+    )
   spec = dict(spec or {})
   theta = json_fields.number(raw, "rope_theta", path, default=10_000.0)
   if "rope_theta" in spec:
@@ -89,6 +99,8 @@ def _spec(
       )
     theta = inner
     del spec["rope_theta"]
+  if theta <= 0:
+    raise ValueError(f"{path}: rope_theta={theta} must be above 0.")
   return theta, spec
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramjax.models import layers
+from ramjax.models import layers, nf4
 from ramjax.models.config import LlamaConfig
 from ramjax.models.lora_config import LM_HEAD, LoraConfig
 
@@ -96,10 +96,11 @@ def init_adapters(base: Params, config: LlamaConfig, key: jax.Array) -> Params:
   """The adapter leaves of a model that starts from `base`, as a tree.
 
   A is uniform in +-1/sqrt(in) (PEFT's Kaiming start), B zero, so that the
-  first forward pass is the base's; magnitudes are the norms of the kernels.
+  first forward pass is the base's; magnitudes are the norms of the kernels as
+  that pass sees them: rounded, or quantised.
 
   Args:
-    base: Parameters without adapters, kernels in floating point.
+    base: Parameters without adapters, as `frozen_base.freeze` leaves them.
     config: With `lora`.
     key: PRNG key.
 
@@ -110,11 +111,11 @@ def init_adapters(base: Params, config: LlamaConfig, key: jax.Array) -> Params:
   adapters: Params = {}
   for index, module in enumerate(config.lora.modules):
     path = module_path(module.name)
-    kernel = leaf_at(base, path)["kernel"]
+    frozen = leaf_at(base, path)
     used = _used_columns(module.ranks)
     if module.name == LM_HEAD:
       used = used[0]
-    *stack, in_size, out_size = kernel.shape
+    *stack, in_size, out_size = _kernel_shape(frozen)
     bound = in_size**-0.5
     a = jax.random.uniform(
       jax.random.fold_in(key, index),
@@ -127,9 +128,31 @@ def init_adapters(base: Params, config: LlamaConfig, key: jax.Array) -> Params:
       "lora_b": jnp.zeros((*stack, module.rank, out_size)),
     }
     if config.lora.dora:
-      leaves["magnitude"] = jnp.linalg.norm(kernel.astype(jnp.float32), axis=-2)
+      leaves["magnitude"] = _kernel_norms(frozen)
     put_at(adapters, path, leaves)
   return adapters
+
+
+def _kernel_shape(module: Params) -> tuple[int, ...]:
+  """[..., in, out] of a linear layer, quantised or not."""
+  if "kernel" in module:
+    return module["kernel"].shape
+  *stack, half, out_size = module["nf4"]["codes"].shape
+  return (*stack, 2 * half, out_size)
+
+
+def _kernel_norms(module: Params) -> jax.Array:
+  """Norm of each output's weights: [..., out] float32."""
+  f32 = jnp.float32
+  if "kernel" in module:
+    return jnp.linalg.norm(module["kernel"].astype(f32), axis=-2)
+  # Layer by layer, so that one dequantised kernel exists at a time.
+  return jax.lax.map(
+    lambda parts: jnp.linalg.norm(
+      nf4.dequantize(nf4.NF4(**parts), f32), axis=-2
+    ),
+    module["nf4"],
+  )
 
 
 def _used_columns(ranks: tuple[int, ...]) -> np.ndarray:

@@ -173,4 +173,9 @@ def choose_modules(
 
 
 def _matches(pattern: str, path: str) -> bool:
-  return re.fullmatch(rf"(?:.*/)?(?:{pattern})", path) is not None
+  try:
+    return re.fullmatch(rf"(?:.*/)?(?:{pattern})", path) is not None
+  except re.error as error:
+    raise ValueError(
+      f"LoRA pattern {pattern!r} is not a regular expression: {error}."
+    ) from error

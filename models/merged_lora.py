@@ -22,12 +22,15 @@ class MergedLora:
   """The tensors of `base` with a run's adapters worked into them.
 
   Attributes:
-    config: Of the base: a model without adapters.
-    specs: Of the base.
+    config: Of the base: a model without adapters. A score head that was
+      trained on a language model takes the place of its LM head.
+    specs: Of the tensors of such a model.
+    step: Of the checkpoint that the adapters are from, if it is one.
   """
 
   config: LlamaConfig
   specs: Mapping[str, TensorSpec]
+  step: int | None
 
   def __init__(
     self,
@@ -36,6 +39,8 @@ class MergedLora:
     params: Mapping[str, Any],
     *,
     unmerge: bool = False,
+    dtype: str | None = None,
+    step: int | None = None,
   ):
     """Matches adapters and base.
 
@@ -46,6 +51,8 @@ class MergedLora:
       params: Trained leaves as float32 NumPy arrays, in a nested dict.
       unmerge: Take the adapters out instead. The base comes back up to
         rounding.
+      dtype: Of the result; None is each tensor's own in `base`.
+      step: Of the checkpoint that the adapters are from, to be told.
 
     Raises:
       ValueError: Another base, or `unmerge` with DoRA or a trained score head,
@@ -53,7 +60,7 @@ class MergedLora:
     """
     assert config.lora is not None
     plain = dataclasses.replace(config, lora=None, quantization="none")
-    _refuse_other_base(base.config, plain)
+    _refuse_other_base(base.config, plain, params)
     if unmerge and (config.lora.dora or "score" in params):
       raise ValueError(
         "DoRA's magnitudes and a trained score head replace numbers of the"
@@ -64,20 +71,33 @@ class MergedLora:
     self._params = params
     self._sign = -1.0 if unmerge else 1.0
     self._locations = hf_names.locations(plain)
-    self.config = base.config
-    self.specs = base.specs
+    self.config = dataclasses.replace(base.config, num_labels=config.num_labels)
+    self.specs = _specs(base, self.config, dtype)
+    self.step = step
 
   def rows(self, name: str, start: int, stop: int) -> np.ndarray:
     """Rows of a tensor; computed in float32, rounded once to its dtype."""
-    at = self._locations[name]
-    if at.path[0] == "score":
-      trained = lora.leaf_at(dict(self._params), at.path).T
-      return trained[start:stop].astype(np.dtype(self.specs[name].dtype))
-    rows = self._base.rows(name, start, stop)
-    found = self._adapter(at)
-    if found is None:
-      return rows
-    adapter, scale = found
+    at, dtype = self._locations[name], np.dtype(self.specs[name].dtype)
+    if at.path[0] == "score" and "score" in self._params:
+      wide = self._params["score"]["kernel"].T[start:stop]
+    else:
+      wide = self._base.rows(name, start, stop)
+      found = self._adapter(at)
+      if found is not None:
+        wide = self._changed(wide, *found, start, stop)
+    # An overflow becomes infinite, which `tensors.copy` refuses.
+    with np.errstate(over="ignore"):
+      return wide.astype(dtype, copy=False)
+
+  def _changed(
+    self,
+    rows: np.ndarray,
+    adapter: dict[str, np.ndarray],
+    scale: float,
+    start: int,
+    stop: int,
+  ) -> np.ndarray:
+    """Rows of one tensor with its adapter worked in, in float32."""
     columns = adapter["lora_b"][:, start:stop]
     wide = rows.astype(np.float32)
     wide = wide + np.float32(self._sign * scale) * (
@@ -85,8 +105,10 @@ class MergedLora:
     )
     if "magnitude" in adapter:
       norms = np.linalg.norm(wide, axis=1)
+      # A row of zeros stays one, as in `lora.merged_kernel`.
+      norms = np.where(norms > 0, norms, 1)
       wide *= (adapter["magnitude"][start:stop] / norms)[:, None]
-    return wide.astype(rows.dtype)
+    return wide
 
   def close(self) -> None:
     """Closes the base, if it can be closed."""
@@ -113,11 +135,31 @@ class MergedLora:
     return leaves, scale
 
 
-def _refuse_other_base(base: LlamaConfig, adapted: LlamaConfig) -> None:
+def _specs(
+  base: Source, config: LlamaConfig, dtype: str | None
+) -> dict[str, TensorSpec]:
+  """The tensors of the result; a new score head is like the embedding."""
+  like = base.specs["model.embed_tokens.weight"].dtype
+  return {
+    name: TensorSpec(
+      shape, dtype or (base.specs[name].dtype if name in base.specs else like)
+    )
+    for name, shape in hf_names.hf_shapes(config).items()
+  }
+
+
+def _refuse_other_base(
+  base: LlamaConfig, adapted: LlamaConfig, params: Mapping[str, Any]
+) -> None:
   """The shapes must agree; a trained score head may be new."""
   same = ("dtype", "remat", "attention", "max_positions", "num_labels")
   held, wanted = dataclasses.asdict(base), dataclasses.asdict(adapted)
   wrong = [n for n in held if n not in same and held[n] != wanted[n]]
+  # A language model may become a classifier whose head is among the adapters.
+  if base.num_labels != adapted.num_labels and (
+    base.num_labels or "score" not in params
+  ):
+    wrong.append("num_labels")
   if wrong:
     raise TensorError(
       f"the base has {wrong[0]}={held[wrong[0]]!r}, and the adapters were made"

@@ -51,6 +51,21 @@ def _open_adapted(
   path: pathlib.Path, *, step: int | None, average: bool
 ) -> MergedLora:
   adapters = run_adapters.load(path, step=step, average=average)
+  base = open_base(path, adapters)
+  return MergedLora(base, adapters.config, adapters.params, step=adapters.step)
+
+
+def open_base(path: pathlib.Path, adapters: run_adapters.Adapters) -> Model:
+  """The model that the adapters of a run were trained on.
+
+  Args:
+    path: The run's folder, for messages.
+    adapters: Of the run.
+
+  Raises:
+    FileNotFoundError: It is gone.
+    ValueError: It has changed, or what opening it raises.
+  """
   if not adapters.base.is_dir():
     raise FileNotFoundError(
       f"the adapters in {path} belong to the model in {adapters.base}, which"
@@ -63,4 +78,4 @@ def _open_adapted(
       f"the model in {adapters.base} is not the one that the adapters in {path}"
       " were trained on: its fingerprint differs."
     )
-  return MergedLora(base, adapters.config, adapters.params)
+  return base

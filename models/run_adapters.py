@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adapters of one checkpoint of a run, and where their base is."""
 
+import json
 import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ramjax.models import lora, partition, run_folder, strict_json, weights
+from ramjax.models import (
+  json_fields,
+  lora,
+  model_folder,
+  partition,
+  run_folder,
+  strict_json,
+  weights,
+)
 from ramjax.models.config import LlamaConfig
 from ramjax.models.tensors import TensorError
 
 Params = dict[str, Any]
+
+_MAX_BYTES = 2**20
 
 
 class Adapters(NamedTuple):
@@ -31,6 +42,29 @@ class Adapters(NamedTuple):
   fingerprint: str
 
 
+def save(folder: pathlib.Path, adapters: Adapters) -> None:
+  """Writes adapters as a run: the inverse of `load`.
+
+  Args:
+    folder: An existing, empty folder.
+    adapters: What to write; all of it.
+  """
+  import orbax.checkpoint as ocp
+
+  weights.save_config(folder, adapters.config)
+  record = {
+    "folder": str(adapters.base.resolve()),
+    "fingerprint": adapters.fingerprint,
+  }
+  text = json.dumps(record, indent=2)
+  (folder / weights.BASE_FILE).write_text(text + "\n")
+  checkpoint = folder / weights.CHECKPOINT_DIR / str(adapters.step)
+  checkpoint.mkdir(parents=True)
+  with ocp.StandardCheckpointer() as checkpointer:
+    item = checkpoint.resolve() / weights.PARAMS_ITEM
+    checkpointer.save(item, adapters.params)
+
+
 def load(
   run_dir: pathlib.Path, *, step: int | None = None, average: bool = False
 ) -> Adapters:
@@ -43,7 +77,8 @@ def load(
 
   Raises:
     FileNotFoundError: No such checkpoint, or no record of the base.
-    TensorError: An array is missing or has another shape.
+    ValueError: That record is not one, or, as a TensorError, an array is
+      missing or has another shape.
   """
   config = weights.load_config(run_dir)
   chosen, item = weights.find_item(run_dir, step=step, average=average)
@@ -52,7 +87,14 @@ def load(
     raise FileNotFoundError(
       f"{path} does not exist: it says where the base of the adapters is."
     )
-  base = strict_json.parse_object(path.read_bytes(), what=str(path))
+  data = model_folder.read_capped(path, max_bytes=_MAX_BYTES)
+  base = strict_json.parse_object(data, what=str(path))
+  for name in ("folder", "fingerprint"):
+    if not isinstance(base.get(name), str):
+      raise ValueError(
+        f"{path}: {name}={json_fields.shown(base.get(name))} must be a string:"
+        " the file says where the base of the adapters is, and its fingerprint."
+      )
   params: Params = {}
   for leaf, shape in partition.trained_shapes(config).items():
     array = run_folder.read_array(item, leaf)

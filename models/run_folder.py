@@ -59,10 +59,7 @@ class RunFolder:
       TensorError: The stored arrays are not those of the model's shape.
     """
     self.path = pathlib.Path(path)
-    try:
-      self.config = weights.load_config(self.path)
-    except TypeError as error:  # A field of another version.
-      raise ValueError(f"{self.path / weights.MODEL_FILE}: {error}") from error
+    self.config = weights.load_config(self.path)
     self.step, item = weights.find_item(self.path, step=step, average=average)
     self._kept = ("", np.empty(0))
     self._stores = {

@@ -14,6 +14,9 @@ from ramjax.models import hf_names, llama, lora
 from ramjax.models.hf_names import Location
 from ramjax.models.tensors import Source
 
+# Layer (None where a parameter is not stacked) -> name, and where it lies.
+_ByLayer = dict[int | None, tuple[str, Location]]
+
 
 def load_params(
   source: Source, mesh: jax.sharding.Mesh, *, dtype: str = "float32"
@@ -31,7 +34,7 @@ def load_params(
   """
   shardings = llama.param_shardings(source.config, mesh)
   shapes = llama.base_shapes(source.config)
-  tensors_of: dict[tuple[str, ...], dict[int | None, tuple[str, Location]]] = {}
+  tensors_of: dict[tuple[str, ...], _ByLayer] = {}
   for name, at in hf_names.locations(source.config).items():
     tensors_of.setdefault(at.path, {})[at.layer] = (name, at)
   params: dict[str, Any] = {}
@@ -43,11 +46,17 @@ def load_params(
   return params
 
 
-def _leaf(source, by_layer, shape, sharding, dtype) -> jax.Array:
+def _leaf(
+  source: Source,
+  by_layer: _ByLayer,
+  shape: tuple[int, ...],
+  sharding: jax.sharding.Sharding,
+  dtype: str,
+) -> jax.Array:
   """One parameter; devices that hold the same part share one reading."""
   parts: dict[Any, np.ndarray] = {}
 
-  def read(index: tuple[slice, ...]) -> np.ndarray:
+  def read(index: Any) -> np.ndarray:
     bounds = tuple(
       part.indices(size)[:2] for part, size in zip(index, shape, strict=True)
     )
@@ -58,19 +67,23 @@ def _leaf(source, by_layer, shape, sharding, dtype) -> jax.Array:
   return jax.make_array_from_callback(shape, sharding, read)
 
 
-def _part(source, by_layer, bounds, dtype) -> np.ndarray:
+def _part(
+  source: Source, by_layer: _ByLayer, bounds: Any, dtype: str
+) -> np.ndarray:
   if None in by_layer:
-    return _rows(source, *by_layer[None], bounds).astype(dtype)
+    name, at = by_layer[None]
+    return _rows(source, name, at, bounds).astype(np.dtype(dtype))
   (first, last), *rest = bounds
   part = np.empty(
     (last - first, *(stop - start for start, stop in rest)), np.dtype(dtype)
   )
   for layer in range(first, last):
-    part[layer - first] = _rows(source, *by_layer[layer], rest)
+    name, at = by_layer[layer]
+    part[layer - first] = _rows(source, name, at, rest)
   return part
 
 
-def _rows(source, name, at, bounds) -> np.ndarray:
+def _rows(source: Source, name: str, at: Location, bounds: Any) -> np.ndarray:
   """A rectangle of one tensor, in the axes of our parameter."""
   bounds = list(bounds)[::-1] if at.transposed else bounds
   (start, stop), *columns = bounds

@@ -36,14 +36,21 @@ def load_config(run_dir: pathlib.Path) -> LlamaConfig:
 
   Raises:
     FileNotFoundError: `run_dir` is not a run's folder.
-    TypeError: The file names a field this version does not know.
+    ValueError: The file names a field this version does not know, lacks one,
+      or has a value that no model has.
   """
   path = run_dir / MODEL_FILE
   if not path.is_file():
     raise FileNotFoundError(
       f"{path.resolve()} does not exist: give the --workdir of a training run."
     )
-  fields = json.loads(path.read_text())
+  try:
+    return _config_of(json.loads(path.read_text()))
+  except (ValueError, TypeError, KeyError) as error:
+    raise ValueError(f"{path.resolve()}: {error}") from error
+
+
+def _config_of(fields: dict[str, Any]) -> LlamaConfig:
   if fields.get("rope_scaling") is not None:
     fields["rope_scaling"] = RopeScaling(**fields["rope_scaling"])
   if fields.get("lora") is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One small Llama for all tests of this folder, and the golden maker."""
+"""Small Llamas for all tests of this folder, and the golden maker."""
 
 import functools
 import importlib.util
@@ -9,8 +9,9 @@ from types import ModuleType
 import jax
 import jax.numpy as jnp
 import pytest
+import tiny_source
 
-from ramjax.models import llama
+from ramjax.models import hf_names, llama
 from ramjax.models.config import LlamaConfig
 
 # Every axis has its own size, so that a mixed-up pair of axes is an error;
@@ -46,12 +47,53 @@ def params(fresh: list[llama.Params]) -> llama.Params:
   return jax.tree.map(lambda x: 4 * x if x.ndim > 1 else x, fresh[0])
 
 
-@pytest.fixture(scope="session")
-def golden_maker() -> ModuleType:
-  """tests/golden/make_llama_goldens.py, which is no test module."""
-  path = pathlib.Path(__file__).parents[1] / "golden/make_llama_goldens.py"
-  spec = importlib.util.spec_from_file_location("make_llama_goldens", path)
+def _load_module(path: pathlib.Path) -> ModuleType:
+  spec = importlib.util.spec_from_file_location(path.stem, path)
   assert spec is not None and spec.loader is not None
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
+
+
+@pytest.fixture(scope="session")
+def golden_maker() -> ModuleType:
+  """tests/golden/make_llama_goldens.py, which is no test module."""
+  folder = pathlib.Path(__file__).parents[1] / "golden"
+  return _load_module(folder / "make_llama_goldens.py")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+  """tests/tiny/tiny_source.py, which is no test module."""
+  return tiny_source
+
+
+@pytest.fixture(scope="session")
+def shapes(golden_maker, tiny) -> dict[str, LlamaConfig]:
+  """One tiny config per Llama generation, family and kind of head."""
+  cases = {name: case.config for name, case in golden_maker.CASES.items()}
+  return cases | tiny.cousins(cases["3"])
+
+
+@pytest.fixture(scope="session")
+def state_of(golden_maker, tiny, shapes):
+  """Name of a shape -> random float32 weights in Hugging Face names."""
+
+  def build(name: str):
+    config = shapes[name]
+    seed = list(shapes).index(name)
+    return tiny.completed(golden_maker.random_state(config, seed), config, seed)
+
+  return build
+
+
+@pytest.fixture(scope="session")
+def source_of(tiny, shapes, state_of):
+  """(Name of a shape, dtype) -> an `ArraySource` of random weights."""
+
+  def build(name: str, dtype: str = "float32", **options):
+    specs = hf_names.hf_specs(shapes[name], dtype)
+    arrays = tiny.in_order(state_of(name), specs, dtype)
+    return tiny.ArraySource(shapes[name], arrays, **options)
+
+  return build

@@ -169,3 +169,80 @@ def test_no_bit_depends_on_later_slots():
   before = _attend_cache(query, key, value, slots=slots)
   after = _attend_cache(query, *_with_noise([key, value], later), slots=slots)
   np.testing.assert_array_equal(before, after)
+
+
+_attend_window = jax.jit(attention.attend, static_argnames="window")
+_attend_cache_window = jax.jit(attention.attend_cache, static_argnames="window")
+
+
+def _dense(query, key, value, seen):
+  """Softmax attention in float64 under a mask [B, T, S]."""
+  key = np.repeat(key.astype(np.float64), _N // _K, axis=2)
+  value = np.repeat(value.astype(np.float64), _N // _K, axis=2)
+  scores = np.einsum("BTNH,BSNH->BNTS", query.astype(np.float64), key)
+  scores = np.where(seen[:, None], scores / np.sqrt(_H), -np.inf)
+  weights = np.exp(scores - scores.max(-1, keepdims=True))
+  weights /= weights.sum(-1, keepdims=True)
+  return np.einsum("BNTS,BSNH->BTNH", weights, value)
+
+
+# Within a block of 64 queries, a whole one, over several, longer than the row.
+@pytest.mark.parametrize("window", [1, 5, 64, 65, 200, 1000])
+@pytest.mark.parametrize("length", [7, 128, 512])
+def test_window_equals_dense_masking(length, window):
+  arrays = _inputs(length)
+  segment_ids = _segments(length)
+  at = np.arange(length)
+  distance = at[:, None] - at[None]
+  seen = (distance >= 0) & (distance < window)
+  seen = seen[None] & (segment_ids[:, :, None] == segment_ids[:, None])
+  output = _attend_window(*arrays, segment_ids=segment_ids, window=window)
+  np.testing.assert_allclose(
+    output, _dense(*arrays, seen), rtol=1e-5, atol=1e-5
+  )
+
+
+def test_window_as_long_as_the_row_changes_no_bit():
+  arrays = _inputs(512)
+  segment_ids = _segments(512)
+  np.testing.assert_array_equal(
+    _attend_window(*arrays, segment_ids=segment_ids, window=512),
+    _attend_window(*arrays, segment_ids=segment_ids, window=None),
+  )
+
+
+@pytest.mark.parametrize("changed", [0, 63, 64, 130, 400])
+@pytest.mark.parametrize("window", [1, 3, 64, 100])
+def test_no_bit_depends_on_keys_beyond_the_window(window, changed):
+  arrays = _inputs(512)
+  segment_ids = np.ones((_B, 512), np.int32)
+  hit = np.zeros((_B, 512), bool)
+  hit[:, changed] = True
+  query, key, value = arrays
+  before = _attend_window(
+    query, key, value, segment_ids=segment_ids, window=window
+  )
+  after = _attend_window(
+    query,
+    *_with_noise([key, value], hit),
+    segment_ids=segment_ids,
+    window=window,
+  )
+  differs = np.any(np.asarray(before != after), axis=(0, 2, 3))
+  # The query itself and the window - 1 after it, but none at distance window.
+  np.testing.assert_array_equal(
+    np.flatnonzero(differs), np.arange(changed, min(changed + window, 512))
+  )
+
+
+@pytest.mark.parametrize("window", [1, 3, 20])
+def test_cached_window_equals_dense_masking(window):
+  _, key, value = _inputs(9)
+  query = _inputs(3, seed=1)[0]
+  slots = np.array([[0, 1, 2], [5, 6, 8]], np.int32)
+  distance = slots[:, :, None] - np.arange(9)
+  seen = (distance >= 0) & (distance < window)
+  output = _attend_cache_window(query, key, value, slots=slots, window=window)
+  np.testing.assert_allclose(
+    output, _dense(query, key, value, seen), rtol=1e-5, atol=1e-5
+  )

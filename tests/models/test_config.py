@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ramjax.models.config import LlamaConfig, RopeScaling
+from ramjax.models.lora_config import LoraConfig, LoraModule
 
 _FIELDS: dict[str, Any] = dict(
   vocab_size=10,
@@ -101,3 +102,44 @@ def test_blend_without_width_is_refused(high):
     ValueError, match=rf"high_freq_factor={high} must be above low_freq_factor"
   ):
     RopeScaling("llama3", 8.0, low_freq_factor=1.0, high_freq_factor=high)
+
+
+def test_biases_and_score_head_are_counted():
+  # 260 for layers and final norm. Biases: query 4, key and value 2 each, in
+  # two layers: 16. The score head is 4 x 3; the embedding 40.
+  assert _config(qkv_bias=True).num_parameters == 340 + 16
+  assert _config(num_labels=3).num_parameters == 260 + 40 + 12
+  # There is no LM head to tie.
+  assert _config(num_labels=3, tie_embeddings=True).num_parameters == 312
+
+
+@pytest.mark.parametrize("window", [0, -1])
+def test_window_without_the_query_itself_is_refused(window):
+  with pytest.raises(
+    ValueError, match=f"sliding_window={window} must be at least 1, or None"
+  ):
+    _config(sliding_window=window)
+
+
+def test_negative_number_of_labels_is_refused():
+  with pytest.raises(ValueError, match="num_labels=-1 must be 0"):
+    _config(num_labels=-1)
+
+
+def test_score_head_leaves_no_lm_head_to_adapt():
+  lora = LoraConfig((LoraModule("lm_head", (2,), (2.0,)),))
+  with pytest.raises(ValueError, match="replaced by a score head"):
+    _config(num_labels=1, lora=lora)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"low_freq_factor": 0.0},
+    {"low_freq_factor": -1.0},
+    {"original_max_positions": 0},
+  ],
+)
+def test_blend_that_divides_by_nothing_is_refused(changes):
+  with pytest.raises(ValueError, match=next(iter(changes))):
+    RopeScaling("llama3", 8.0, **changes)

@@ -28,3 +28,47 @@ def test_logits_of_bfloat16_states_are_accumulated_in_float32(config):
   )
   assert logits.dtype == jnp.float32
   np.testing.assert_array_equal(logits[0, 0], [1 + 2.0**-10, 6.0])
+
+
+def test_hand_value_of_scores():
+  # Labels: x, and x - 2 y.
+  score = {"score": {"kernel": jnp.array([[1.0, 1.0], [0.0, -2.0]])}}
+  out = heads.scores(score, jnp.array([[[3.0, 5.0]]]))
+  np.testing.assert_array_equal(out, [[[3.0, -7.0]]])
+
+
+def test_scores_of_bfloat16_states_are_accumulated_in_float32():
+  kernel = jnp.array([[1.0], [2.0**-10]])
+  out = heads.scores(
+    {"score": {"kernel": kernel}}, jnp.ones((1, 2), jnp.bfloat16)
+  )
+  assert out.dtype == jnp.float32
+  np.testing.assert_array_equal(out, [[1 + 2.0**-10]])
+
+
+def test_rows_are_scored_at_their_last_real_token():
+  # Row 0 has two real tokens, row 1 three; 99 stands for what follows.
+  hidden = jnp.array(
+    [
+      [[1.0, 0.0], [2.0, 1.0], [99.0, 99.0]],
+      [[3.0, 0.0], [4.0, 0.0], [5.0, -1.0]],
+    ]
+  )
+  score = {"score": {"kernel": jnp.array([[10.0], [1.0]])}}
+  out = heads.row_scores(score, hidden, jnp.array([2, 3]))
+  np.testing.assert_array_equal(out, [[21.0], [49.0]])
+
+
+def test_score_of_a_row_does_not_depend_on_what_follows():
+  rng = np.random.default_rng(0)
+  hidden = rng.normal(size=(3, 6, 4)).astype(np.float32)
+  score = {"score": {"kernel": rng.normal(size=(4, 3)).astype(np.float32)}}
+  lengths = np.array([1, 4, 6], np.int32)
+  before = heads.row_scores(score, jnp.asarray(hidden), jnp.asarray(lengths))
+  after = np.arange(6)[None] >= lengths[:, None]
+  hidden[after] = 1e9
+  np.testing.assert_array_equal(
+    before,
+    heads.row_scores(score, jnp.asarray(hidden), jnp.asarray(lengths)),
+  )
+  assert before.shape == (3, 3)

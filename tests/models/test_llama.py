@@ -321,3 +321,85 @@ def test_neither_mesh_nor_recomputing_changes_a_result(
   np.testing.assert_allclose(new_hidden, hidden, rtol=1e-5, atol=1e-5)
   np.testing.assert_allclose(new_losses, losses, rtol=1e-5, atol=1e-5)
   _assert_trees_close(new_grads, grads)
+
+
+def test_cached_decoding_in_a_window_equals_the_full_forward(config, params):
+  # A window of 3, shorter than the prompt of 9.
+  config = dataclasses.replace(config, sliding_window=3)
+  tokens = np.random.default_rng(1).integers(0, 64, (2, 14), np.int32)
+  at = np.broadcast_to(np.arange(14, dtype=np.int32), (2, 14))
+  full = np.asarray(_quick_apply(params, config, tokens, positions=at))
+  cache = cache_lib.init_cache(config, batch_size=2, length=14)
+  hidden, cache = _quick_apply(
+    params, config, tokens[:, :9], positions=at[:, :9], cache=cache
+  )
+  np.testing.assert_allclose(hidden, full[:, :9], rtol=1e-5, atol=1e-5)
+  for step in range(9, 14):
+    hidden, cache = _quick_apply(
+      params,
+      config,
+      tokens[:, step : step + 1],
+      positions=at[:, step : step + 1],
+      cache=cache,
+    )
+    np.testing.assert_allclose(
+      np.asarray(hidden)[:, 0], full[:, step], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_each_layer_of_a_window_reaches_one_window_further(config, params):
+  # Three layers of a window of 3: a token reaches 3 * (3 - 1) later ones.
+  config = dataclasses.replace(config, sliding_window=3)
+  tokens = np.zeros((1, 14), np.int32)
+  at = np.arange(14, dtype=np.int32)[None]
+  before = _apply(params, config, tokens, positions=at)
+  tokens[0, 2] = 5
+  after = _apply(params, config, tokens, positions=at)
+  differs = np.any(np.asarray(before != after)[0], axis=-1)
+  np.testing.assert_array_equal(np.flatnonzero(differs), np.arange(2, 9))
+
+
+def _with_biases(params, config, values):
+  """The same layers with a bias of each projection, from (name, shape)."""
+  heads = {"query": config.num_heads}
+  heads["key"] = heads["value"] = config.num_kv_heads
+  attention = dict(params["layers"]["attention"])
+  for name, count in heads.items():
+    shape = (config.num_layers, count * config.head_dim)
+    attention[name] = attention[name] | {"bias": values(name, shape)}
+  return params | {"layers": params["layers"] | {"attention": attention}}
+
+
+def test_biases_are_added_where_there_are_any(config, params):
+  biased = dataclasses.replace(config, qkv_bias=True)
+  tokens = np.arange(6, dtype=np.int32)[None]
+  plain = _quick_apply(params, config, tokens, positions=tokens)
+  zero = _with_biases(params, config, lambda _, shape: np.zeros(shape))
+  same = _quick_apply(zero, biased, tokens, positions=tokens)
+  np.testing.assert_array_equal(same, plain)
+  one = _with_biases(params, config, lambda _, shape: np.ones(shape))
+  for changed in ("query", "key", "value"):
+    attention = dict(zero["layers"]["attention"])
+    attention[changed] = one["layers"]["attention"][changed]
+    mixed = zero | {"layers": zero["layers"] | {"attention": attention}}
+    moved = _quick_apply(mixed, biased, tokens, positions=tokens)
+    assert np.abs(np.asarray(moved - plain)).max() > 1e-3, changed
+
+
+def test_biases_and_score_head_are_declared_and_drawn(config):
+  config = dataclasses.replace(config, qkv_bias=True, num_labels=3)
+  params = llama.init_params(config, jax.random.key(0))
+  assert set(params) == {"embed", "layers", "final_norm", "score"}
+  assert params["score"]["kernel"].shape == (config.width, 3)
+  assert np.std(params["score"]["kernel"]) > 0
+  for name, size in (("query", 64), ("key", 32), ("value", 32)):
+    bias = params["layers"]["attention"][name]["bias"]
+    np.testing.assert_array_equal(bias, np.zeros((config.num_layers, size)))
+  assert "bias" not in params["layers"]["attention"]["output"]
+
+
+def test_shapes_are_listed_by_path(config):
+  shapes = llama.base_shapes(dataclasses.replace(config, num_labels=2))
+  assert shapes["score", "kernel"] == (config.width, 2)
+  assert ("lm_head", "kernel") not in shapes
+  assert shapes["layers", "mlp", "down", "kernel"] == (3, 48, 32)

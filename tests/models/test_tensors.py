@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Blocks cover a tensor once, in order, and stay small."""
 
+import ml_dtypes
+import numpy as np
 import pytest
 
 from ramjax.models import tensors
@@ -36,3 +38,15 @@ def test_a_row_larger_than_a_block_is_a_block(monkeypatch):
 )
 def test_bytes_are_counted_by_dtype(dtype, size):
   assert tensors.num_bytes(TensorSpec((3, 5), dtype)) == 15 * size
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_finite_values_of_either_sign_are_told_from_the_others(dtype):
+  largest = ml_dtypes.finfo(dtype).max
+  finite = np.array([0.0, -0.0, 1.0, largest, -largest], dtype)
+  assert tensors.is_finite(finite) and tensors.is_finite(finite[:0])
+  for bad in (np.nan, -np.nan, np.inf, -np.inf):
+    for where in (0, 4):
+      values = finite.copy()
+      values[where] = bad
+      assert not tensors.is_finite(values)

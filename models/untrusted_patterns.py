@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regular expressions from a stranger's file, matched within a time limit.
+
+Python's engine can take exponential time, and cannot be interrupted from
+another thread. Names alone are matched here; any other pattern in a process of
+its own, which is stopped when it takes too long.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+SECONDS = 20.0
+_MAX_PATTERNS = 2**14
+_MAX_LENGTH = 2**16
+# Letters and dots: one way to match at most, so it takes no time.
+_NAME = re.compile(r"[A-Za-z0-9_.]+")
+
+_CHILD = """\
+import json, re, sys
+patterns, names = json.load(sys.stdin)
+found = []
+for pattern in patterns:
+  try:
+    compiled = re.compile(pattern)
+  except (re.error, RecursionError, OverflowError) as error:
+    found.append(str(error))
+  else:
+    found.append([i for i, n in enumerate(names) if compiled.fullmatch(n)])
+json.dump(found, sys.stdout)
+"""
+
+
+def matches(
+  patterns: Sequence[str],
+  names: Sequence[str],
+  *,
+  wrapped: str = "{}",
+  seconds: float = SECONDS,
+) -> list[set[str]]:
+  """The names that each pattern matches as a whole.
+
+  Args:
+    patterns: Regular expressions in Python's syntax.
+    names: What they are matched against.
+    wrapped: A regular expression around each pattern, which stands at "{}".
+    seconds: For all of them together.
+
+  Returns:
+    For each pattern the names that match.
+
+  Raises:
+    ValueError: A pattern that is none, too many of them, or too slow ones.
+  """
+  if len(patterns) > _MAX_PATTERNS or any(
+    len(pattern) > _MAX_LENGTH for pattern in patterns
+  ):
+    raise ValueError(
+      f"{len(patterns)} patterns are given; at most {_MAX_PATTERNS:,}, of at"
+      f" most {_MAX_LENGTH:,} characters each, are matched."
+    )
+  found: list[set[str]] = [set() for _ in patterns]
+  others: list[int] = []
+  for index, pattern in enumerate(patterns):
+    if _NAME.fullmatch(pattern):
+      compiled = re.compile(wrapped.replace("{}", pattern))
+      found[index] = {name for name in names if compiled.fullmatch(name)}
+    else:
+      others.append(index)
+  if others:
+    given = [patterns[index] for index in others]
+    for index, hits in zip(
+      others, _in_process(given, names, wrapped, seconds), strict=True
+    ):
+      found[index] = hits
+  return found
+
+
+def _in_process(
+  patterns: Sequence[str], names: Sequence[str], wrapped: str, seconds: float
+) -> list[set[str]]:
+  full = [wrapped.replace("{}", pattern) for pattern in patterns]
+  try:
+    done = subprocess.run(
+      [sys.executable, "-I", "-W", "ignore", "-c", _CHILD],
+      input=json.dumps([full, list(names)]),
+      capture_output=True,
+      encoding="utf-8",
+      timeout=seconds,
+      check=True,
+    )
+  except subprocess.TimeoutExpired as error:
+    raise ValueError(
+      f"the pattern {patterns[0][:200]!a}"
+      + (f" or one of {len(patterns) - 1} more" if len(patterns) > 1 else "")
+      + f" takes more than {seconds:g} s to match: write it as plain names."
+    ) from error
+  except subprocess.CalledProcessError as error:
+    raise ValueError(
+      f"matching the pattern {patterns[0][:200]!a} failed:"
+      f" {error.stderr[-300:]}"
+    ) from error
+  answers: list[list[int] | str] = json.loads(done.stdout)
+  found = []
+  for pattern, answer in zip(patterns, answers, strict=True):
+    if isinstance(answer, str):
+      raise ValueError(
+        f"{pattern[:200]!a} is not a regular expression: {answer}."
+      )
+    found.append({names[index] for index in answer})
+  return found
