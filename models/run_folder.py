@@ -6,6 +6,7 @@ layers one at a time, through tensorstore as Orbax does, needs the memory of a
 block, where restoring the checkpoint would need that of the model.
 """
 
+import collections
 import json
 import pathlib
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ _EVERY_CHUNK = "store_array_data_equal_to_fill_value"
 # The largest tensor that is read whole where its chunks are not its rows (those
 # that training wrote): a down projection of 70B in float32 has 0.94 GB.
 _WHOLE_BYTES = 2**29
+# Blocks being written at a time: the disk syncs one while others are copied.
+_MAX_IN_FLIGHT = 3
 
 
 class RunFolder:
@@ -150,6 +153,7 @@ class RunWriter:
       TensorError: The layers of one parameter differ in dtype.
     """
     self._locations = hf_names.locations(config)
+    self._in_flight: collections.deque[Any] = collections.deque()
     self._specs = specs
     self._pending = {name: spec.shape[0] for name, spec in specs.items()}
     weights.save_config(path, config)
@@ -183,11 +187,11 @@ class RunWriter:
     store = self._stores[path]
     if layer is not None:
       store = store[layer]
-    if transposed:
-      store[:, start:stop].write(rows.T).result()
-    else:
-      store[start:stop].write(rows).result()
+    part = store[:, start:stop] if transposed else store[start:stop]
+    self._in_flight.append(part.write(rows.T if transposed else rows))
     self._pending[name] -= rows.shape[0]
+    while len(self._in_flight) > _MAX_IN_FLIGHT:
+      self._in_flight.popleft().result()
 
   def close(self) -> None:
     """Writes the metadata that make the arrays a checkpoint.
@@ -195,6 +199,8 @@ class RunWriter:
     Raises:
       TensorError: A tensor was not written to its end.
     """
+    while self._in_flight:
+      self._in_flight.popleft().result()
     unfinished = [name for name, rows in self._pending.items() if rows]
     if unfinished:
       raise TensorError(
@@ -266,10 +272,15 @@ _ZARR_DTYPES = {"float32": "<f4", "float16": "<f2", "bfloat16": "bfloat16"}
 
 
 def _context() -> Any:
-  """No cache: a block is read once, and kept nowhere."""
+  """No cache: a block is read once. No sync of each chunk: 2.3x as fast.
+
+  Whoever makes a folder appear syncs it as a whole.
+  """
   import tensorstore
 
-  return tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
+  return tensorstore.Context(
+    {"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False}
+  )
 
 
 def read_array(item: pathlib.Path, path: tuple[str, ...]) -> np.ndarray:

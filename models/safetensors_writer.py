@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a safetensors file a few rows at a time, in a stated order."""
 
-import os
 import pathlib
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -98,8 +97,6 @@ class SafetensorsWriter:
         f"{self.path} is incomplete: after {self._rows_written} rows of tensor"
         f" {self._due[-1]!r}, {len(self._due)} tensors are unfinished."
       )
-    self._file.flush()
-    os.fsync(self._file.fileno())
     self._file.close()
 
   def abandon(self) -> None:

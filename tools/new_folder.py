@@ -25,11 +25,24 @@ def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
   partial.mkdir()
   try:
     yield partial
+    # What has the target's name must survive a power cut whole.
+    for path in partial.rglob("*"):
+      _sync(path)
     # Replaces an empty folder in one step.
     os.replace(partial, target)
+    _sync(target.parent)
   except BaseException:
     shutil.rmtree(partial, ignore_errors=True)
     raise
+
+
+def _sync(path: pathlib.Path) -> None:
+  """Waits until a file or a folder is on the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
 
 
 def check_new(target: pathlib.Path) -> None:
