@@ -10,30 +10,23 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from ramjax.models import hf_rope, json_fields, model_folder, strict_json
+from ramjax.models import (
+  hf_rope,
+  hf_sizes,
+  json_fields,
+  model_folder,
+  strict_json,
+)
 from ramjax.models.config import LlamaConfig
 
 FILE_NAME = "config.json"
 _MAX_BYTES = 2**20
-# Well above any Llama (405B: 126 layers, width 16,384, 128,256 tokens), so
-# that a hostile file cannot make us count to a billion.
-_MAX_SIZE, _MAX_LAYERS, _MAX_PARAMETERS = 2**22, 2**12, 2**43
-_MAX_POSITIONS = 2**31 - 1  # Positions are int32.
-
+# Well above any Llama: a hostile file must not make us count to a billion.
+_MAX_PARAMETERS = 2**43
 FAMILIES = ("llama", "mistral", "qwen2")
 _CLASS_NAMES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
-# What an absent `max_position_embeddings` means.
-_POSITIONS = {"llama": 2048, "mistral": 131_072, "qwen2": 32_768}
 _CAUSAL, _CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 
-# Our field -> theirs.
-_SIZES = {
-  "vocab_size": "vocab_size",
-  "width": "hidden_size",
-  "mlp_width": "intermediate_size",
-  "num_layers": "num_hidden_layers",
-  "num_heads": "num_attention_heads",
-}
 # Fields that must have a value under which they do nothing.
 _FIXED: Mapping[str, tuple[Any, ...]] = {
   "attention_bias": (False, None),
@@ -45,7 +38,7 @@ _FIXED: Mapping[str, tuple[Any, ...]] = {
   "use_sliding_window": (False,),
 }
 _READ = {
-  *_SIZES.values(),
+  *hf_sizes.NAMES.values(),
   *("architectures", "model_type", "num_key_value_heads", "head_dim"),
   *("rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps"),
   *("tie_word_embeddings", "max_position_embeddings", "sliding_window"),
@@ -115,7 +108,7 @@ def from_hf(raw: Mapping[str, Any], *, path: pathlib.Path) -> LlamaConfig:
   if not 0 < norm_eps < 1:
     raise ValueError(f"{path}: rms_norm_eps={norm_eps} must be in (0, 1).")
   fields: dict[str, Any] = dict(
-    **_sizes(raw, family, path),
+    **hf_sizes.read(raw, family, path),
     rope_theta=theta,
     rope_scaling=scaling,
     norm_eps=norm_eps,
@@ -135,49 +128,6 @@ def from_hf(raw: Mapping[str, Any], *, path: pathlib.Path) -> LlamaConfig:
     )
   _check_layer_types(raw, config, path)
   return config
-
-
-def _sizes(
-  raw: Mapping[str, Any], family: str, path: pathlib.Path
-) -> dict[str, int]:
-  """The whole numbers of a `LlamaConfig`, each in its range."""
-
-  def size(name: str, limit: int = _MAX_SIZE) -> int:
-    value = json_fields.integer(raw, name, path)
-    if not 1 <= value <= limit:
-      raise ValueError(
-        f"{path}: {name}={json_fields.shown(value)} must be from 1 to {limit}."
-      )
-    return value
-
-  sizes = {
-    ours: size(theirs, _MAX_LAYERS if ours == "num_layers" else _MAX_SIZE)
-    for ours, theirs in _SIZES.items()
-  }
-  width, heads = sizes["width"], sizes["num_heads"]
-  if family == "llama" and raw.get("num_key_value_heads") is None:
-    # Files older than grouped-query attention.
-    sizes["num_kv_heads"] = heads
-  else:
-    sizes["num_kv_heads"] = size("num_key_value_heads")
-  if heads % sizes["num_kv_heads"]:
-    raise ValueError(
-      f"{path}: num_attention_heads={heads} is no multiple of"
-      f" num_key_value_heads={sizes['num_kv_heads']}."
-    )
-  if raw.get("head_dim") is not None:
-    sizes["head_dim"] = size("head_dim")
-  elif width % heads == 0:
-    sizes["head_dim"] = width // heads
-  else:
-    raise ValueError(
-      f"{path}: hidden_size={width} is no multiple of"
-      f" num_attention_heads={heads}, and head_dim is missing."
-    )
-  sizes["max_positions"] = _POSITIONS[family]
-  if raw.get("max_position_embeddings") is not None:
-    sizes["max_positions"] = size("max_position_embeddings", _MAX_POSITIONS)
-  return sizes
 
 
 def to_hf(
@@ -212,7 +162,9 @@ def to_hf(
     **kept,
     "architectures": [_CLASS_NAMES[family] + kind],
     "model_type": family,
-    **{theirs: getattr(config, ours) for ours, theirs in _SIZES.items()},
+    **{
+      theirs: getattr(config, ours) for ours, theirs in hf_sizes.NAMES.items()
+    },
     "num_key_value_heads": config.num_kv_heads,
     "head_dim": config.head_dim,
     "max_position_embeddings": config.max_positions,
@@ -328,10 +280,10 @@ def _num_labels(raw: Mapping[str, Any], path: pathlib.Path) -> int:
     # What the absence of both means there.
     return len(labels) if labels else 2
   given = json_fields.integer(raw, "num_labels", path)
-  if not 1 <= given <= _MAX_SIZE or (labels and len(labels) != given):
+  if not 1 <= given <= hf_sizes.MAX_SIZE or (labels and len(labels) != given):
     raise ValueError(
       f"{path}: num_labels={json_fields.shown(given)} must be from 1 to"
-      f" {_MAX_SIZE}, and the number of entries of id2label where there are"
+      f" {hf_sizes.MAX_SIZE}, and the number of entries of id2label where there are"
       " any."
     )
   return given

@@ -11,7 +11,7 @@ import tqdm
 
 from ramjax.models import carried_files, tensors
 from ramjax.models.hf_writer import SHARD_BYTES, HFWriter
-from ramjax.models.run_folder import RunWriter
+from ramjax.models.run_writer import RunWriter
 from ramjax.models.tensors import Source
 from ramjax.tools import model_card, new_folder
 

@@ -27,7 +27,7 @@ from ramjax.models import (
 from ramjax.models.hf_folder import HFFolder
 from ramjax.models.hf_writer import HFWriter
 from ramjax.models.open_model import open_model
-from ramjax.models.run_folder import RunWriter
+from ramjax.models.run_writer import RunWriter
 
 pytestmark = [
   pytest.mark.peers,

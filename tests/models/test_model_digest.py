@@ -10,7 +10,8 @@ import pytest
 from ramjax.models import model_digest, tensors
 from ramjax.models.hf_folder import HFFolder
 from ramjax.models.hf_writer import HFWriter
-from ramjax.models.run_folder import RunFolder, RunWriter
+from ramjax.models.run_folder import RunFolder
+from ramjax.models.run_writer import RunWriter
 from ramjax.models.tensors import TensorError
 
 

@@ -6,7 +6,8 @@ import pytest
 from ramjax.models import tensors
 from ramjax.models.hf_folder import HFFolder
 from ramjax.models.open_model import open_model
-from ramjax.models.run_folder import RunFolder, RunWriter
+from ramjax.models.run_folder import RunFolder
+from ramjax.models.run_writer import RunWriter
 
 
 @pytest.fixture

@@ -120,7 +120,9 @@ CASES = {
     r=2, target_modules=["v_proj"], layers_to_transform=[0, 2], use_dora=True
   ),
   "excluded": dict(
-    r=2, target_modules=["v_proj", "q_proj"], exclude_modules=["0.self_attn.q_proj"]
+    r=2,
+    target_modules=["v_proj", "q_proj"],
+    exclude_modules=["0.self_attn.q_proj"],
   ),
   "lm_head": dict(r=2, target_modules=["q_proj", "lm_head"], use_dora=True),
   "classifier": dict(

@@ -10,7 +10,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from ramjax.models import llama, sharding, tensors, weights
-from ramjax.models.run_folder import RunFolder, RunWriter
+from ramjax.models.run_folder import RunFolder
+from ramjax.models.run_writer import RunWriter
 from ramjax.models.tensors import TensorError
 
 _NAMES = ("1", "2_70b", "3_2", "mistral", "qwen2", "qwen2_untied")

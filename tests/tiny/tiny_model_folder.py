@@ -10,7 +10,7 @@ from ramjax.data import train_tokenizer
 from ramjax.models import hf_names, tensors
 from ramjax.models.config import LlamaConfig
 from ramjax.models.hf_writer import HFWriter
-from ramjax.models.run_folder import RunWriter
+from ramjax.models.run_writer import RunWriter
 
 CONFIG = LlamaConfig(
   vocab_size=320,

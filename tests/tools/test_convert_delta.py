@@ -14,7 +14,8 @@ from ramjax.models.config import LlamaConfig
 from ramjax.models.hf_folder import HFFolder
 from ramjax.models.hf_writer import HFWriter
 from ramjax.models.open_model import open_model
-from ramjax.models.run_folder import RunFolder, RunWriter
+from ramjax.models.run_folder import RunFolder
+from ramjax.models.run_writer import RunWriter
 from ramjax.models.tensors import TensorSpec
 from ramjax.tools import convert
 
