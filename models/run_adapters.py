@@ -12,9 +12,9 @@ from ramjax.models import (
   lora,
   model_folder,
   partition,
-  run_folder,
   strict_json,
   weights,
+  zarr_arrays,
 )
 from ramjax.models.config import LlamaConfig
 from ramjax.models.tensors import TensorError
@@ -97,7 +97,7 @@ def load(
       )
   params: Params = {}
   for leaf, shape in partition.trained_shapes(config).items():
-    array = run_folder.read_array(item, leaf)
+    array = zarr_arrays.read_array(item, leaf)
     if array.shape != shape:
       raise TensorError(
         f"{item}: parameter {'/'.join(leaf)} has shape {list(array.shape)},"
