@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ramjax.models import hf_names, llama, lora
+from ramjax.models import hf_names, llama, lora, tensors
 from ramjax.models.hf_names import Location
-from ramjax.models.tensors import Source
+from ramjax.models.tensors import Source, TensorError
 
 # Layer (None where a parameter is not stacked) -> name, and where it lies.
 _ByLayer = dict[int | None, tuple[str, Location]]
@@ -31,6 +31,9 @@ def load_params(
 
   Returns:
     The nested dict that `llama.apply` takes.
+
+  Raises:
+    TensorError: A value that is not finite, or what the source raises.
   """
   shardings = llama.param_shardings(source.config, mesh)
   shapes = llama.base_shapes(source.config)
@@ -88,6 +91,11 @@ def _rows(source: Source, name: str, at: Location, bounds: Any) -> np.ndarray:
   bounds = list(bounds)[::-1] if at.transposed else bounds
   (start, stop), *columns = bounds
   rows = source.rows(name, start, stop)
+  if not tensors.is_finite(rows):
+    raise TensorError(
+      f"tensor {name!r} has NaN or infinite values in its rows {start} to"
+      f" {stop - 1}: the weights are damaged."
+    )
   if columns:
     ((left, right),) = columns
     rows = rows[:, left:right]

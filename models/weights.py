@@ -10,10 +10,6 @@ import json
 import pathlib
 from typing import Any
 
-import jax
-import orbax.checkpoint as ocp
-
-from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig, RopeScaling
 from ramjax.models.lora_config import LoraConfig, LoraModule
 
@@ -102,45 +98,3 @@ def find_item(
       else f"{path} does not exist: that folder is no checkpoint of ours."
     )
   return chosen, path
-
-
-def load_params(
-  run_dir: pathlib.Path,
-  config: LlamaConfig,
-  mesh: jax.sharding.Mesh,
-  *,
-  step: int | None = None,
-  average: bool = False,
-) -> Any:
-  """Parameters of a checkpoint, read straight onto `mesh`.
-
-  Args:
-    run_dir: The run's folder.
-    config: The shape the parameters must have.
-    mesh: Where each device reads its own shard.
-    step: Which checkpoint; None is the newest.
-    average: Read the moving average of the weights instead.
-
-  Returns:
-    A nested dict of float32 arrays.
-
-  Raises:
-    FileNotFoundError: No such checkpoint, or no average in it.
-    ValueError: The stored tree has other names or shapes, or adapters only.
-  """
-  if config.lora is not None:
-    raise ValueError(
-      f"{run_dir} holds adapters, not a whole model: open it with `open_model`,"
-      " which merges them into their base."
-    )
-  _, path = find_item(run_dir, step=step, average=average)
-  shapes, axes = llama.abstract_params(config)
-  target = jax.tree.map(
-    lambda shape, sharding: jax.ShapeDtypeStruct(
-      shape.shape, shape.dtype, sharding=sharding
-    ),
-    shapes,
-    sharding.shardings_of(shapes, axes, mesh),
-  )
-  with ocp.StandardCheckpointer() as checkpointer:
-    return checkpointer.restore(path, target)

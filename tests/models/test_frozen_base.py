@@ -11,7 +11,15 @@ import pytest
 import tiny_adapters
 from tiny_adapters import WIDE
 
-from ramjax.models import frozen_base, heads, llama, lora, nf4, partition, sharding
+from ramjax.models import (
+  frozen_base,
+  heads,
+  llama,
+  lora,
+  nf4,
+  partition,
+  sharding,
+)
 from ramjax.models.lora_config import LAYER_MODULES
 
 TOKENS = np.random.default_rng(0).integers(0, WIDE.vocab_size, (2, 5))
@@ -46,33 +54,30 @@ def quantized(request):
   return config, tiny_adapters.random_adapters(config), frozen
 
 
-def test_four_bits_compute_what_their_values_do(quantized):
-  config, trained, frozen = quantized
-  plain = dataclasses.replace(config, quantization="none")
-  found = _logits(partition.join(frozen, trained), config)
-  expected = _logits(partition.join(_dequantized(frozen), trained), plain)
-  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-
-
-def test_gradients_of_adapters_do_not_see_the_four_bits(quantized):
+def test_outputs_and_gradients_are_those_of_the_four_bits_values(quantized):
   config, trained, frozen = quantized
   plain = dataclasses.replace(config, quantization="none")
 
   @functools.partial(jax.jit, static_argnames="config")
-  def gradients(trained, frozen, config):
-    return jax.grad(
-      lambda t: jnp.mean(jnp.sin(_logits(partition.join(t, frozen), config)))
-    )(trained)
+  def run(trained, frozen, config):
+    def loss(trained):
+      logits = _logits(partition.join(trained, frozen), config)
+      return jnp.mean(jnp.sin(logits)), logits
 
-  found = gradients(trained, frozen, config)
-  expected = gradients(trained, _dequantized(frozen), plain)
+    (_, logits), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+    return logits, gradients
+
+  logits, found = run(trained, frozen, config)
+  expected_logits, expected = run(trained, _dequantized(frozen), plain)
+  np.testing.assert_allclose(logits, expected_logits, rtol=0, atol=1e-5)
+  # Of the adapters alone, and of every one.
   assert jax.tree.structure(found) == jax.tree.structure(trained)
+  assert all(np.any(leaf) for leaf in jax.tree.leaves(found))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
     found,
     expected,
   )
-  assert all(np.any(leaf) for leaf in jax.tree.leaves(found))
 
 
 def test_four_bits_replace_the_layers_kernels_alone():
@@ -127,7 +132,9 @@ def test_magnitudes_are_those_of_the_kernels_as_they_are_read(fields):
     down["magnitude"], np.linalg.norm(kernel, axis=1), rtol=1e-5
   )
   wide = dataclasses.replace(config, dtype="float32")
-  without = dataclasses.replace(wide, lora=dataclasses.replace(wide.lora, dora=False))
+  without = dataclasses.replace(
+    wide, lora=dataclasses.replace(wide.lora, dora=False)
+  )
   # So the first forward pass is the base's, which plain LoRA's is.
   np.testing.assert_allclose(
     _logits(params, wide), _logits(params, without), rtol=0, atol=1e-6

@@ -213,7 +213,7 @@ def test_what_a_layer_does_not_use_stays_zero(optimizer):
 
 
 def test_eight_devices_compute_what_one_does():
-  config = tiny_adapters.adapted("dora")
+  config = tiny_adapters.adapted("dora_ranks")
   params = tiny_adapters.all_params(config)
   mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
   spread = jax.device_put(params, llama.param_shardings(config, mesh))
@@ -223,7 +223,7 @@ def test_eight_devices_compute_what_one_does():
 
 
 def test_generation_is_that_of_the_merged_model():
-  config = tiny_adapters.adapted("dora")
+  config = tiny_adapters.adapted("dora_ranks")
   source = merged_lora.MergedLora(
     tiny_adapters.base_source(config),
     config,

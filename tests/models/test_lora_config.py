@@ -45,7 +45,7 @@ def test_pattern_is_for_whole_names_at_the_end():
     "lm_head",
   ]
   for pattern in ("uery", "attention", "layers/3/mlp/up", "q_proj"):
-    with pytest.raises(ValueError, match="matches no linear layer.*layers/2"):
+    with pytest.raises(ValueError, match=r"matches no linear layer.*layers/2"):
       _choose("query", pattern)
   with pytest.raises(ValueError, match="'value/0' matches no linear layer"):
     _choose("query", rank_pattern=[("value/0", 3)])

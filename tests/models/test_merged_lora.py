@@ -168,7 +168,7 @@ def test_other_models_are_refused():
   config = tiny_adapters.adapted("lora")
   params = tiny_adapters.random_adapters(config)
   other = dataclasses.replace(CONFIG, mlp_width=64)
-  with pytest.raises(ValueError, match="mlp_width=64, and the adapters.* 48"):
+  with pytest.raises(ValueError, match=r"mlp_width=64, and the adapters.* 48"):
     MergedLora(tiny_adapters.base_source(other), config, params)
   # How it is computed, and for how long, is no difference.
   longer = dataclasses.replace(CONFIG, max_positions=128, dtype="bfloat16")

@@ -135,7 +135,9 @@ def test_what_changes_nothing_is_accepted(fields, tmp_path):
   ],
 )
 def test_what_is_not_supported_is_refused_by_name(fields, tmp_path):
-  with pytest.raises(ValueError, match=rf"adapter_config.json: '?{next(iter(fields))}"):
+  with pytest.raises(
+    ValueError, match=rf"adapter_config.json: '?{next(iter(fields))}"
+  ):
     _read(tmp_path, **fields)
 
 
@@ -164,7 +166,7 @@ def test_values_out_of_range_are_refused(fields, message, tmp_path):
 @pytest.mark.parametrize("text", ["[]", '{"r": 1, "r": 2}', "{", '{"r": NaN}'])
 def test_what_is_no_object_is_refused(text, tmp_path):
   (tmp_path / "adapter_config.json").write_text(text)
-  with pytest.raises(ValueError, match="adapter_config.json"):
+  with pytest.raises(ValueError, match=r"adapter_config\.json"):
     peft_config.read(tmp_path, MODULES)
 
 

@@ -44,7 +44,9 @@ def test_layers_are_chosen_by_number():
   one = [(1, "q_proj")]
   assert _chosen(["q_proj"], layers_to_transform=1) == one
   assert _chosen(["q_proj"], layers_to_transform=[1]) == one
-  assert _chosen(["q_proj"], layers_to_transform=[1], layers_pattern="layers") == one
+  assert (
+    _chosen(["q_proj"], layers_to_transform=[1], layers_pattern="layers") == one
+  )
   assert _chosen(["q_proj"], layers_to_transform=[]) == _all("q_proj")
   # Names in full are exempt, as in PEFT.
   assert _chosen(["q_proj", "lm_head"], layers_to_transform=0) == [
@@ -70,9 +72,18 @@ def test_excluded_modules_are_left_out():
     ({"target_modules": "q_proj"}, "names no linear"),
     ({"target_modules": {"q_proj": 1}}, "must be a list of names"),
     ({"target_modules": [1]}, "must be a list of names"),
-    ({"target_modules": "all-linear", "layers_to_transform": [1]}, "to be a list"),
-    ({"target_modules": ["q_proj"], "layers_to_transform": ["1"]}, "whole numbers"),
-    ({"target_modules": ["q_proj"], "layers_to_transform": True}, "whole numbers"),
+    (
+      {"target_modules": "all-linear", "layers_to_transform": [1]},
+      "to be a list",
+    ),
+    (
+      {"target_modules": ["q_proj"], "layers_to_transform": ["1"]},
+      "whole numbers",
+    ),
+    (
+      {"target_modules": ["q_proj"], "layers_to_transform": True},
+      "whole numbers",
+    ),
   ],
 )
 def test_what_chooses_nothing_or_is_no_pattern_is_refused(fields, message):

@@ -92,7 +92,7 @@ def test_another_base_is_refused(run):
   for path in base.iterdir():
     path.unlink()
   base.rmdir()
-  with pytest.raises(FileNotFoundError, match="which does not exist. Put it"):
+  with pytest.raises(FileNotFoundError, match=r"which does not exist\. Put it"):
     open_model(run)
   tiny_adapters.write_base(base, tiny_adapters.CONFIG, seed=9)
   with pytest.raises(ValueError, match="its fingerprint differs"):

@@ -9,7 +9,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from ramjax.models import llama, sharding, tensors, weights
+from ramjax.models import (
+  llama,
+  sharding,
+  source_params,
+  tensors,
+  weights,
+)
 from ramjax.models.run_folder import RunFolder
 from ramjax.models.run_writer import RunWriter
 from ramjax.models.tensors import TensorError
@@ -106,7 +112,7 @@ def test_training_loads_what_is_written(
   config = weights.load_config(run)
   assert config == source.config
   mesh = sharding.make_mesh({"fsdp": fsdp, "tensor": tensor})
-  params = weights.load_params(run, config, mesh)
+  params = source_params.load_params(RunFolder(run), mesh)
   _check_equal(params, _params(source, golden_maker))
 
 

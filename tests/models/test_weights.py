@@ -2,7 +2,6 @@
 """Models on disk: what was saved comes back, onto whatever mesh is asked."""
 
 import dataclasses
-import gc
 import json
 
 import jax
@@ -10,8 +9,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from ramjax.models import llama, presets, sharding, weights
+from ramjax.models import llama, presets, sharding, source_params, weights
 from ramjax.models.config import RopeScaling
+from ramjax.models.run_folder import RunFolder
 
 
 @pytest.mark.parametrize(
@@ -63,59 +63,35 @@ def run(tmp_path_factory, params, config):
   return folder
 
 
-def _assert_equal(loaded, expected):
-  jax.tree.map(np.testing.assert_array_equal, loaded, expected)
-
-
-def test_newest_checkpoint_is_the_largest_step(run, config, params):
+def test_newest_checkpoint_is_the_largest_step(run):
   # As text, "3" would come after "10".
   assert weights.checkpoint_steps(run) == [3, 10]
-  mesh = sharding.make_mesh({}, jax.devices()[:1])
-  loaded = weights.load_params(run, config, mesh)
-  _assert_equal(loaded, params)
-  for leaf in jax.tree.leaves(loaded):
-    assert leaf.dtype == np.float32 and len(leaf.sharding.device_set) == 1
+  step, item = weights.find_item(run, step=None, average=False)
+  assert step == 10 and item == run / "checkpoints/10/params"
 
 
-def test_chosen_step_is_loaded_onto_another_mesh(run, config, params):
+def test_a_checkpoint_is_loaded_onto_another_mesh(run, config, params):
   mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
-  loaded = weights.load_params(run, config, mesh, step=3)
-  _assert_equal(loaded, jax.tree.map(np.negative, params))
+  weights.save_config(run, config)
+  loaded = source_params.load_params(RunFolder(run, step=3), mesh)
+  jax.tree.map(
+    np.testing.assert_array_equal, loaded, jax.tree.map(np.negative, params)
+  )
   expected = llama.param_shardings(config, mesh)
   assert jax.tree.map(lambda x: x.sharding, loaded) == expected
 
 
-def test_missing_step_is_refused_with_the_steps_there_are(run, config):
-  mesh = sharding.make_mesh({"fsdp": 8})
+def test_missing_step_is_refused_with_the_steps_there_are(run):
   with pytest.raises(FileNotFoundError, match=r"step 5 in .*\[3, 10\]"):
-    weights.load_params(run, config, mesh, step=5)
+    weights.find_item(run, step=5, average=False)
 
 
-def test_run_without_checkpoints_is_refused(tmp_path, config):
+def test_missing_average_is_refused_with_how_to_keep_one(run):
+  with pytest.raises(FileNotFoundError, match=r"optim\.ema_decay"):
+    weights.find_item(run, step=3, average=True)
+
+
+def test_run_without_checkpoints_is_refused(tmp_path):
   assert weights.checkpoint_steps(tmp_path) == []
-  mesh = sharding.make_mesh({"fsdp": 8})
   with pytest.raises(FileNotFoundError, match=r"no checkpoint .* are none"):
-    weights.load_params(tmp_path, config, mesh)
-
-
-@pytest.fixture
-def collected_afterwards():
-  """Collects what a failed restore leaves behind while this test still runs.
-
-  Orbax then holds unfinished coroutines; collected in the middle of another
-  test they fail that one, and inside `ast.parse` they upset Python 3.11.
-  """
-  yield
-  gc.collect()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("collected_afterwards")
-@pytest.mark.parametrize(
-  "changed", [dict(mlp_width=64), dict(tie_embeddings=True)]
-)
-def test_parameters_of_another_shape_are_refused(run, config, changed):
-  other = dataclasses.replace(config, **changed)
-  mesh = sharding.make_mesh({"fsdp": 8})
-  with pytest.raises(ValueError):
-    weights.load_params(run, other, mesh)
+    weights.find_item(tmp_path, step=None, average=False)

@@ -7,8 +7,9 @@ import pytest
 
 from ramjax.data.batches import train_batches
 from ramjax.data.tokenize_rows import Example
-from ramjax.models import llama, sharding, weights
+from ramjax.models import llama, sharding, source_params, weights
 from ramjax.models.config import LlamaConfig
+from ramjax.models.run_folder import RunFolder
 from ramjax.trainers import optimizers
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.state import init_state
@@ -92,9 +93,9 @@ def test_parameters_are_readable_without_the_trainer(tmp_path):
   checkpoints.close()
   batches.close()
   weights.save_config(tmp_path, _CONFIG)
-  config = weights.load_config(tmp_path)
-  _assert_equal(weights.load_params(tmp_path, config, mesh), state.params)
-  average = weights.load_params(tmp_path, config, mesh, average=True)
+  params = source_params.load_params(RunFolder(tmp_path), mesh)
+  _assert_equal(params, state.params)
+  average = source_params.load_params(RunFolder(tmp_path, average=True), mesh)
   _assert_equal(average, state.ema)
 
 

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 import pytest
 
-from ramjax.models import sharding, weights
+from ramjax.models import sharding, source_params, weights
+from ramjax.models.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -83,8 +84,7 @@ def _losses(workdir):
 
 def _params(workdir):
   mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
-  config = weights.load_config(workdir)
-  return weights.load_params(workdir, config, mesh, step=_STEPS)
+  return source_params.load_params(RunFolder(workdir, step=_STEPS), mesh)
 
 
 def _assert_same_run(workdir, reference):

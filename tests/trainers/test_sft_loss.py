@@ -5,6 +5,7 @@ Packing, padding, microbatches, chunk size, row order, devices.
 """
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -173,3 +174,30 @@ def test_full_logits_never_exist_in_the_step():
   assert f"16x{_CONFIG.vocab_size}xf32" in lowered.as_text()
   assert f"{8 * 256}x{_CONFIG.vocab_size}xf32" not in lowered.as_text()
   assert f"8x256x{_CONFIG.vocab_size}xf32" not in lowered.as_text()
+
+
+def test_a_frozen_head_costs_no_gradient_of_its_matrix():
+  # Width 16 and 48 tokens, in chunks of 5: only the gradient of the head is a
+  # product of shape [16, 48].
+  batch = tiny_sft.batch([[e] for e in _EXAMPLES], length=16)
+  loss_fn = sft.make_loss_fn(
+    _CONFIG, label_smoothing=0.0, z_loss=0.0, chunk_size=5, num_shards=1
+  )
+
+  def products(frozen_names):
+    params = _params()
+    frozen = {name: params.pop(name) for name in frozen_names}
+    step = functools.partial(
+      step_lib.accumulate_gradients,
+      lambda trained, part, key: loss_fn({**trained, **frozen}, part, key),
+      num_microbatches=1,
+    )
+    compiled = jax.jit(step).lower(params, batch, jax.random.key(0)).compile()
+    return [
+      line
+      for line in compiled.as_text().splitlines()
+      if re.search(r"= f32\[16,48\]\S* dot\(", line)
+    ]
+
+  assert products([])
+  assert not products(["lm_head"])
