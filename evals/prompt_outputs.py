@@ -50,7 +50,10 @@ def prompt_outputs(
   config = dataclasses.replace(source.config, dtype="float32", remat="none")
   # A GPU or TPU would round the factors of float32 products otherwise.
   with jax.default_matmul_precision("highest"):
-    params = source_params.load_params(source, _mesh(config))
+    # A damaged model is compared, too: that is when one wants to know.
+    params = source_params.load_params(
+      source, _mesh(config), allow_nonfinite=True
+    )
     hidden_of = jax.jit(functools.partial(_hidden, config))
     values_of = jax.jit(functools.partial(_values, config))
   for index, prompt in enumerate(prompts):

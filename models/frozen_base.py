@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the parameters of a model to the frozen base of an adapted one."""
+"""The frozen base of a model with adapters, loaded as it will be read.
+
+Frozen parameters need no float32 master: the forward pass casts them to
+`config.dtype` wherever it reads them, so they are kept in that, and their layers
+in NF4 where the config says so.
+"""
 
 from typing import Any
 
@@ -10,72 +15,85 @@ from jax.sharding import Mesh
 from ramjax.models import llama, lora, nf4, partition
 from ramjax.models.config import LlamaConfig
 from ramjax.models.lora_config import LAYER_MODULES
+from ramjax.models.source_params import LeafLoader
+from ramjax.models.tensors import Source
 
 Params = dict[str, Any]
 
+_LAYER_KERNELS = tuple(
+  (*lora.module_path(name), "kernel") for name in LAYER_MODULES
+)
 
-def adapt_params(
-  base: Params, config: LlamaConfig, key: jax.Array, mesh: Mesh
-) -> Params:
-  """Parameters of the adapted model that starts as `base`.
+
+def load(source: Source, config: LlamaConfig, mesh: Mesh) -> Params:
+  """The base of an adapted model, from a source onto a mesh.
+
+  A layer is quantised as soon as it is loaded: at no time does a whole stacked
+  kernel exist in floating point.
 
   Args:
-    base: Parameters of the same model without adapters, on `mesh`.
-    config: With `lora`, and perhaps `quantization`.
+    source: The model without adapters.
+    config: Of the adapted model: `dtype` and `quantization` are read.
+    mesh: Where it goes.
+
+  Returns:
+    The nested dict that `llama.apply` takes, less the adapters; with "nf4", a
+    linear layer has `nf4`, the dict of the parts of `nf4.NF4`, in place of its
+    `kernel`. A score head is trained, so it is a float32 master.
+
+  Raises:
+    TensorError: A value that is not finite, or what the source raises.
+  """
+  loader = LeafLoader(source, mesh)
+  shardings = llama.param_shardings(config, mesh)
+  params: Params = {}
+  for path in loader.paths:
+    dtype = "float32" if path[0] == "score" else config.dtype
+    if config.quantization == "nf4" and path in _LAYER_KERNELS:
+      place = (*path[:-1], "nf4")
+      quantized = _load_quantized(
+        loader, path, config, lora.leaf_at(shardings, place)
+      )
+      lora.put_at(params, place, quantized)
+    else:
+      lora.put_at(params, path, loader.load(path, dtype=dtype))
+  return params
+
+
+def _load_quantized(
+  loader: LeafLoader, path: tuple[str, ...], config: LlamaConfig, shardings: Any
+) -> Params:
+  quantize = jax.jit(
+    lambda kernel: nf4.quantize(kernel)._asdict(), out_shardings=shardings
+  )
+  layers = [
+    quantize(loader.load(path, dtype="float32", layer=layer))
+    for layer in range(config.num_layers)
+  ]
+  stack = jax.jit(
+    lambda parts: jax.tree.map(lambda *p: jnp.concatenate(p), *parts),
+    out_shardings=shardings,
+  )
+  return stack(layers)
+
+
+def adapt(
+  frozen: Params, config: LlamaConfig, key: jax.Array, mesh: Mesh
+) -> Params:
+  """Parameters of the adapted model that starts as its base.
+
+  Args:
+    frozen: From `load`.
+    config: With `lora`.
     key: PRNG key of the adapters' first values.
     mesh: Where everything lives.
 
   Returns:
-    `base`, frozen (see `freeze`), with float32 adapter leaves among it.
+    `frozen`, with float32 adapter leaves among it.
   """
-  shardings = llama.param_shardings(config, mesh)
-  frozen = freeze(base, config, mesh)
-  adapters = jax.jit(
-    lambda base, key: lora.init_adapters(base, config, key),
-    out_shardings=partition.adapters_of(shardings),
-  )(frozen, key)
-  return partition.join(frozen, adapters)
-
-
-def freeze(base: Params, config: LlamaConfig, mesh: Mesh) -> Params:
-  """`base` as the forward pass of a model with adapters reads it.
-
-  Frozen parameters need no float32 master: the forward pass casts them to
-  `config.dtype` wherever it reads them, so they are kept in that. A score head
-  is trained: its master is float32.
-
-  Args:
-    base: Floating-point parameters, without adapters.
-    config: `dtype` and `quantization` are read.
-    mesh: Where everything lives.
-
-  Returns:
-    The same tree; with "nf4", `kernel` of each linear layer is replaced by
-    `nf4`, the dict of the parts of `nf4.NF4`.
-  """
-  frozen: Params = {}
-  for name, branch in base.items():
-    dtype = "float32" if name == "score" else config.dtype
-    frozen[name] = jax.tree.map(lambda x, to=dtype: x.astype(to), branch)
-  if config.quantization != "nf4":
-    return frozen
-  shardings = llama.param_shardings(config, mesh)
-  # One kind of matrix at a time, so that one full-size copy exists at most.
-  for name in LAYER_MODULES:
-    path = lora.module_path(name)
-    module = dict(lora.leaf_at(frozen, path))
-    quantize = jax.jit(
-      lambda kernel: nf4.quantize(kernel.astype(jnp.float32))._asdict(),
-      out_shardings=lora.leaf_at(shardings, path)["nf4"],
-    )
-    module["nf4"] = quantize(module.pop("kernel"))
-    frozen = _replaced(frozen, path, module)
-  return frozen
-
-
-def _replaced(tree: Params, path: tuple[str, ...], value: Any) -> Params:
-  """A copy of nested dicts with another value at `path`."""
-  if not path:
-    return value
-  inner = _replaced(tree[path[0]], path[1:], value)
-  return {**tree, path[0]: inner}
+  shardings = partition.adapters_of(llama.param_shardings(config, mesh))
+  init = jax.jit(
+    lambda frozen, key: lora.init_adapters(frozen, config, key),
+    out_shardings=shardings,
+  )
+  return partition.join(frozen, init(frozen, key))

@@ -191,6 +191,10 @@ class ShardWriter:
       total_bytes=sum(map(tensors.num_bytes, self._specs.values())),
     )
 
+  def abandon(self) -> None:
+    """Closes an incomplete shard as it is; several then have no index."""
+    self._writer.abandon()
+
   def __enter__(self) -> "ShardWriter":
     return self
 
@@ -198,7 +202,7 @@ class ShardWriter:
     if kind is None:
       self.close()
     else:
-      self._writer.abandon()
+      self.abandon()
 
   def _open(self) -> SafetensorsWriter:
     return SafetensorsWriter(

@@ -57,3 +57,7 @@ class HFWriter:
     self._shards.close()
     text = json.dumps(self._fields, indent=2, sort_keys=True)
     (self._path / hf_config.FILE_NAME).write_text(text + "\n")
+
+  def abandon(self) -> None:
+    """Closes the files as they are: without `config.json`, no model."""
+    self._shards.abandon()

@@ -240,7 +240,7 @@ def init_params(
 ) -> Params:
   """Freshly initialised float32 parameters, a plain nested dict.
 
-  Adapters come after (`frozen_base.adapt_params`): `config.lora` and
+  Adapters come after (`frozen_base.adapt`): `config.lora` and
   `config.quantization` are not read.
 
   Args:

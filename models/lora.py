@@ -100,7 +100,7 @@ def init_adapters(base: Params, config: LlamaConfig, key: jax.Array) -> Params:
   that pass sees them: rounded, or quantised.
 
   Args:
-    base: Parameters without adapters, as `frozen_base.freeze` leaves them.
+    base: Parameters without adapters, as `frozen_base.load` leaves them.
     config: With `lora`.
     key: PRNG key.
 

@@ -62,10 +62,11 @@ def _of_layers(raw: Mapping[str, Any], modules: Sequence[str]) -> set[str]:
     raise ValueError(
       f"layers_to_transform={shown(layers)} must be whole numbers."
     )
+  numbers = set(layers)
   within = {
     name
     for name in modules
-    if (found := re.search(r"\.(\d+)\.", name)) and int(found[1]) in layers
+    if (found := re.search(r"\.(\d+)\.", name)) and int(found[1]) in numbers
   }
   patterns = raw.get("layers_pattern")
   patterns = [patterns] if isinstance(patterns, str) else patterns

@@ -119,6 +119,11 @@ class RunWriter:
     }
     (self._item / zarr_arrays.METADATA).write_text(json.dumps(metadata))
 
+  def abandon(self) -> None:
+    """Waits for what is being written; without metadata it is no checkpoint."""
+    while self._in_flight:
+      self._in_flight.popleft().exception()
+
   def _create(
     self, item: pathlib.Path, name: str, spec: TensorSpec, num_layers: int
   ) -> None:

@@ -41,6 +41,7 @@ _TESTS_WITHOUT_A_MODULE = {
   "models/test_hf_agreement.py",
   "models/test_hf_parity.py",
   "trainers/test_resume.py",
+  "models/test_peft_agreement.py",
   "models/test_source_params_processes.py",
   "trainers/test_sft_loss.py",
 }

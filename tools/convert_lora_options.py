@@ -15,13 +15,12 @@ def parser() -> argparse.ArgumentParser:
     prog="ramjax convert lora",
     description=(
       "Adapters (LoRA, rsLoRA, DoRA) as a run keeps them and as PEFT does, and"
-      " worked\ninto their base. A run with adapters holds them alone;"
-      " base.json in it says where\nits base is."
+      " worked\ninto their base. A run with adapters holds them alone, and says"
+      " in base.json\nwhere its base is."
     ),
     epilog=(
       "examples:\n"
-      "  ramjax convert lora to-peft runs/lora adapter"
-      " --base-name=meta-llama/Llama-3.2-1B\n"
+      "  ramjax convert lora to-peft runs/lora adapter --base-name=org/base\n"
       "  ramjax convert lora from-peft adapter Llama-3.2-1B runs/adapted\n"
       "  ramjax convert lora merge runs/lora exported --to=hf\n"
       "  ramjax convert lora merge adapter merged --base=Llama-3.2-1B\n"
@@ -57,10 +56,11 @@ def _add_from_peft(commands: Any) -> None:
     commands,
     "from-peft",
     "write PEFT's adapter as a run's folder",
-    " Its weights stay\nadapters: the folder refers to BASE, which must stay"
-    " where it is. Evaluation,\ngeneration, `merge`, `to-hf` and"
-    " --config.init.from_run read it. Not supported, and\nrefused by name:"
-    " biases, trained tokens or embeddings, PiSSA-like starts.",
+    "\nIts weights stay adapters: DST refers to BASE, which must stay where it"
+    " is.\nEvaluation, generation, `merge`, `to-hf` and --config.init.from_run"
+    " read it.\nRefused by name, because unsupported:"
+    " biases, trained tokens or embeddings,\nstarts that change the base"
+    " (PiSSA and its like).",
   )
   for name in ("adapter", "base", "target"):
     metavar = "DST" if name == "target" else name.upper()
@@ -90,8 +90,8 @@ def _add_merge(commands: Any) -> None:
     commands,
     "merge",
     "write one model from adapters and their base",
-    " Computed in\nfloat32, rounded once. ADAPTERS is a run, or PEFT's folder"
-    " with --base.",
+    "\nADAPTERS is a run, or PEFT's folder with --base. Computed in float32,"
+    " rounded\nonce.",
   )
   command.add_argument("adapters", metavar="ADAPTERS", type=pathlib.Path)
   command.add_argument("target", metavar="DST", type=pathlib.Path)
@@ -110,8 +110,8 @@ def _add_unmerge(commands: Any) -> None:
     commands,
     "unmerge",
     "take a run's adapters out of a merged model",
-    " The base\ncomes back up to rounding. DoRA and a trained score head cannot"
-    " be taken out.",
+    "\nThe base comes back up to rounding. DoRA and a trained score head cannot"
+    " be\ntaken out.",
   )
   command.add_argument("merged", metavar="MERGED", type=pathlib.Path)
   command.add_argument("run_dir", metavar="RUN", type=pathlib.Path)

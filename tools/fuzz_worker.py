@@ -8,6 +8,7 @@ The first line of its output says that it is ready; then each request line
 {"kind": ..., "folder": ...} gets one reply line.
 """
 
+import importlib
 import json
 import os
 import pathlib
@@ -16,12 +17,6 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
-
-import safetensors
-
-# Imported now, so that their memory does not count against an input.
-import sentencepiece  # noqa: F401
-import tokenizers as _library  # noqa: F401
 
 from ramjax.data import tokenizers
 from ramjax.models import hf_shards
@@ -50,6 +45,8 @@ def read_model(folder: pathlib.Path) -> None:
     ValueError: The model is refused.
     FileNotFoundError: The model is incomplete.
   """
+  import safetensors
+
   found = {}
   with hf_shards.ShardReader(folder) as reader:
     for name, spec in reader.tensors.items():
@@ -95,6 +92,9 @@ READERS: dict[str, Callable[[pathlib.Path], None]] = {
 
 def main() -> int:
   """Serves until standard input closes."""
+  # Now, so that their memory does not count against an input.
+  for library in ("safetensors", "sentencepiece", "tokenizers"):
+    importlib.import_module(library)
   # Libraries print; replies must stay apart from that.
   replies = os.fdopen(os.dup(1), "w")
   nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -115,16 +115,15 @@ def load(
   folder = init_folder(config)
   key = jax.random.key(config.seed)
   if folder is None:
-    base = llama.init_params(model_config, key, mesh)
-  else:
-    source = open_model.open_model(folder)
-    # A frozen base needs no float32 masters.
-    dtype = model_config.dtype if model_config.lora else "float32"
-    base = source_params.load_params(source, mesh, dtype=dtype)
+    return llama.init_params(model_config, key, mesh), {}
+  source = open_model.open_model(folder)
+  try:
+    if model_config.lora is None:
+      return source_params.load_params(source, mesh), {}
+    frozen = frozen_base.load(source, model_config, mesh)
+  finally:
     source.close()
-  if model_config.lora is None:
-    return base, {}
-  params = frozen_base.adapt_params(base, model_config, key, mesh)
+  params = frozen_base.adapt(frozen, model_config, key, mesh)
   return partition.split(params, model_config)
 
 

@@ -12,7 +12,6 @@ import tiny_adapters
 from tiny_adapters import WIDE
 
 from ramjax.models import (
-  frozen_base,
   heads,
   llama,
   lora,
@@ -49,8 +48,7 @@ def _dequantized(frozen):
 def quantized(request):
   """(config, trained, frozen) of a random adapted model with an NF4 base."""
   config = tiny_adapters.adapted(request.param, WIDE, quantization="nf4")
-  base = tiny_adapters.base_params(config)
-  frozen = frozen_base.freeze(base, config, MESH())
+  frozen = tiny_adapters.frozen(config)
   return config, tiny_adapters.random_adapters(config), frozen
 
 
@@ -82,14 +80,14 @@ def test_outputs_and_gradients_are_those_of_the_four_bits_values(quantized):
 
 def test_four_bits_replace_the_layers_kernels_alone():
   config = tiny_adapters.adapted("ranks", WIDE, quantization="nf4")
-  base = tiny_adapters.base_params(config)
-  frozen = frozen_base.freeze(base, config, MESH())
+  frozen = tiny_adapters.frozen(config)
   shapes, _ = llama.abstract_params(config)
   _, expected = partition.split(shapes, config)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), frozen) == jax.tree.map(
     lambda x: (x.shape, x.dtype), expected
   )
   assert set(frozen["layers"]["mlp"]["up"]) == {"nf4"}
+  base = tiny_adapters.base_params(config)
   kernel = base["layers"]["mlp"]["up"]["kernel"]
   near = nf4.dequantize(
     nf4.NF4(**frozen["layers"]["mlp"]["up"]["nf4"]), jnp.float32
@@ -103,15 +101,15 @@ def test_four_bits_replace_the_layers_kernels_alone():
 
 def test_base_is_kept_in_the_dtype_of_the_computation():
   config = tiny_adapters.adapted("ranks", dtype="bfloat16", num_labels=1)
-  base = tiny_adapters.base_params(config)
-  frozen = frozen_base.freeze(base, config, MESH())
+  frozen = tiny_adapters.frozen(config)
   dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(frozen)}
   assert dtypes == {"bfloat16", "float32"}
   # The score head is trained: its master is not rounded.
+  base = tiny_adapters.base_params(config)
   np.testing.assert_array_equal(
     frozen["score"]["kernel"], base["score"]["kernel"]
   )
-  adapted = frozen_base.adapt_params(base, config, jax.random.key(0), MESH())
+  adapted = tiny_adapters.started(config)
   trained, _ = partition.split(adapted, config)
   assert {str(x.dtype) for x in jax.tree.leaves(trained)} == {"float32"}
 
@@ -121,8 +119,7 @@ def test_base_is_kept_in_the_dtype_of_the_computation():
 )
 def test_magnitudes_are_those_of_the_kernels_as_they_are_read(fields):
   config = tiny_adapters.adapted("dora_ranks", WIDE, **fields)
-  base = tiny_adapters.base_params(config)
-  params = frozen_base.adapt_params(base, config, jax.random.key(0), MESH())
+  params = tiny_adapters.started(config)
   down = params["layers"]["mlp"]["down"]
   if "nf4" in down:
     kernel = nf4.dequantize(nf4.NF4(**down["nf4"]), jnp.float32)
@@ -144,16 +141,8 @@ def test_magnitudes_are_those_of_the_kernels_as_they_are_read(fields):
 def test_every_device_holds_its_part():
   config = tiny_adapters.adapted("dora_ranks", WIDE, quantization="nf4")
   mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})
-  one = frozen_base.adapt_params(
-    tiny_adapters.base_params(config), config, jax.random.key(0), MESH()
-  )
-  base = jax.device_put(
-    tiny_adapters.base_params(config),
-    llama.param_shardings(
-      dataclasses.replace(config, lora=None, quantization="none"), mesh
-    ),
-  )
-  spread = frozen_base.adapt_params(base, config, jax.random.key(0), mesh)
+  one = tiny_adapters.started(config)
+  spread = tiny_adapters.started(config, mesh)
   shardings = llama.param_shardings(config, mesh)
   trained, _ = partition.split(spread, config)
   wanted, _ = partition.split(shardings, config)

@@ -13,7 +13,6 @@ import tiny_adapters
 from tiny_adapters import KINDS
 
 from ramjax.models import (
-  frozen_base,
   heads,
   hf_names,
   llama,
@@ -136,7 +135,7 @@ def test_first_forward_is_the_base(kind):
   config = tiny_adapters.adapted(kind)
   base = tiny_adapters.base_params(config)
   mesh = tiny_adapters.one_device()
-  params = frozen_base.adapt_params(base, config, jax.random.key(0), mesh)
+  params = tiny_adapters.started(config, mesh)
   plain = dataclasses.replace(config, lora=None)
   expected, found = _logits(base, plain), _logits(params, config)
   if KINDS[kind].dora:
@@ -189,7 +188,17 @@ def test_recomputing_changes_no_gradient(remat):
 
 @pytest.mark.parametrize(
   "optimizer",
-  [optax.adamw(0.1, weight_decay=0.1), optax.contrib.muon(0.1)],
+  [
+    optax.adamw(0.1, weight_decay=0.1),
+    # Of each layer's A and B, also where the trainer leaves them to AdamW.
+    optax.contrib.muon(
+      0.1,
+      weight_decay=0.1,
+      muon_weight_dimension_numbers=lambda params: jax.tree.map(
+        lambda _: optax.contrib.MuonDimensionNumbers(1, 2), params
+      ),
+    ),
+  ],
   ids=["adamw", "muon"],
 )
 def test_what_a_layer_does_not_use_stays_zero(optimizer):

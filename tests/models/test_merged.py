@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Averages, task arithmetic and extrapolation, by hand and by NumPy."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -155,7 +157,7 @@ def test_an_overflow_becomes_infinite_for_copy_to_refuse(tiny, config):
   zero = merged.extrapolate(_source(tiny, config, 1e38), twice, 1e38)
   assert not np.isfinite(zero.rows("x", 0, 1)).any()
   with pytest.raises(TensorError, match="infinite"):
-    tensors.copy(twice, None)
+    tensors.copy(twice, mock.Mock())
 
 
 @pytest.mark.parametrize("weights", [[1, -1], [0, 0], [0.1, -0.1000000001]])

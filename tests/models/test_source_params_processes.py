@@ -23,14 +23,14 @@ from ramjax.models.hf_folder import HFFolder
 folder, port, index = sys.argv[1:]
 jax.distributed.initialize(f"localhost:{port}", 2, int(index))
 mesh = sharding.make_mesh(json.loads(sys.stdin.read()))
-inner, read = source_params._rows, []
+inner, read = source_params.LeafLoader._rows, []
 
 def counted(*arguments):
   rows = inner(*arguments)
   read.append(rows.nbytes)
   return rows
 
-source_params._rows = counted
+source_params.LeafLoader._rows = counted
 params = source_params.load_params(HFFolder(folder), mesh)
 sums = {}
 for path, leaf in jax.tree_util.tree_leaves_with_path(params):

@@ -11,6 +11,7 @@ import tiny_model_folder
 
 from ramjax.models import (
   fingerprint,
+  frozen_base,
   lora,
   partition,
   run_adapters,
@@ -91,6 +92,18 @@ def base_source(config: LlamaConfig, seed: int = 0):
 def base_params(config: LlamaConfig, seed: int = 0) -> Any:
   """The same as parameters, on one device."""
   return source_params.load_params(base_source(config, seed), one_device())
+
+
+def frozen(config: LlamaConfig, mesh: Any = None) -> Any:
+  """The frozen base of an adapted model, without its adapters."""
+  return frozen_base.load(base_source(config), config, mesh or one_device())
+
+
+def started(config: LlamaConfig, mesh: Any = None) -> Any:
+  """An adapted model as training starts it."""
+  mesh = mesh or one_device()
+  key = jax.random.key(0)
+  return frozen_base.adapt(frozen(config, mesh), config, key, mesh)
 
 
 def random_adapters(config: LlamaConfig, seed: int = 1) -> Any:
