@@ -8,7 +8,7 @@ WORKDIR ?= runs/quickstart
 help:
 	@echo 'make quickstart   train a tiny model on generated tasks (CPU, minutes)'
 	@echo 'make test         lint, types and the test suite'
-	@echo 'make test-slow    kill tests, long runs, mutation check'
+	@echo 'make test-slow    kill tests, long runs, mutation check, fuzzing'
 	@echo 'make test-peers   agreement with transformers and TRL'
 	@echo 'make lock         choose versions anew and write the lock files'
 
@@ -35,6 +35,7 @@ test: check
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m ramjax.tools.fuzz
 
 # torch first and by itself: its index of builds differs from machine to machine.
 $(VENV)/.peers: $(VENV)/.ready requirements-peers.lock

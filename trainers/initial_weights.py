@@ -202,6 +202,11 @@ def _make_lora(
       f"lora.rank={config.lora.rank} adapts a model that exists: name it in"
       " init.from_hf or init.from_run."
     )
+  if config.optim.name == "muon":
+    raise ValueError(
+      "optim.name='muon' updates the matrices of the layers, which adapters"
+      " freeze: choose another, such as adamw."
+    )
   return choose_modules(
     shape.num_layers,
     rank=config.lora.rank,

@@ -88,6 +88,13 @@ def run(
   # Mesh
   mesh = from_config.make_mesh(config, model_config)
 
+  # Loss
+  loss_fn = algorithm.make_loss_fn(
+    model_config,
+    num_shards=sharding.num_batch_shards(mesh),
+    **config.loss.to_dict(),
+  )
+
   # Data
   data = algorithm.load_data(
     config, workdir, vocab_size=model_config.vocab_size
@@ -102,11 +109,6 @@ def run(
     weights.save_config(workdir, model_config)
     initial_weights.carry_files(config, workdir)
     state = _first_state(config, model_config, optimizer, mesh)
-    loss_fn = algorithm.make_loss_fn(
-      model_config,
-      num_shards=sharding.num_batch_shards(mesh),
-      **config.loss.to_dict(),
-    )
     train_step = step_lib.make_train_step(
       loss_fn,
       optimizer,

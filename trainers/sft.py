@@ -43,7 +43,15 @@ def make_loss_fn(
   Returns:
     The function; the weight of its loss is the number of supervised tokens,
     its metrics hold `nll`, the loss without smoothing and z-loss.
+
+  Raises:
+    ValueError: The model has a score head where the LM head should be.
   """
+  if config.num_labels:
+    raise ValueError(
+      f"the model of init is a classifier (num_labels={config.num_labels}), and"
+      " algorithm='sft' trains a language model: name one."
+    )
 
   def loss_fn(
     params: llama.Params, batch: TokenBatch, key: jax.Array

@@ -94,11 +94,6 @@ def test_few_damaged_files_load_equal_or_are_refused(capsys, temporary):
   _check(capsys, temporary, headers=60, indexes=60, tokenizers=60)
 
 
-@pytest.mark.slow
-def test_many_damaged_files_load_equal_or_are_refused(capsys, temporary):
-  _check(capsys, temporary, headers=2000, indexes=2000, tokenizers=500)
-
-
 @pytest.mark.parametrize(
   ("defect", "reason"),
   [

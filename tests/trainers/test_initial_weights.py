@@ -199,3 +199,11 @@ def test_a_model_without_a_tokenizer_is_refused(config, folder):
   config.init.from_hf = str(folder)
   with pytest.raises(FileNotFoundError, match=r"tokenizer\.path"):
     initial_weights.tokenizer_folder(config)
+
+
+def test_an_optimizer_of_frozen_matrices_is_refused(config, folder):
+  config.init.from_hf = str(folder)
+  config.lora.rank = 2
+  config.optim.name = "muon"
+  with pytest.raises(ValueError, match="which adapters freeze"):
+    initial_weights.make_model_config(config)

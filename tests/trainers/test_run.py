@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that start from a model's folder: whole, with adapters, continued."""
 
+import dataclasses
 import json
 import shutil
 
@@ -169,3 +170,14 @@ def test_a_missing_base_is_named(adapted, folders, tmp_path):
 def test_every_tensor_of_the_base_is_covered_by_the_merge(adapted):
   source = open_model.open_model(adapted)
   assert set(source.specs) == set(hf_names.hf_shapes(CONFIG))
+
+
+def test_a_classifier_is_not_trained_as_a_language_model(
+  folders, train, capsys
+):
+  config = dataclasses.replace(CONFIG, num_labels=1)
+  tiny_model_folder.write(folders / "classifier", config)
+  workdir = folders / "refused"
+  assert train(workdir, **{"init.from_hf": folders / "classifier"}) == 1
+  assert "num_labels=1" in capsys.readouterr().err
+  assert not workdir.exists()
