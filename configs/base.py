@@ -20,6 +20,10 @@ def sft() -> ConfigDict:
         # what `ramjax convert` wrote). Random where both are "".
         from_hf="",
         from_run="",
+        # Of from_run: which checkpoint (the newest), and whether the moving
+        # average of its weights.
+        step=config_dict.placeholder(int),
+        average=False,
       ),
       lora=_lora(),
       tokenizer=dict(

@@ -9,6 +9,7 @@ to Hugging Face they return to the top.
 import fnmatch
 import json
 import pathlib
+import re
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +18,9 @@ from ramjax.models import hf_config, model_folder, weights
 
 FOLDER = "hf"
 
+VOCABULARIES = ("tokenizer.json", "tokenizer.model")
 TOKENIZER_FILES = (
-  "tokenizer.json",
-  "tokenizer.model",
+  *VOCABULARIES,
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
@@ -38,6 +39,18 @@ def folder_of(model: pathlib.Path) -> pathlib.Path:
   inner = model / FOLDER
   is_run = (model / weights.MODEL_FILE).is_file()
   return inner if is_run and inner.is_dir() else model
+
+
+def tokenizer_folder(model: pathlib.Path) -> pathlib.Path | None:
+  """Where a model's tokenizer lies; None if it has none.
+
+  The one at the top of a run's folder is the one it was trained with, whatever
+  came with the weights.
+  """
+  for place in (model, folder_of(model)):
+    if any((place / name).is_file() for name in VOCABULARIES):
+      return place
+  return None
 
 
 def carry(source: pathlib.Path, target: pathlib.Path) -> list[str]:
@@ -59,7 +72,8 @@ def carry(source: pathlib.Path, target: pathlib.Path) -> list[str]:
     patterns = (*TOKENIZER_FILES, *_OTHERS)
     if not any(fnmatch.fnmatchcase(path.name, p) for p in patterns):
       continue
-    if path.is_dir():  # LICENSES, for instance.
+    # LICENSES, for instance, or "LICENSE (copy)".
+    if path.is_dir() or not re.fullmatch(r"[A-Za-z0-9._-]+", path.name):
       continue
     safe = model_folder.safe_file(source, path.name)
     if safe.stat().st_size > _MAX_BYTES:

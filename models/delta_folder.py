@@ -18,14 +18,14 @@ import numpy as np
 from ramjax.models import hf_config, model_digest, model_folder, strict_json
 from ramjax.models.config import LlamaConfig
 from ramjax.models.delta import Delta, Plan
-from ramjax.models.hf_folder import FLOAT_DTYPES
+from ramjax.models.hf_folder import DELTA_FILE, FLOAT_DTYPES
 from ramjax.models.hf_shards import ShardReader
 from ramjax.models.model_digest import ModelDigest
 from ramjax.models.safetensors_file import SafetensorsFile
 from ramjax.models.safetensors_writer import SafetensorsWriter
 from ramjax.models.tensors import TensorError, TensorSpec
 
-FILE_NAME = "delta.json"
+FILE_NAME = DELTA_FILE
 EXCEPTIONS_FILE = "delta_exceptions.safetensors"
 _FORMAT = 1
 # A tensor takes about 250 bytes.

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ramjax.models import hf_config, hf_names, tensors
+from ramjax.models import hf_config, hf_names, tensors, weights
 from ramjax.models.config import LlamaConfig
 from ramjax.models.hf_shards import ShardReader
 from ramjax.models.tensors import TensorError, TensorSpec
 
+# What tells a folder of differences (`delta_folder`) from one of weights.
+DELTA_FILE = "delta.json"
 FLOAT_DTYPES = ("float32", "bfloat16", "float16")
 
 # A table that old releases saved with every layer; it follows from the config.
@@ -49,6 +51,16 @@ class HFFolder:
         are not those of the config.
     """
     self.path = pathlib.Path(path)
+    if (self.path / weights.MODEL_FILE).exists():
+      raise ValueError(
+        f"{self.path} is a run's folder, not one of Hugging Face: name it in"
+        " init.from_run, or give it to `ramjax convert to-hf`."
+      )
+    if (self.path / DELTA_FILE).exists():
+      raise ValueError(
+        f"{self.path} holds differences to a base, not a model: `ramjax convert"
+        f" delta apply BASE {self.path} DST` makes the model."
+      )
     self.raw_config = hf_config.read(self.path)
     self.config = hf_config.from_hf(
       self.raw_config, path=self.path / hf_config.FILE_NAME

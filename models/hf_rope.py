@@ -99,8 +99,8 @@ def _spec(
       )
     theta = inner
     del spec["rope_theta"]
-  if theta <= 0:
-    raise ValueError(f"{path}: rope_theta={theta} must be above 0.")
+  if theta < 1:
+    raise ValueError(f"{path}: rope_theta={theta} must be at least 1.")
   return theta, spec
 
 

@@ -17,6 +17,8 @@ from ramjax.models.config import LlamaConfig
 from ramjax.models.lora_config import LM_HEAD
 from ramjax.models.tensors import Source, TensorError, TensorSpec
 
+_TILE = 256
+
 
 class MergedLora:
   """The tensors of `base` with a run's adapters worked into them.
@@ -25,11 +27,15 @@ class MergedLora:
     config: Of the base: a model without adapters. A score head that was
       trained on a language model takes the place of its LM head.
     specs: Of the tensors of such a model.
+    base: The model that is adapted.
+    params: The trained leaves.
     step: Of the checkpoint that the adapters are from, if it is one.
   """
 
   config: LlamaConfig
   specs: Mapping[str, TensorSpec]
+  base: Source
+  params: Mapping[str, Any]
   step: int | None
 
   def __init__(
@@ -66,30 +72,56 @@ class MergedLora:
         "DoRA's magnitudes and a trained score head replace numbers of the"
         " base, so they cannot be taken out again: keep the base."
       )
-    self._base = base
+    self.base = base
     self._lora = config.lora
-    self._params = params
+    self.params = params
     self._sign = -1.0 if unmerge else 1.0
     self._locations = hf_names.locations(plain)
-    self.config = dataclasses.replace(base.config, num_labels=config.num_labels)
+    self.config = dataclasses.replace(
+      base.config,
+      num_labels=config.num_labels,
+      max_positions=config.max_positions,
+    )
     self.specs = _specs(base, self.config, dtype)
     self.step = step
 
   def rows(self, name: str, start: int, stop: int) -> np.ndarray:
     """Rows of a tensor; computed in float32, rounded once to its dtype."""
     at, dtype = self._locations[name], np.dtype(self.specs[name].dtype)
-    if at.path[0] == "score" and "score" in self._params:
-      wide = self._params["score"]["kernel"].T[start:stop]
+    if at.path[0] == "score" and "score" in self.params:
+      wide = self.params["score"]["kernel"].T[start:stop]
     else:
-      wide = self._base.rows(name, start, stop)
       found = self._adapter(at)
-      if found is not None:
-        wide = self._changed(wide, *found, start, stop)
+      if found is None:
+        wide = self.base.rows(name, start, stop)
+      else:
+        wide = self._changed(name, *found, start, stop)
     # An overflow becomes infinite, which `tensors.copy` refuses.
     with np.errstate(over="ignore"):
       return wide.astype(dtype, copy=False)
 
   def _changed(
+    self,
+    name: str,
+    adapter: dict[str, np.ndarray],
+    scale: float,
+    start: int,
+    stop: int,
+  ) -> np.ndarray:
+    """Rows of one tensor with its adapter worked in, in float32.
+
+    The last bits of a product depend on its shape, so it is made of tiles that
+    do not depend on which rows are asked for: a tensor has one digest.
+    """
+    tiles = []
+    for first in range(start - start % _TILE, stop, _TILE):
+      last = min(first + _TILE, self.specs[name].shape[0])
+      rows = self.base.rows(name, first, last)
+      tile = self._changed_tile(rows, adapter, scale, first, last)
+      tiles.append(tile[max(start - first, 0) : stop - first])
+    return np.concatenate(tiles)
+
+  def _changed_tile(
     self,
     rows: np.ndarray,
     adapter: dict[str, np.ndarray],
@@ -97,7 +129,6 @@ class MergedLora:
     start: int,
     stop: int,
   ) -> np.ndarray:
-    """Rows of one tensor with its adapter worked in, in float32."""
     columns = adapter["lora_b"][:, start:stop]
     wide = rows.astype(np.float32)
     wide = wide + np.float32(self._sign * scale) * (
@@ -112,7 +143,7 @@ class MergedLora:
 
   def close(self) -> None:
     """Closes the base, if it can be closed."""
-    if close := getattr(self._base, "close", None):
+    if close := getattr(self.base, "close", None):
       close()
 
   def _adapter(
@@ -126,7 +157,7 @@ class MergedLora:
     scale = self._lora.scales(name)[at.layer or 0]
     if not scale:
       return None
-    leaves = lora.leaf_at(dict(self._params), at.path[:-1])
+    leaves = lora.leaf_at(dict(self.params), at.path[:-1])
     leaves = {
       leaf: leaves[leaf] for leaf in lora.ADAPTER_LEAVES if leaf in leaves
     }

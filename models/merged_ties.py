@@ -50,8 +50,11 @@ def ties(
     base_rows = merged.floats(base, name, start, stop)
     sums = np.zeros((2, *base_rows.shape), np.float32)
     counts = np.zeros((2, *base_rows.shape), np.uint16)
+    damaged = np.zeros(base_rows.shape, bool)
     for model, threshold in zip(models, thresholds[name], strict=True):
       change = merged.difference(model, base_rows, name, start, stop)
+      # NaN has no sign, and would be passed over.
+      damaged |= ~np.isfinite(change)
       change[np.abs(change) < threshold] = 0
       for sign, agreeing in enumerate((change > 0, change < 0)):
         np.add(sums[sign], change, out=sums[sign], where=agreeing)
@@ -62,6 +65,7 @@ def ties(
     elected[total == 0] = 0
     elected *= np.float32(scale)
     elected += base_rows
+    elected[damaged] = np.nan
     return elected
 
   return Merged(models[0], compute, dtype=dtype)

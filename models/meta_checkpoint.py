@@ -82,6 +82,7 @@ def load_pth(path: pathlib.Path) -> Shard:
     if (
       dtype not in FLOAT_DTYPES
       or tensor.layout != torch.strided
+      or not tensor.is_contiguous()  # A view may repeat a few bytes for ever.
       or tensor.device.type != "cpu"
     ):
       raise TensorError(

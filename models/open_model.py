@@ -29,11 +29,67 @@ def open_model(
     ValueError: `step` or `average` for a Hugging Face folder, a base that has
       changed, or what opening the folder raises.
   """
-  path = pathlib.Path(path)
+  return _open(pathlib.Path(path), step=step, average=average, above=())
+
+
+def open_base(
+  path: pathlib.Path,
+  adapters: run_adapters.Adapters,
+  *,
+  above: tuple[pathlib.Path, ...] = (),
+) -> Model:
+  """The model that the adapters of a run were trained on.
+
+  Args:
+    path: The run's folder, for messages.
+    adapters: Of the run.
+    above: Runs that `path` is the base of.
+
+  Raises:
+    FileNotFoundError: It is gone.
+    ValueError: It has changed, it is its own base, or what opening it raises.
+  """
+  if not adapters.base.is_dir():
+    raise FileNotFoundError(
+      f"the adapters in {path} belong to the model in {adapters.base}, which"
+      f" does not exist. Put it back, or write its folder into"
+      f" {path / weights.BASE_FILE}."
+    )
+  above = (*above, path.resolve())
+  if adapters.base.resolve() in above:
+    raise ValueError(
+      f"{path / weights.BASE_FILE} names {adapters.base}, whose base is this"
+      " very run: it is damaged."
+    )
+  base = _open(
+    adapters.base,
+    step=adapters.base_step,
+    average=adapters.base_average,
+    above=above,
+  )
+  if fingerprint.fingerprint(base) != adapters.fingerprint:
+    raise ValueError(
+      f"the model in {adapters.base} is not the one that the adapters in {path}"
+      " were trained on: its fingerprint differs."
+    )
+  return base
+
+
+def _open(
+  path: pathlib.Path,
+  *,
+  step: int | None,
+  average: bool,
+  above: tuple[pathlib.Path, ...],
+) -> Model:
   if (path / weights.MODEL_FILE).is_file():
-    if weights.load_config(path).lora is not None:
-      return _open_adapted(path, step=step, average=average)
-    return RunFolder(path, step=step, average=average)
+    if weights.load_config(path).lora is None:
+      return RunFolder(path, step=step, average=average)
+    adapters = run_adapters.load(path, step=step, average=average)
+    base = open_base(path, adapters, above=above)
+    return MergedLora(
+      base, adapters.config, adapters.params, step=adapters.step
+    )
   if not (path / hf_config.FILE_NAME).is_file():
     raise FileNotFoundError(
       f"{path} holds no model: there is neither {weights.MODEL_FILE} (a run, or"
@@ -42,40 +98,6 @@ def open_model(
   if step is not None or average:
     raise ValueError(
       f"{path} is a Hugging Face folder, which has no steps and no average:"
-      " leave --step and --average out."
+      " leave them out."
     )
   return HFFolder(path)
-
-
-def _open_adapted(
-  path: pathlib.Path, *, step: int | None, average: bool
-) -> MergedLora:
-  adapters = run_adapters.load(path, step=step, average=average)
-  base = open_base(path, adapters)
-  return MergedLora(base, adapters.config, adapters.params, step=adapters.step)
-
-
-def open_base(path: pathlib.Path, adapters: run_adapters.Adapters) -> Model:
-  """The model that the adapters of a run were trained on.
-
-  Args:
-    path: The run's folder, for messages.
-    adapters: Of the run.
-
-  Raises:
-    FileNotFoundError: It is gone.
-    ValueError: It has changed, or what opening it raises.
-  """
-  if not adapters.base.is_dir():
-    raise FileNotFoundError(
-      f"the adapters in {path} belong to the model in {adapters.base}, which"
-      f" does not exist. Put it back, or write its folder into"
-      f" {path / weights.BASE_FILE}."
-    )
-  base = open_model(adapters.base)
-  if fingerprint.fingerprint(base) != adapters.fingerprint:
-    raise ValueError(
-      f"the model in {adapters.base} is not the one that the adapters in {path}"
-      " were trained on: its fingerprint differs."
-    )
-  return base

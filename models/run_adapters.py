@@ -33,6 +33,8 @@ class Adapters(NamedTuple):
     params: The trained leaves as NumPy arrays: adapters, and a score head.
     base: Folder of the model they adapt.
     fingerprint: Of that model when training began.
+    base_step: Which checkpoint of it, if it is a run's.
+    base_average: Whether its moving average is meant.
   """
 
   config: LlamaConfig
@@ -40,6 +42,8 @@ class Adapters(NamedTuple):
   params: Params
   base: pathlib.Path
   fingerprint: str
+  base_step: int | None = None
+  base_average: bool = False
 
 
 def save(folder: pathlib.Path, adapters: Adapters) -> None:
@@ -55,6 +59,8 @@ def save(folder: pathlib.Path, adapters: Adapters) -> None:
   record = {
     "folder": str(adapters.base.resolve()),
     "fingerprint": adapters.fingerprint,
+    "step": adapters.base_step,
+    "average": adapters.base_average,
   }
   text = json.dumps(record, indent=2)
   (folder / weights.BASE_FILE).write_text(text + "\n")
@@ -95,6 +101,12 @@ def load(
         f"{path}: {name}={json_fields.shown(base.get(name))} must be a string:"
         " the file says where the base of the adapters is, and its fingerprint."
       )
+  step_of_base = base.get("step")
+  if step_of_base is not None and type(step_of_base) is not int:
+    raise ValueError(
+      f"{path}: step={json_fields.shown(step_of_base)} must be a whole number,"
+      " the base's checkpoint, or null."
+    )
   params: Params = {}
   for leaf, shape in partition.trained_shapes(config).items():
     array = zarr_arrays.read_array(item, leaf)
@@ -110,4 +122,6 @@ def load(
     params=params,
     base=pathlib.Path(base["folder"]),
     fingerprint=base["fingerprint"],
+    base_step=step_of_base,
+    base_average=base.get("average") is True,
   )

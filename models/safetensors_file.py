@@ -132,6 +132,11 @@ def _read_header(
   """Where the tensors' bytes start, and the checked header."""
   size = os.fstat(file.fileno()).st_size
   prefix = file.read(8)
+  if prefix == b"version ":
+    raise TensorError(
+      f"{path} is a pointer of git-lfs, not the weights: run `git lfs pull` in"
+      " its repository."
+    )
   length = int.from_bytes(prefix, "little")
   if len(prefix) < 8 or size < 8 + length:
     raise TensorError(

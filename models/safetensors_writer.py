@@ -84,7 +84,7 @@ class SafetensorsWriter:
       self._rows_written = 0
 
   def close(self) -> None:
-    """Finishes the file and waits until it is on disk.
+    """Finishes the file; whoever makes its folder appear syncs it.
 
     Raises:
       TensorError: Something was not written.

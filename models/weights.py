@@ -10,6 +10,7 @@ import json
 import pathlib
 from typing import Any
 
+from ramjax.models import model_folder, strict_json
 from ramjax.models.config import LlamaConfig, RopeScaling
 from ramjax.models.lora_config import LoraConfig, LoraModule
 
@@ -19,6 +20,7 @@ CHECKPOINT_DIR = "checkpoints"
 BASE_FILE = "base.json"
 PARAMS_ITEM = "params"
 AVERAGE_ITEM = "average"
+_MAX_BYTES = 2**22  # Adapters of another rank in every layer take 100 KB.
 
 
 def save_config(run_dir: pathlib.Path, config: LlamaConfig) -> None:
@@ -40,8 +42,10 @@ def load_config(run_dir: pathlib.Path) -> LlamaConfig:
     raise FileNotFoundError(
       f"{path.resolve()} does not exist: give the --workdir of a training run."
     )
+  data = model_folder.read_capped(path, max_bytes=_MAX_BYTES)
+  fields = strict_json.parse_object(data, what=str(path.resolve()))
   try:
-    return _config_of(json.loads(path.read_text()))
+    return _config_of(fields)
   except (ValueError, TypeError, KeyError) as error:
     raise ValueError(f"{path.resolve()}: {error}") from error
 
@@ -55,7 +59,14 @@ def _config_of(fields: dict[str, Any]) -> LlamaConfig:
       for m in fields["lora"]["modules"]
     ]
     fields["lora"] = LoraConfig(**{**fields["lora"], "modules": tuple(modules)})
-  return LlamaConfig(**fields)
+  config = LlamaConfig(**fields)
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if field.type in (int, str, bool) and type(value) is not field.type:
+      raise TypeError(
+        f"{field.name}={value!r} must be of type {field.type.__name__}."
+      )
+  return config
 
 
 def checkpoint_steps(run_dir: pathlib.Path) -> list[int]:

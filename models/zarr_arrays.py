@@ -50,7 +50,9 @@ def open_array(item: pathlib.Path, path: tuple[str, ...]) -> Any:
   )
   name = ".".join(path)
   if metadata.get("use_ocdbt"):
-    kvstore = {"driver": "ocdbt", "base": f"file://{item}/", "path": f"{name}/"}
+    # No URL: a folder's name may hold "#" or "%".
+    base = {"driver": "file", "path": f"{item}/"}
+    kvstore = {"driver": "ocdbt", "base": base, "path": f"{name}/"}
   else:
     kvstore = {"driver": "file", "path": f"{item / name}/"}
   driver = "zarr3" if metadata.get("use_zarr3") else "zarr"

@@ -49,9 +49,10 @@ _MOST_LOAD = 0.25
 _FORMULA = (
   "speed = seconds of the slower copy / seconds of the conversion. Copies are"
   " of the same files in this run, before and after, by shutil.copyfile."
-  " Everything is written to disk (sync) before each measurement and not after;"
-  " reads find files as the system has cached them. Seconds of a conversion are"
-  " without the start of Python. growth = the most of RssAnon + RssShmem, seen"
+  " Everything is flushed to disk before each measurement. A conversion flushes"
+  " what it wrote, and its seconds include that; a copy does not. Reads find"
+  " files as the system has cached them. Seconds of a conversion are without the"
+  " start of Python. growth = the most of RssAnon + RssShmem, seen"
   " every 20 ms, above its value after the imports."
 )
 
@@ -245,9 +246,14 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def _gigabytes(text: str) -> float:
-  value = float(text)
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
   if not _LEAST_GB <= value < math.inf:
-    raise argparse.ArgumentTypeError(f"{text} must be {_LEAST_GB} or more")
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is no number of {_LEAST_GB} or more"
+    )
   return value
 
 

@@ -52,7 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     return 2
   module, _ = _COMMANDS[argv[0]]
-  return importlib.import_module(module).main(argv[1:])
+  try:
+    return importlib.import_module(module).main(argv[1:])
+  except KeyboardInterrupt:
+    if not started:
+      raise
+    print(f"\nramjax {argv[0]}: interrupted", file=sys.stderr)
+    return 130  # 128 + SIGINT, as shells count.
 
 
 if __name__ == "__main__":

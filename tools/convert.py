@@ -59,4 +59,5 @@ def main(argv: Sequence[str]) -> int:
     return module.main(argv[1:])
   except (ValueError, OSError) as error:
     print(f"ramjax convert {argv[0]}: {error}", file=sys.stderr)
-    return 1
+    # Where 1 is an answer, an error is something else.
+    return getattr(module, "ERROR_STATUS", 1)

@@ -28,22 +28,29 @@ def _make(args: argparse.Namespace) -> int:
   with _progress(tuned, "comparing") as bar:
     chosen = delta.plan(base, tuned, on_bytes=bar.update)
   difference = delta.Delta(base, tuned, chosen)
+  provenance = {
+    "command": "convert delta make",
+    "warning": "These are differences to a base, not a model.",
+    "base": str(args.base),
+    "base_sha256": chosen.base.total,
+    "tuned": str(args.tuned),
+    "tuned_sha256": chosen.result.total,
+    "of_tuned": model_card.read_provenance(args.tuned),
+    "version": model_card.version(),
+  }
+
+  def finish(folder: pathlib.Path) -> None:
+    delta_folder.save(folder, difference, chosen)
+    card = model_card.render_delta(args.target.name, provenance)
+    (folder / "README.md").write_text(card)
+
   total = write_model.write_model(
     difference,
     args.target,
     layout=write_model.HF,
     like=args.tuned,
-    provenance={
-      "command": "convert delta make",
-      "warning": "These are differences to a base, not a model.",
-      "base": str(args.base),
-      "base_sha256": chosen.base.total,
-      "tuned": str(args.tuned),
-      "tuned_sha256": chosen.result.total,
-      "of_tuned": model_card.read_provenance(args.tuned),
-      "version": model_card.version(),
-    },
-    finish=lambda folder: delta_folder.save(folder, difference, chosen),
+    provenance=provenance,
+    finish=finish,
   )
   dtypes = collections.Counter(chosen.dtypes.values())
   print(

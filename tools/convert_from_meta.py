@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from ramjax.data import tokenizers
 from ramjax.data.tokenizers import Tokenizer
 from ramjax.models import (
   carried_files,
@@ -18,7 +17,7 @@ from ramjax.models import (
   model_folder,
 )
 from ramjax.models.meta_checkpoint import MetaCheckpoint
-from ramjax.tools import convert_options, model_card, write_model
+from ramjax.tools import chat_files, convert_options, model_card, write_model
 
 _TIKTOKEN_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
 
@@ -79,7 +78,7 @@ def _stage(
   carried_files.carry(source.path, folder)
   if tokenizer is not None:
     inner = carried_files.folder_of(tokenizer)
-    tokenizers.load_tokenizer(inner)  # Before any of it is copied.
+    chat_files.load_tokenizer(inner)  # Before any of it is copied.
     for name in carried_files.TOKENIZER_FILES:
       (folder / name).unlink(missing_ok=True)
       if (inner / name).is_file():
@@ -87,7 +86,7 @@ def _stage(
         shutil.copyfile(safe, folder / name)
   model = folder / "tokenizer.model"
   if (folder / "tokenizer.json").is_file():
-    loaded = tokenizers.load_tokenizer(folder)
+    loaded = chat_files.load_tokenizer(folder)
   elif not model.is_file():
     return [
       f"{source.path} has no tokenizer.model. It may lie in the folder above:"
@@ -102,7 +101,7 @@ def _stage(
       f" into the folder written (of a run: into its {carried_files.FOLDER}/)."
     ]
   else:
-    loaded = tokenizers.load_tokenizer(folder)
+    loaded = chat_files.load_tokenizer(folder)
   if loaded.vocab_size > source.config.vocab_size:
     raise ValueError(
       f"the tokenizer has {loaded.vocab_size:,} tokens and the model"

@@ -22,6 +22,7 @@ from ramjax.models.open_model import open_base, open_model
 from ramjax.models.run_adapters import Adapters
 from ramjax.models.tensors import Source
 from ramjax.tools import (
+  chat_files,
   convert_lora_options,
   convert_options,
   model_card,
@@ -57,9 +58,10 @@ def _from_peft(args: argparse.Namespace) -> int:
     run_adapters.save(folder, adapters)
     kept = folder / carried_files.FOLDER
     kept.mkdir()
-    carried_files.carry(carried_files.folder_of(args.base), kept)
-    if (raw := carried_files.load_config(args.base)) is not None:
-      carried_files.save_config(raw, kept)
+    fields = chat_files.stage(
+      args.base, kept, max_positions=config.max_positions
+    )
+    carried_files.save_config(fields, kept)
     _save_provenance(
       folder,
       {
@@ -77,7 +79,9 @@ def _to_peft(args: argparse.Namespace) -> int:
   base_name = args.base_name or str(adapters.base)
   with new_folder.new_folder(args.target) as folder:
     total = peft_export.write(folder, adapters, base_name)
-    carried_files.carry(carried_files.folder_of(args.run_dir), folder)
+    chat_files.stage(
+      args.run_dir, folder, max_positions=adapters.config.max_positions
+    )
     _save_provenance(
       folder,
       {

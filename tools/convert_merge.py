@@ -164,7 +164,10 @@ def _flag(name: str) -> str:
 
 
 def _number(text: str) -> float:
-  value = float(text)
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
   if not math.isfinite(value):
     raise argparse.ArgumentTypeError(f"{text!r} is not a finite number.")
   return value

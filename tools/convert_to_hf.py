@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from ramjax.models.open_model import open_model
-from ramjax.tools import chat_files, convert_options, model_card, write_model
+from ramjax.tools import convert_options, model_card, write_model
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,10 +30,6 @@ def main(argv: Sequence[str]) -> int:
     provenance=provenance,
     shard_bytes=args.shard_size,
     allow_nonfinite=args.allow_nonfinite,
-    token_ids=chat_files.token_ids(args.source),
-    finish=lambda folder: chat_files.export(
-      args.source, folder, max_positions=source.config.max_positions
-    ),
   )
   print(
     f"{args.target}: {len(source.specs)} tensors, {total / 1e9:.2f} GB,"

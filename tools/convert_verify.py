@@ -20,6 +20,10 @@ from ramjax.tools import convert_options, verify_prompts, verify_report
 _WEIGHTS_ONLY = "--weights-only was given"
 
 
+# As diff has it: 1 says that they differ.
+ERROR_STATUS = 2
+
+
 def main(argv: Sequence[str]) -> int:
   """Compares, prints what differs; 0 for the same model, 1 for another."""
   args = _parser().parse_args(argv)
@@ -81,9 +85,12 @@ def _outputs(
 
 
 def _tolerance(text: str) -> float:
-  value = float(text)
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
   if not 0 <= value < math.inf:
-    raise argparse.ArgumentTypeError(f"{text} must be 0 or more")
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
   return value
 
 
@@ -99,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
       " it, about 1 GB. --step and --average\napply to A, if it is a run; of B"
       " the newest checkpoint is taken.\n\nExit status: 0 if every tensor is equal to the byte,"
       " or all logits (scores of a\nreward model) are within the tolerance; 1"
-      " if not."
+      " if not; 2 for an error."
     ),
     epilog=(
       "examples:\n  ramjax convert verify Llama-3.2-1B exported\n"

@@ -8,12 +8,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from ramjax.data import add_tokens, tokenizers
+from ramjax.data import add_tokens
 from ramjax.data.tokenizer_backend import MAX_VOCAB_SIZE
 from ramjax.models import carried_files, resized_vocab
 from ramjax.models.open_model import open_model
 from ramjax.models.resized_vocab import ResizedVocab
-from ramjax.tools import convert_options, model_card, write_model
+from ramjax.tools import chat_files, convert_options, model_card, write_model
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,7 +23,11 @@ def main(argv: Sequence[str]) -> int:
   old_size = source.config.vocab_size
   with tempfile.TemporaryDirectory() as folder:
     carried = pathlib.Path(folder)
-    num_before, num_tokens = _stage(args.source, args.add_token, carried)
+    fields = chat_files.stage(
+      args.source, carried, max_positions=source.config.max_positions
+    )
+    carried_files.save_config(fields, carried)
+    num_before, num_tokens = _add_tokens(args.source, args.add_token, carried)
     size = new_size(
       old_size, num_tokens, wanted=args.size, multiple=args.pad_to_multiple
     )
@@ -105,32 +109,30 @@ def new_size(
   return size
 
 
-def _stage(
+def _add_tokens(
   model: pathlib.Path, added: Sequence[str], folder: pathlib.Path
 ) -> tuple[int, int]:
-  """Puts the files to carry along into an empty folder, tokens added.
+  """Adds tokens to the tokenizer of `model`, staged in a folder.
 
   Returns:
     The tokenizer's tokens before and after; 0 where the model has none.
   """
-  inner = carried_files.folder_of(model)
-  if inner.is_dir():
-    carried_files.carry(inner, folder)
-  raw = carried_files.load_config(model)
-  if raw is not None:
-    carried_files.save_config(raw, folder)
-  vocabularies = ("tokenizer.json", "tokenizer.model")
-  if not any((folder / name).is_file() for name in vocabularies):
+  if carried_files.tokenizer_folder(folder) is None:
     if added:
       raise ValueError(
-        f"{inner} has no tokenizer.json, to which --add-token could add. Put"
+        f"{model} has no tokenizer.json, to which --add-token could add. Put"
         " the model's there."
       )
     return 0, 0
-  before = tokenizers.load_tokenizer(folder).vocab_size
+  before = chat_files.load_tokenizer(folder).vocab_size
   if not added:
     return before, before
-  return before, add_tokens.add_special_tokens(folder, added).vocab_size
+  try:
+    return before, add_tokens.add_special_tokens(folder, added).vocab_size
+  except ValueError as error:
+    # The user knows the model's folder, not where its files were staged.
+    message = str(error).replace(str(folder), str(model))
+    raise ValueError(message) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -193,5 +195,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _positive(text: str) -> int:
   if not re.fullmatch("[1-9][0-9]{0,8}", text):
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0.")
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is no whole number from 1 to 999999999."
+    )
   return int(text)

@@ -129,9 +129,19 @@ def main(
     prog="python -m ramjax.tools.fuzz", allow_abbrev=False
   )
   for kind, num in (("headers", 2000), ("indexes", 2000), ("tokenizers", 500)):
-    parser.add_argument(f"--{kind}", type=int, default=num, metavar="NUM")
-  parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+      f"--{kind}",
+      type=int,
+      default=num,
+      metavar="NUM",
+      help=f"damaged {kind} to read (default: {num})",
+    )
+  parser.add_argument(
+    "--seed", type=int, default=0, help="of the damage (default: 0)"
+  )
   args = parser.parse_args(argv)
+  if min(args.headers, args.indexes, args.tokenizers) < 0:
+    parser.error("a number of inputs must be 0 or more")
   root = pathlib.Path(tempfile.mkdtemp(prefix="ramjax-fuzz-"))
   process = Worker(worker, limit_s)
   makers: Mapping[str, Callable[[], Any]] = {

@@ -109,6 +109,34 @@ def render(
   )
 
 
+def render_delta(name: str, provenance: Mapping[str, Any]) -> str:
+  """The card of a folder of differences, which is no model.
+
+  Args:
+    name: Of the folder.
+    provenance: JSON-ready; shown whole.
+  """
+  return "\n".join(
+    [
+      f"# {name}",
+      "",
+      "Differences of a tuned model to its base: not a model, though programs",
+      "will load it as one. Whoever has the base makes the model with",
+      "",
+      f"    ramjax convert delta apply BASE {name} MODEL",
+      "",
+      f"Written by {version()}.",
+      "",
+      "## Provenance",
+      "",
+      "```json",
+      json.dumps(provenance, indent=2, sort_keys=True),
+      "```",
+      "",
+    ]
+  )
+
+
 def _auto_class(config: LlamaConfig) -> str:
   if config.num_labels:
     return "AutoModelForSequenceClassification"

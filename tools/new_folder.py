@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields an empty folder beside `target`, renamed to it at the end.
 
-  An exception removes it. A kill leaves `.NAME.partial-PID`, which nobody takes
+  An exception removes it. A kill leaves `.NAME.partial-RANDOM`, which nobody takes
   for the target.
 
   Raises:
@@ -20,13 +21,19 @@ def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
   """
   check_new(target)
   target = pathlib.Path(os.path.abspath(target))
-  target.parent.mkdir(parents=True, exist_ok=True)
-  partial = target.parent / f".{target.name}.partial-{os.getpid()}"
-  partial.mkdir()
+  try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+  except FileExistsError as error:
+    raise ValueError(
+      f"{error.filename} is a file, so {target} cannot be made in it."
+    ) from error
+  name = tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent)
+  partial = pathlib.Path(name)
+  partial.chmod(0o777 & ~_umask())
   try:
     yield partial
     # What has the target's name must survive a power cut whole.
-    for path in partial.rglob("*"):
+    for path in (*partial.rglob("*"), partial):
       _sync(path)
     # Replaces an empty folder in one step.
     os.replace(partial, target)
@@ -34,6 +41,13 @@ def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
   except BaseException:
     shutil.rmtree(partial, ignore_errors=True)
     raise
+
+
+def _umask() -> int:
+  """The mode bits that new files of this process do not get."""
+  mask = os.umask(0o077)
+  os.umask(mask)
+  return mask
 
 
 def _sync(path: pathlib.Path) -> None:
@@ -73,6 +87,6 @@ def check_space(target: pathlib.Path, num_bytes: int) -> None:
   free = shutil.disk_usage(existing).free
   if free < num_bytes:
     raise ValueError(
-      f"{target} needs {num_bytes / 1e9:.1f} GB and {existing} has"
-      f" {free / 1e9:.1f} GB free."
+      f"{target} needs {num_bytes / 1e6:,.1f} MB and {existing} has"
+      f" {free / 1e6:,.1f} MB free."
     )

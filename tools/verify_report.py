@@ -54,7 +54,11 @@ def verdict(
       or any(any(values) for values in weights.values.values())
     )
     what = "the bytes differ"
-    if only_dtypes:
+    if _equal_tensors(weights):
+      what = (
+        f"every tensor is equal, but the configs differ in {_fields(weights)}"
+      )
+    elif only_dtypes:
       what = "every value is equal, but stored in another dtype"
     return Verdict(False, f"{what}; outputs were not compared: {outputs}.")
   largest = _peak(outputs.largest)[0]
@@ -68,11 +72,27 @@ def verdict(
     return Verdict(
       False, f"{compared} differ by up to {largest:.3g} (over {tolerance:g})."
     )
+  rest = "The bytes differ."
+  if _equal_tensors(weights):
+    rest = f"The tensors are equal, the configs differ in {_fields(weights)}."
   return Verdict(
     True,
-    f"all {compared} are within {tolerance:g} (largest: {largest:.3g}). The"
-    " bytes differ.",
+    f"all {compared} are within {tolerance:g} (largest: {largest:.3g}). {rest}",
   )
+
+
+def _equal_tensors(weights: ModelDifference) -> bool:
+  return not (
+    weights.shapes
+    or weights.only_first
+    or weights.only_second
+    or weights.dtypes
+    or weights.values
+  )
+
+
+def _fields(weights: ModelDifference) -> str:
+  return ", ".join(weights.fields)
 
 
 def lines(

@@ -13,7 +13,7 @@ from ramjax.models import carried_files, tensors
 from ramjax.models.hf_writer import SHARD_BYTES, HFWriter
 from ramjax.models.run_writer import RunWriter
 from ramjax.models.tensors import Source
-from ramjax.tools import model_card, new_folder
+from ramjax.tools import chat_files, model_card, new_folder
 
 HF, RUN = "hf", "ramjax"
 
@@ -27,7 +27,6 @@ def write_model(
   provenance: Mapping[str, Any],
   shard_bytes: int = SHARD_BYTES,
   allow_nonfinite: bool = False,
-  token_ids: Mapping[str, int] | None = None,
   finish: Callable[[pathlib.Path], None] = lambda folder: None,
 ) -> int:
   """Writes a model, block by block; the folder appears when it is complete.
@@ -38,12 +37,11 @@ def write_model(
     layout: "hf" (safetensors, for transformers and vLLM) or "ramjax" (a run's
       folder with one checkpoint).
     like: The model folder whose tokenizer, chat template, licence and
-      `config.json` fields are carried along.
+      `config.json` fields go along (`chat_files.stage`).
     provenance: Where the tensors come from, JSON-ready; written into the
       folder and, for "hf", on its model card.
     shard_bytes: Of one safetensors file, at most.
     allow_nonfinite: Let NaN and infinities pass.
-    token_ids: Fields of `config.json` that no carried one states.
     finish: Called with the complete folder before it appears as `target`: to
       add files, or to raise if it must not appear.
 
@@ -56,27 +54,26 @@ def write_model(
   """
   total = sum(map(tensors.num_bytes, source.specs.values()))
   new_folder.check_space(target, total)
-  carried = carried_files.load_config(like)
-  stated = {k: v for k, v in (carried or {}).items() if v is not None}
   with new_folder.new_folder(target) as folder:
+    place = folder if layout == HF else folder / carried_files.FOLDER
+    place.mkdir(exist_ok=True)
+    fields = chat_files.stage(
+      like, place, max_positions=source.config.max_positions
+    )
     if layout == HF:
       writer = HFWriter(
         folder,
         source.config,
         source.specs,
-        carried={**(token_ids or {}), **stated},
+        carried={k: v for k, v in fields.items() if v is not None},
         shard_bytes=shard_bytes,
       )
-      carried_files.carry(carried_files.folder_of(like), folder)
       card = model_card.render(target.name, source.config, provenance)
       (folder / "README.md").write_text(card)
     else:
       writer = RunWriter(folder, source.config, source.specs)
-      kept = folder / carried_files.FOLDER
-      kept.mkdir()
-      carried_files.carry(carried_files.folder_of(like), kept)
-      if carried is not None:
-        carried_files.save_config(carried, kept)
+      if fields:
+        carried_files.save_config(fields, place)
     text = json.dumps(provenance, indent=2, sort_keys=True)
     (folder / model_card.PROVENANCE_FILE).write_text(text + "\n")
     with tqdm.tqdm(

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -25,11 +26,77 @@ from ramjax.models import (
 )
 from ramjax.models.config import LlamaConfig
 from ramjax.models.lora_config import LoraConfig, choose_modules
+from ramjax.trainers import provenance
 
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 # How a model is computed, not what it is: the run decides. So it does about
 # longer rows than the weights were trained for.
 _RUN_FIELDS = ("dtype", "remat", "attention", "max_positions")
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+  """The model a run starts from.
+
+  Attributes:
+    folder: Where it is; None for random weights.
+    step: Which checkpoint, if that is a run's folder.
+    average: Whether that run's moving average is meant.
+  """
+
+  folder: pathlib.Path | None
+  step: int | None = None
+  average: bool = False
+
+  def open(self) -> open_model.Model:
+    """The model as a source."""
+    assert self.folder is not None
+    return open_model.open_model(
+      self.folder, step=self.step, average=self.average
+    )
+
+
+def choose(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path | None = None
+) -> Start:
+  """What `init` names, down to the checkpoint.
+
+  Args:
+    config: Of the run.
+    workdir: Of the run. One that is continued goes on from the checkpoint it
+      began with, though its base may have newer ones by now.
+
+  Raises:
+    ValueError: `init` names two folders, or the wrong kind of one; the base is
+      the workdir itself.
+    FileNotFoundError: No such checkpoint.
+  """
+  folder = init_folder(config)
+  step, average = config.init.step, config.init.average
+  if folder is None or config.init.from_hf:
+    if step is not None or average:
+      raise ValueError(
+        f"init.step={step} and init.average={average} choose a checkpoint of"
+        " init.from_run, which is not set."
+      )
+    return Start(folder)
+  if workdir is not None and folder.resolve() == workdir.resolve():
+    raise ValueError(
+      f"init.from_run={str(folder)!r} is the --workdir itself: a run cannot"
+      " start from what it writes. Give another --workdir."
+    )
+  if step is None and workdir is not None:
+    step = _recorded_step(workdir)
+  step, _ = weights.find_item(folder, step=step, average=average)
+  return Start(folder, step, average)
+
+
+def _recorded_step(workdir: pathlib.Path) -> int | None:
+  """The checkpoint of its base that a run began with, if it has begun."""
+  path = workdir / provenance.MANIFEST_FILE
+  if not path.is_file():
+    return None
+  manifest = json.loads(path.read_text())
+  return manifest.get("initial_weights", {}).get("step")
 
 
 def init_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
@@ -60,14 +127,21 @@ def init_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
   return folder
 
 
-def make_model_config(config: ml_collections.ConfigDict) -> LlamaConfig:
+def make_model_config(
+  config: ml_collections.ConfigDict, start: Start | None = None
+) -> LlamaConfig:
   """The model's shape, from `init` or the preset, with the run's adapters.
+
+  Args:
+    config: Of the run.
+    start: From `choose`, which is called where none is given.
 
   Raises:
     ValueError: Neither `init` nor a preset says what the model is, a field of
       `model` contradicts the folder of `init`, or what the folder raises.
   """
-  folder = init_folder(config)
+  start = start or choose(config)
+  folder = start.folder
   given = config.model.to_dict()
   preset = given.pop("preset")
   if folder is None:
@@ -79,7 +153,7 @@ def make_model_config(config: ml_collections.ConfigDict) -> LlamaConfig:
       )
     shape = presets.llama_config(preset, **given)
   else:
-    source = open_model.open_model(folder)
+    source = start.open()
     source.close()
     _refuse_other_shape(folder, source.config, preset, given)
     chosen = {n: given[n] for n in _RUN_FIELDS if given[n] is not None}
@@ -99,7 +173,10 @@ def make_model_config(config: ml_collections.ConfigDict) -> LlamaConfig:
 
 
 def load(
-  config: ml_collections.ConfigDict, model_config: LlamaConfig, mesh: Mesh
+  config: ml_collections.ConfigDict,
+  model_config: LlamaConfig,
+  mesh: Mesh,
+  start: Start | None = None,
 ) -> tuple[Any, Any]:
   """(trained, frozen) parameters of a run's start, on the mesh.
 
@@ -107,16 +184,17 @@ def load(
     config: Of the run.
     model_config: From `make_model_config`.
     mesh: Where they go; each process reads what its devices hold.
+    start: From `choose`, which is called where none is given.
 
   Returns:
     Two nested dicts; float32 masters are trained, `frozen` is in the dtype of
     the computation and is {} without adapters.
   """
-  folder = init_folder(config)
+  start = start or choose(config)
   key = jax.random.key(config.seed)
-  if folder is None:
+  if start.folder is None:
     return llama.init_params(model_config, key, mesh), {}
-  source = open_model.open_model(folder)
+  source = start.open()
   try:
     if model_config.lora is None:
       return source_params.load_params(source, mesh), {}
@@ -127,26 +205,38 @@ def load(
   return partition.split(params, model_config)
 
 
-def describe(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def describe(
+  config: ml_collections.ConfigDict, start: Start | None = None
+) -> dict[str, Any]:
   """For the manifest: the folder and a fingerprint of its weights."""
-  folder = init_folder(config)
-  if folder is None:
+  start = start or choose(config)
+  if start.folder is None:
     return {"random_seed": config.seed}
-  source = open_model.open_model(folder)
-  described = {
-    "folder": str(folder.resolve()),
-    "fingerprint": fingerprint.fingerprint(source),
-  }
-  source.close()
-  return described
+  source = start.open()
+  try:
+    return {
+      "folder": str(start.folder.resolve()),
+      "step": start.step,
+      "average": start.average,
+      "fingerprint": fingerprint.fingerprint(source),
+    }
+  finally:
+    source.close()
 
 
 def carry_files(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  described: Mapping[str, Any],
 ) -> None:
   """Keeps what came with the weights in the run's folder, for the way back.
 
   With adapters, also says where the base is: checkpoints hold adapters only.
+
+  Args:
+    config: Of the run.
+    workdir: Of the run.
+    described: From `describe`.
   """
   folder = init_folder(config)
   if folder is None:
@@ -157,7 +247,7 @@ def carry_files(
   if (raw := carried_files.load_config(folder)) is not None:
     carried_files.save_config(raw, kept)
   if config.lora.rank:
-    text = json.dumps(describe(config), indent=2)
+    text = json.dumps(described, indent=2)
     (workdir / weights.BASE_FILE).write_text(text + "\n")
 
 
@@ -171,18 +261,19 @@ def tokenizer_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
   folder = init_folder(config)
   if folder is None:
     return None
-  for place in (folder, carried_files.folder_of(folder)):
-    if any((place / name).is_file() for name in _TOKENIZERS):
-      for name in carried_files.TOKENIZER_FILES:
-        if (place / name).exists():
-          model_folder.safe_file(place, name)
-      # A file that crashes the library must crash another process.
-      tokenizer_probe.probe_tokenizer(place)
-      return place
-  raise FileNotFoundError(
-    f"the model in {folder} came without {' or '.join(_TOKENIZERS)}: name its"
-    " tokenizer in tokenizer.path."
-  )
+  place = carried_files.tokenizer_folder(folder)
+  if place is None:
+    raise FileNotFoundError(
+      f"the model in {folder} came without"
+      f" {' or '.join(carried_files.VOCABULARIES)}: name its tokenizer in"
+      " tokenizer.path."
+    )
+  for name in carried_files.TOKENIZER_FILES:
+    if (place / name).exists():
+      model_folder.safe_file(place, name)
+  # A file that crashes the library must crash another process.
+  tokenizer_probe.probe_tokenizer(place)
+  return place
 
 
 def _make_lora(

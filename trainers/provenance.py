@@ -15,6 +15,8 @@ from typing import Any
 
 import jax
 
+from ramjax.models import weights
+
 CONFIG_FILE = "config.json"
 MANIFEST_FILE = "manifest.json"
 # Fields that say how a run is watched, not what it computes: they may differ
@@ -95,6 +97,23 @@ def refuse_other_config(
   path = workdir / CONFIG_FILE
   if path.exists() and not config["run"]["allow_config_change"]:
     _refuse(workdir, _differences(json.loads(path.read_text()), config))
+
+
+def refuse_foreign_model(workdir: pathlib.Path) -> None:
+  """Raises if the folder holds a model that no run here has made.
+
+  Such as `ramjax convert` writes: a run would overwrite it.
+
+  Raises:
+    ValueError: There is a model without a manifest.
+  """
+  model = workdir / weights.MODEL_FILE
+  if model.exists() and not (workdir / MANIFEST_FILE).exists():
+    raise ValueError(
+      f"{workdir} holds a model that no run made there, and this run would"
+      " overwrite it. Give another --workdir; to start from that model, name it"
+      " in init.from_run."
+    )
 
 
 def claim_workdir(

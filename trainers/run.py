@@ -79,7 +79,9 @@ def run(
   """Runs the experiment in `config`, or continues it, in `workdir`."""
   # What can be refused without the data is refused before it is read.
   provenance.refuse_other_config(workdir, config.to_dict())
-  model_config = initial_weights.make_model_config(config)
+  provenance.refuse_foreign_model(workdir)
+  start = initial_weights.choose(config, workdir)
+  model_config = initial_weights.make_model_config(config, start)
   schedule = from_config.make_loop_schedule(config)
   learning_rate = from_config.make_learning_rate(config)
   optimizer = from_config.make_optimizer(config, learning_rate)
@@ -99,7 +101,8 @@ def run(
   data = algorithm.load_data(
     config, workdir, vocab_size=model_config.vocab_size
   )
-  _claim(config, workdir, data, model_config)
+  described = initial_weights.describe(config, start)
+  _claim(config, workdir, data, model_config, described)
   batches = algorithm.train_batches(config, data)
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
@@ -107,8 +110,8 @@ def run(
 
     # Model and step
     weights.save_config(workdir, model_config)
-    initial_weights.carry_files(config, workdir)
-    state = _first_state(config, model_config, optimizer, mesh)
+    initial_weights.carry_files(config, workdir, described)
+    state = _first_state(config, model_config, optimizer, mesh, start)
     train_step = step_lib.make_train_step(
       loss_fn,
       optimizer,
@@ -126,11 +129,7 @@ def run(
     opened.callback(recorder.close)
     for name, counts in data.summary.items():
       recorder.say(f"data {name}: {algorithm.describe_source(counts)}")
-    _announce(recorder, config, model_config, state)
-    if restored is not None:
-      recorder.say(
-        f"continuing after step {restored} of {schedule.total_steps}"
-      )
+    _announce(recorder, config, model_config, state, restored)
 
     # Evals
     evaluator = algorithm.make_evaluator(config, model_config, data, mesh)
@@ -162,8 +161,9 @@ def _first_state(
   model_config: LlamaConfig,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
+  start: initial_weights.Start,
 ) -> TrainState:
-  trained, frozen = initial_weights.load(config, model_config, mesh)
+  trained, frozen = initial_weights.load(config, model_config, mesh, start)
   return init_state(
     trained,
     optimizer,
@@ -179,6 +179,7 @@ def _claim(
   workdir: pathlib.Path,
   data: RunData,
   model_config: LlamaConfig,
+  described: Mapping[str, Any],
 ) -> None:
   """Writes the config and the manifest, or refuses another run's folder."""
   template = config.data.template
@@ -188,7 +189,7 @@ def _claim(
     template=template,
     template_digest=templates.template_digest(template),
     num_parameters=model_config.num_parameters,
-    initial_weights=initial_weights.describe(config),
+    initial_weights=described,
   )
   provenance.claim_workdir(workdir, config.to_dict(), manifest)
 
@@ -198,8 +199,9 @@ def _announce(
   config: ml_collections.ConfigDict,
   model_config: LlamaConfig,
   state: TrainState,
+  restored: int | None,
 ) -> None:
-  """Says what is about to run: the model, what is trained, devices."""
+  """Says what is about to run: the model, what is trained, devices, start."""
   folder = initial_weights.init_folder(config)
   name = config.model.preset if folder is None else f"from {folder}"
   trained = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -211,3 +213,7 @@ def _announce(
     f"{model_config.dtype} compute, {jax.device_count()}"
     f" {jax.devices()[0].platform} device(s)"
   )
+  if restored is not None:
+    recorder.say(
+      f"continuing after step {restored} of {config.run.total_steps}"
+    )

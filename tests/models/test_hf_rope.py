@@ -113,8 +113,8 @@ def test_every_spelling(raw, expected):
     ),
     ({"rope_scaling": "linear"}, "must be an object"),
     ({"rope_theta": "10000"}, "rope_theta='10000'"),
-    ({"rope_theta": 0}, r"rope_theta=0\.0 must be above 0"),
-    ({"rope_theta": -1.0}, r"rope_theta=-1\.0 must be above 0"),
+    ({"rope_theta": 0}, r"rope_theta=0\.0 must be at least 1"),
+    ({"rope_theta": -1.0}, r"rope_theta=-1\.0 must be at least 1"),
     ({"rope_theta": 10**400}, "rope_theta=1000.* must be a finite number"),
     (
       {"rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}},

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tiny_adapters
 import tiny_model_folder
-from tiny_adapters import CONFIG, KINDS
+from tiny_adapters import CONFIG, KINDS, WIDE
 
-from ramjax.models import hf_names, lora, tensors
+from ramjax.models import hf_names, lora, merged_lora, tensors
 from ramjax.models.merged_lora import MergedLora
 
 
@@ -173,7 +173,9 @@ def test_other_models_are_refused():
   # How it is computed, and for how long, is no difference.
   longer = dataclasses.replace(CONFIG, max_positions=128, dtype="bfloat16")
   merged = MergedLora(tiny_adapters.base_source(longer), config, params)
-  assert merged.config == longer
+  assert merged.config == dataclasses.replace(
+    longer, max_positions=config.max_positions
+  )
 
 
 def test_step_is_told_and_the_base_is_closed():
@@ -186,3 +188,29 @@ def test_step_is_told_and_the_base_is_closed():
   merged.close()
   assert merged.step == 3 and closed == [True]
   assert _merged("lora").step is None
+
+
+def test_no_bit_depends_on_which_rows_are_asked_for(monkeypatch):
+  # A matrix product's last bits depend on its shape, so tiles are fixed.
+  monkeypatch.setattr(merged_lora, "_TILE", 4)
+  config = tiny_adapters.adapted("dora_ranks", WIDE)
+  base = tiny_adapters.base_source(config)
+  params = tiny_adapters.random_adapters(config)
+  merged = MergedLora(base, config, params)
+  name = "model.layers.2.self_attn.v_proj.weight"
+  size = merged.specs[name].shape[0]
+  whole = merged.rows(name, 0, size)
+  for step in (1, 3, 4, 7):
+    parts = [
+      merged.rows(name, start, min(start + step, size))
+      for start in range(0, size, step)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_longer_rows_that_training_chose_are_kept():
+  config = tiny_adapters.adapted("lora", WIDE)
+  base = tiny_adapters.base_source(config)
+  longer = dataclasses.replace(config, max_positions=512)
+  params = tiny_adapters.random_adapters(config)
+  assert MergedLora(base, longer, params).config.max_positions == 512

@@ -119,3 +119,13 @@ def test_nothing_reads_more_than_a_block(tiny, config, monkeypatch):
   for source in (base, *models):
     for _, start, stop in source.reads:
       assert stop - start <= tensors.block_rows(source.specs["x"])
+
+
+def test_nan_in_a_model_is_not_passed_over(tiny, config):
+  base = _source(tiny, config, [1.0, 1.0, 1.0])
+  models = [
+    _source(tiny, config, [np.nan, 2.0, 3.0]),
+    _source(tiny, config, [2.0, np.inf, 3.0]),
+  ]
+  found = _read(merged_ties.ties(base, models, density=1))
+  assert not np.isfinite(found[:2]).any() and found[2] == 3

@@ -2,8 +2,10 @@
 """A folder is opened as what it is, or refused."""
 
 import pytest
+import tiny_adapters
+import tiny_model_folder
 
-from ramjax.models import tensors
+from ramjax.models import run_adapters, tensors
 from ramjax.models.hf_folder import HFFolder
 from ramjax.models.open_model import open_model
 from ramjax.models.run_folder import RunFolder
@@ -54,3 +56,21 @@ def test_folder_without_a_model_is_refused(tmp_path):
   for path in (tmp_path, tmp_path / "nowhere"):
     with pytest.raises(FileNotFoundError, match="holds no model"):
       open_model(path)
+
+
+def test_a_run_that_is_its_own_base_is_refused(tmp_path):
+  config = tiny_adapters.adapted("lora")
+  adapters = tiny_adapters.adapters_of(config, tmp_path)._replace(
+    base=tmp_path / "run"
+  )
+  (tmp_path / "run").mkdir()
+  run_adapters.save(tmp_path / "run", adapters)
+  with pytest.raises(ValueError, match="this very run"):
+    open_model(tmp_path / "run")
+
+
+def test_differences_are_not_taken_for_a_model(tmp_path):
+  tiny_model_folder.write(tmp_path / "hf")
+  (tmp_path / "hf/delta.json").write_text("{}")
+  with pytest.raises(ValueError, match="delta apply"):
+    open_model(tmp_path / "hf")

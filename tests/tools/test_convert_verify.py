@@ -205,7 +205,7 @@ def test_a_reward_model_is_compared_by_its_scores(
 def test_mistakes_are_said_before_anything_is_read(
   model, capsys, argv, message
 ):
-  assert _verify(model, model, *argv) == 1
+  assert _verify(model, model, *argv) == 2
   printed = capsys.readouterr()
   assert message in printed.err and printed.out == ""
 
@@ -219,7 +219,7 @@ def test_an_architecture_we_do_not_compute_is_refused(
     _state(_CONFIG),
     architectures=["GPT2LMHeadModel"],
   )
-  assert _verify(model, other) == 1
+  assert _verify(model, other) == 2
   assert "GPT2LMHeadModel" in capsys.readouterr().err
 
 

@@ -78,7 +78,7 @@ def test_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch):
   target = tmp_path / "deep" / "new"
   new_folder.check_space(target, 10**9)
   with pytest.raises(
-    ValueError, match=r"needs 2\.5 GB and .* has 1\.0 GB free"
+    ValueError, match=r"needs 2,500\.0 MB and .* has 1,000\.0 MB free"
   ):
     new_folder.check_space(target, 25 * 10**8)
   # The nearest folder that exists.

@@ -194,7 +194,7 @@ def test_full_disk_is_refused_before_anything_is_read(
   total = sum(x.nbytes for x in source.arrays.values())
   usage = namedtuple("usage", "free")
   monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(total - 1))
-  with pytest.raises(ValueError, match="GB free"):
+  with pytest.raises(ValueError, match="MB free"):
     _write(source, tmp_path / "new", write_model.RUN, like)
   assert not source.reads
   _check_nothing_left(tmp_path)

@@ -182,7 +182,7 @@ def test_what_came_with_the_weights_is_kept(config, folder, tmp_path):
   config.lora.rank = 2
   workdir = tmp_path / "run"
   workdir.mkdir()
-  initial_weights.carry_files(config, workdir)
+  initial_weights.carry_files(config, workdir, initial_weights.describe(config))
   names = {path.name for path in (workdir / "hf").iterdir()}
   assert names == {"config.json", "generation_config.json", "tokenizer.model"}
   base_record = json.loads((workdir / "base.json").read_text())

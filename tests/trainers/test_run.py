@@ -71,6 +71,13 @@ def adapted(folders, train):
   return workdir
 
 
+@pytest.fixture(scope="module")
+def whole(folders, train):
+  """A finished run that trained every weight."""
+  assert train(folders / "whole", **{"init.from_hf": folders / "hf"}) == 0
+  return folders / "whole"
+
+
 def _evals(workdir):
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
   entries = [json.loads(line) for line in lines]
@@ -91,11 +98,7 @@ def test_both_kinds_of_folder_give_the_same_run(folders, train):
   assert _evals(folders / "from_hf") == _evals(folders / "from_run")
 
 
-def test_with_adapters_the_run_starts_where_the_base_is(
-  folders, train, adapted
-):
-  whole = folders / "whole"
-  train(whole, **{"init.from_hf": folders / "hf", "run.total_steps": 2})
+def test_with_adapters_the_run_starts_where_the_base_is(whole, adapted):
   assert _evals(adapted)[0] == pytest.approx(_evals(whole)[0], rel=1e-6)
 
 
@@ -181,3 +184,41 @@ def test_a_classifier_is_not_trained_as_a_language_model(
   assert train(workdir, **{"init.from_hf": folders / "classifier"}) == 1
   assert "num_labels=1" in capsys.readouterr().err
   assert not workdir.exists()
+
+
+def test_a_folder_that_a_converter_made_is_not_overwritten(
+  folders, train, capsys
+):
+  target = folders / "converted"
+  tiny_model_folder.write(target, as_run=True)
+  kept = (target / "model.json").read_bytes()
+  assert train(target, **{"init.from_hf": folders / "hf"}) == 1
+  assert "would overwrite it" in capsys.readouterr().err
+  assert (target / "model.json").read_bytes() == kept
+  open_model.open_model(target).close()
+
+
+def test_a_run_does_not_start_from_its_own_folder(whole, train, capsys):
+  own = {"init.from_hf": "", "init.from_run": whole}
+  allow = {"run.allow_config_change": True}
+  assert train(whole, **own, **allow) == 1
+  assert "is the --workdir itself" in capsys.readouterr().err
+
+
+def test_adapters_know_the_checkpoint_they_began_with(folders, train, whole):
+  older = {"init.from_hf": "", "init.from_run": whole}
+  chosen = {"init.step": 2, "run.total_steps": 2}
+  workdir = folders / "on_step_2"
+  assert train(workdir, **older, **chosen, **_ADAPTERS) == 0
+  # The base has a newer checkpoint, which is not taken for it.
+  assert json.loads((workdir / "base.json").read_text())["step"] == 2
+  base = open_model.open_model(workdir).base
+  assert base.step == 2
+
+
+def test_a_name_that_is_no_url_is_read_back(folders, train):
+  workdir = folders / "lr50%#1"
+  quick = {"run.total_steps": 2, "init.from_hf": folders / "hf"}
+  assert train(workdir, **quick) == 0
+  source = open_model.open_model(workdir)
+  source.rows("model.norm.weight", 0, 4)
