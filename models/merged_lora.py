@@ -17,6 +17,7 @@ from ramjax.models.config import LlamaConfig
 from ramjax.models.lora_config import LM_HEAD
 from ramjax.models.tensors import Source, TensorError, TensorSpec
 
+# Rows of one product.
 _TILE = 256
 
 
@@ -113,13 +114,20 @@ class MergedLora:
     The last bits of a product depend on its shape, so it is made of tiles that
     do not depend on which rows are asked for: a tensor has one digest.
     """
-    tiles = []
-    for first in range(start - start % _TILE, stop, _TILE):
-      last = min(first + _TILE, self.specs[name].shape[0])
-      rows = self.base.rows(name, first, last)
-      tile = self._changed_tile(rows, adapter, scale, first, last)
-      tiles.append(tile[max(start - first, 0) : stop - first])
-    return np.concatenate(tiles)
+    low = start - start % _TILE
+    high = min(stop + -stop % _TILE, self.specs[name].shape[0])
+    rows = self.base.rows(name, low, high)
+    tiles = [
+      self._changed_tile(
+        rows[first - low : first - low + _TILE],
+        adapter,
+        scale,
+        first,
+        min(first + _TILE, high),
+      )
+      for first in range(low, high, _TILE)
+    ]
+    return np.concatenate(tiles)[start - low : stop - low]
 
   def _changed_tile(
     self,

@@ -85,18 +85,20 @@ def choose(
       " start from what it writes. Give another --workdir."
     )
   if step is None and workdir is not None:
-    step = _recorded_step(workdir)
+    step = _recorded_step(workdir, folder)
   step, _ = weights.find_item(folder, step=step, average=average)
   return Start(folder, step, average)
 
 
-def _recorded_step(workdir: pathlib.Path) -> int | None:
-  """The checkpoint of its base that a run began with, if it has begun."""
+def _recorded_step(workdir: pathlib.Path, folder: pathlib.Path) -> int | None:
+  """The checkpoint of `folder` that a run began with, if it has begun."""
   path = workdir / provenance.MANIFEST_FILE
   if not path.is_file():
     return None
   manifest = json.loads(path.read_text())
-  return manifest.get("initial_weights", {}).get("step")
+  recorded = manifest.get("initial_weights", {})
+  same = recorded.get("folder") == str(folder.resolve())
+  return recorded.get("step") if same else None
 
 
 def init_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
