@@ -353,8 +353,10 @@ def test_each_layer_of_a_window_reaches_one_window_further(config, params):
   tokens = np.zeros((1, 14), np.int32)
   at = np.arange(14, dtype=np.int32)[None]
   before = _apply(params, config, tokens, positions=at)
-  tokens[0, 2] = 5
-  after = _apply(params, config, tokens, positions=at)
+  # A copy: the first call may not have read its argument yet.
+  changed = tokens.copy()
+  changed[0, 2] = 5
+  after = _apply(params, config, changed, positions=at)
   differs = np.any(np.asarray(before != after)[0], axis=-1)
   np.testing.assert_array_equal(np.flatnonzero(differs), np.arange(2, 9))
 
