@@ -253,7 +253,7 @@ def test_kill_leaves_only_the_partial_folder(
     process.wait()
     process.stdout.close()
   (left,) = (tmp_path / "out").iterdir()
-  assert left.name == f".new.partial-{process.pid}"
+  assert left.name.startswith(".new.partial-")
   with pytest.raises((FileNotFoundError, ValueError)):
     open_model(left)
   # The next try is not in its way.
