@@ -72,6 +72,7 @@ def render(
     provenance: JSON-ready; shown whole.
   """
   task = "text-classification" if config.num_labels else "text-generation"
+  quoted = json.dumps(name, ensure_ascii=False)
   shape = (
     f"{config.num_parameters:,} parameters: {config.num_layers} layers, width"
     f" {config.width}, {config.num_heads} heads ({config.num_kv_heads} of keys"
@@ -94,7 +95,8 @@ def render(
       "",
       "```python",
       "import transformers",
-      f"model = transformers.{_auto_class(config)}.from_pretrained({name!r})",
+      "",
+      f"model = transformers.{_auto_class(config)}.from_pretrained({quoted})",
       "```",
       "",
       "## Provenance",

@@ -23,7 +23,7 @@ def test_card_states_shape_and_provenance():
     "tags: [ramjax]",
   ]
   assert "# mine" in rest and "1,235,814,400 parameters" in rest
-  assert "AutoModelForCausalLM.from_pretrained('mine')" in rest
+  assert 'AutoModelForCausalLM.from_pretrained("mine")' in rest
   (block,) = rest.split("```json\n")[1:]
   assert json.loads(block.split("\n```")[0]) == {"source": "runs/mine"}
 
