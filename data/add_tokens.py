@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ramjax.data import tokenizers
-from ramjax.data.tokenizer_backend import read_capped
+from ramjax.data.tokenizer_backend import read_object
 from ramjax.data.tokenizers import Tokenizer
 
 _FILE = "tokenizer.json"
@@ -48,7 +48,7 @@ def add_special_tokens(
       " AutoTokenizer.from_pretrained(...).save_pretrained(...) of transformers"
       " writes."
     )
-  spec = _read(folder / _FILE)
+  spec = read_object(folder / _FILE)
   _check_names(folder / _FILE, names, spec)
   first = before.vocab_size
   entries = {
@@ -104,7 +104,7 @@ def _extend_neighbours(
   """Adds to the two other files that may list the added tokens."""
   config_path = folder / "tokenizer_config.json"
   if config_path.is_file():
-    config = _read(config_path)
+    config = read_object(config_path)
     listed = config.get("added_tokens_decoder")
     if isinstance(listed, dict):
       listed.update({str(id_): entry for id_, entry in entries.items()})
@@ -112,7 +112,7 @@ def _extend_neighbours(
   names_path = folder / "added_tokens.json"
   if names_path.is_file():
     ids = {entry["content"]: id_ for id_, entry in entries.items()}
-    _write(names_path, _read(names_path) | ids)
+    _write(names_path, read_object(names_path) | ids)
 
 
 def _check_ids(
@@ -134,16 +134,6 @@ def _check_ids(
       " have gaps, perhaps), so the model would read other words. Add them with"
       " the library that made the tokenizer, and convert its folder."
     )
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    value = json.loads(read_capped(path))
-  except (ValueError, RecursionError) as error:
-    raise ValueError(f"{path} is not valid JSON: {error}") from error
-  if not isinstance(value, dict):
-    raise ValueError(f"{path} holds a JSON {type(value).__name__}, no object.")
-  return value
 
 
 def _write(path: pathlib.Path, value: dict[str, Any]) -> None:

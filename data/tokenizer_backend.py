@@ -5,10 +5,11 @@ The two libraries are reached through `Backend` alone; the limits here hold for
 the files of both.
 """
 
+import json
 import pathlib
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_VOCAB_SIZE = 2**20
@@ -78,3 +79,18 @@ def check_vocab_size(path: pathlib.Path, vocab_size: int) -> None:
       f"{path} has vocab_size={vocab_size:,}; it must be in 1 to"
       f" {MAX_VOCAB_SIZE:,}."
     )
+
+
+def read_object(path: pathlib.Path) -> dict[str, Any]:
+  """The JSON object in a tokenizer's file.
+
+  Raises:
+    ValueError: No JSON object, or a file that is too large.
+  """
+  try:
+    value = json.loads(read_capped(path))
+  except (ValueError, RecursionError) as error:
+    raise ValueError(f"{path} is not valid JSON: {error}") from error
+  if not isinstance(value, dict):
+    raise ValueError(f"{path} holds a JSON {type(value).__name__}, no object.")
+  return value

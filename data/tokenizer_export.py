@@ -18,7 +18,7 @@ from ramjax.data import (
   tokenizers,
 )
 from ramjax.data.rows import Message
-from ramjax.data.tokenizer_backend import read_capped
+from ramjax.data.tokenizer_backend import read_capped, read_object
 from ramjax.data.tokenizers import Tokenizer
 
 _CONFIG = "tokenizer_config.json"
@@ -163,15 +163,7 @@ def _name(tokenizer: Tokenizer, id_: int | None) -> str | None:
 
 def _read_object(path: pathlib.Path) -> dict[str, Any]:
   """The JSON object in a file; empty where there is no file."""
-  if not path.is_file():
-    return {}
-  try:
-    value = json.loads(read_capped(path))
-  except (ValueError, RecursionError) as error:
-    raise ValueError(f"{path} is not valid JSON: {error}") from error
-  if not isinstance(value, dict):
-    raise ValueError(f"{path} holds a JSON {type(value).__name__}, no object.")
-  return value
+  return read_object(path) if path.is_file() else {}
 
 
 def _write(path: pathlib.Path, value: dict[str, Any]) -> None:

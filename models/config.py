@@ -8,6 +8,8 @@ import dataclasses
 
 from ramjax.models.lora_config import LM_HEAD, LoraConfig
 
+# Fields that say how a model is computed, not what it is.
+COMPUTE_FIELDS = ("dtype", "remat", "attention")
 ATTENTION_BACKENDS = ("xla",)
 DTYPES = ("float32", "bfloat16")
 QUANTIZATIONS = ("none", "nf4")

@@ -23,7 +23,6 @@ FILE_NAME = "config.json"
 _MAX_BYTES = 2**20
 # Well above any Llama: a hostile file must not make us count to a billion.
 _MAX_PARAMETERS = 2**43
-FAMILIES = ("llama", "mistral", "qwen2")
 _CLASS_NAMES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
 _CAUSAL, _CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 

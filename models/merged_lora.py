@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ramjax.models import hf_names, lora
-from ramjax.models.config import LlamaConfig
+from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
 from ramjax.models.lora_config import LM_HEAD
 from ramjax.models.tensors import Source, TensorError, TensorSpec
 
@@ -191,7 +191,7 @@ def _refuse_other_base(
   base: LlamaConfig, adapted: LlamaConfig, params: Mapping[str, Any]
 ) -> None:
   """The shapes must agree; a trained score head may be new."""
-  same = ("dtype", "remat", "attention", "max_positions", "num_labels")
+  same = (*COMPUTE_FIELDS, "max_positions", "num_labels")
   held, wanted = dataclasses.asdict(base), dataclasses.asdict(adapted)
   wrong = [n for n in held if n not in same and held[n] != wanted[n]]
   # A language model may become a classifier whose head is among the adapters.

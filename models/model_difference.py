@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ramjax.models import tensors
+from ramjax.models.config import COMPUTE_FIELDS
 from ramjax.models.model_digest import Hasher, ModelDigest
 from ramjax.models.tensors import Source
 
-# Fields of a config that say how a model is computed, not what it is.
-_COMPUTED = ("dtype", "remat", "attention")
 # Values that are compared at once, in float64: a block of them would take
 # several times its bytes.
 _NUM_VALUES = 2**20
@@ -121,7 +120,7 @@ def _fields(first: Source, second: Source) -> dict[str, tuple[Any, Any]]:
   return {
     name: (ours[name], theirs[name])
     for name in ours
-    if name not in _COMPUTED and ours[name] != theirs[name]
+    if name not in COMPUTE_FIELDS and ours[name] != theirs[name]
   }
 
 

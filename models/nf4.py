@@ -12,7 +12,6 @@ that each part is sharded by the kernel's own axes.
 
 import functools
 import itertools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -128,19 +127,6 @@ def _linear_backward(nf4: NF4, cotangent: jax.Array) -> tuple[jax.Array, None]:
 
 
 linear_nf4.defvjp(_linear_forward, _linear_backward)
-
-
-def bits_per_parameter(shape: Sequence[int]) -> float:
-  """Bits a weight of a kernel of `shape` [..., in, out], scales included."""
-  *_, inputs, out = shape
-  code_bits, scale_bits, float_bits = 4, 8, 32
-  steps_per_row = -(-out // SCALE_BLOCK)
-  return (
-    code_bits
-    + scale_bits / BLOCK
-    + float_bits * steps_per_row / (BLOCK * out)
-    + float_bits / (inputs * out)
-  )
 
 
 def _quantize_matrix(kernel: jax.Array) -> NF4:

@@ -4,10 +4,9 @@
 import dataclasses
 from collections.abc import Mapping
 
+from ramjax.models.config import COMPUTE_FIELDS
 from ramjax.models.tensors import Source, TensorError
 
-# How a model is computed, not what it is.
-_COMPUTED = ("dtype", "remat", "attention")
 _NUM_SHOWN = 3
 
 
@@ -26,7 +25,7 @@ def check(models: Mapping[str, Source]) -> None:
     for field in dataclasses.fields(first.config):
       ours = getattr(first.config, field.name)
       theirs = getattr(other.config, field.name)
-      if field.name not in _COMPUTED and ours != theirs:
+      if field.name not in COMPUTE_FIELDS and ours != theirs:
         raise TensorError(
           f"{field.name} is {ours} in {first_name} and {theirs} in {name}:"
           " weights are combined only between models of one shape."

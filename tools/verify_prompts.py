@@ -5,15 +5,14 @@ import pathlib
 
 import numpy as np
 
-from ramjax.data import tokenizer_probe, tokenizers
 from ramjax.models import carried_files, model_folder
+from ramjax.tools import chat_files
 
 NUM_FIXED, FIXED_LENGTH = 4, 32
 # The outputs of the first model at all positions are kept: 2,048 positions of
 # 128,000 logits are 1 GB.
 MAX_POSITIONS = 2048
 _MAX_FILE_BYTES = 2**20
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 
 
 def fixed_prompts(vocab_size: int) -> list[np.ndarray]:
@@ -47,14 +46,14 @@ def text_prompts(
     raise ValueError(f"--prompts={file} is not UTF-8 text: {error}") from error
   if not lines:
     raise ValueError(f"--prompts={file} has no text: give a prompt a line.")
-  folder = carried_files.folder_of(model)
-  if not any((folder / name).is_file() for name in _TOKENIZERS):
+  folder = carried_files.tokenizer_folder(model)
+  if folder is None:
     raise ValueError(
-      f"--prompts={file} needs a tokenizer, and {folder} has none of"
-      f" {', '.join(_TOKENIZERS)}. Put one there, or leave --prompts out."
+      f"--prompts={file} needs a tokenizer, and {model} has none of"
+      f" {', '.join(carried_files.VOCABULARIES)}. Put one there, or leave"
+      " --prompts out."
     )
-  tokenizer_probe.probe_tokenizer(folder)
-  tokenizer = tokenizers.load_tokenizer(folder)
+  tokenizer = chat_files.load_tokenizer(folder)
   bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
   prompts = [
     np.array(bos + tokenizer.encode(line, at_start=True), np.int32)

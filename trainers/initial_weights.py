@@ -24,13 +24,13 @@ from ramjax.models import (
   source_params,
   weights,
 )
-from ramjax.models.config import LlamaConfig
+from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
 from ramjax.models.lora_config import LoraConfig, choose_modules
 from ramjax.trainers import provenance
 
-# How a model is computed, not what it is: the run decides. So it does about
-# longer rows than the weights were trained for.
-_RUN_FIELDS = ("dtype", "remat", "attention", "max_positions")
+# What the run decides: the computation, and longer rows than the weights were
+# trained for.
+_RUN_FIELDS = (*COMPUTE_FIELDS, "max_positions")
 
 
 @dataclasses.dataclass(frozen=True)

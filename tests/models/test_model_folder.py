@@ -47,7 +47,8 @@ def test_a_symlink_inside_the_folder_is_followed(tmp_path):
 def test_a_folder_that_is_itself_a_link_is_accepted(tmp_path):
   _write(tmp_path / "real" / "config.json")
   (tmp_path / "link").symlink_to("real")
-  model_folder.safe_file(tmp_path / "link", "config.json")
+  path = model_folder.safe_file(tmp_path / "link", "config.json")
+  assert path == tmp_path / "link" / "config.json" and path.read_text() == "x"
 
 
 def test_a_symlink_out_of_the_folder_is_refused_with_advice(tmp_path):

@@ -236,20 +236,6 @@ def test_vector_is_refused():
     nf4.quantize(jnp.zeros(64))
 
 
-@pytest.mark.parametrize("shape", [(64, 1), (128, 300), (2, 128, 512)])
-def test_bits_per_parameter_are_those_of_the_arrays(shape):
-  packed = nf4.quantize(jnp.zeros(shape))
-  num_bits = 8 * sum(part.nbytes for part in packed)
-  assert nf4.bits_per_parameter(shape) == pytest.approx(
-    num_bits / np.prod(shape), rel=1e-12
-  )
-
-
-def test_bits_per_parameter_of_a_llama_matrix():
-  # 4 + 8 / 64 + 32 / (64 * 256), section 3 of the paper, and one mean.
-  assert nf4.bits_per_parameter((4096, 4096)) == pytest.approx(4.127, abs=5e-4)
-
-
 @pytest.mark.parametrize("lead", [(), (5,), (2, 3)])
 def test_linear_and_its_gradient_are_those_of_the_dequantised(lead):
   packed = nf4.quantize(_dyadic(6, 128, 24))
