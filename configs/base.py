@@ -5,14 +5,116 @@ An experiment file starts from one of these and overrides; a field that is not
 here is an error. Fields that are None take the model preset's value.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict, config_dict
 
 
 def sft() -> ConfigDict:
   """Supervised fine-tuning."""
+  loss = dict(
+    label_smoothing=0.0,
+    z_loss=0.0,
+    # Tokens per device whose logits exist at a time.
+    chunk_size=1024,
+  )
+  return _tree("sft", loss)
+
+
+def preference(**terms: Mapping[str, Any]) -> ConfigDict:
+  """Preference optimisation on pairs: DPO and its family, Pairwise Cringe.
+
+  Args:
+    **terms: The losses to sum, by their name in `losses/`: `weight` and the
+      loss's own options.
+  """
+  return _answers("preference", terms)
+
+
+def unpaired(**terms: Mapping[str, Any]) -> ConfigDict:
+  """Answers judged one by one: KTO, BCO, Cringe, unlikelihood.
+
+  Args:
+    **terms: As for `preference`.
+  """
+  return _answers("unpaired", terms)
+
+
+def cut(**terms: Mapping[str, Any]) -> ConfigDict:
+  """Contrastive unlikelihood training on answers with a judge's words.
+
+  Args:
+    **terms: As for `preference`.
+  """
+  config = _answers("cut", terms)
+  # The judged and the plain prompt differ.
+  config.data.share_prompt = False
+  return config
+
+
+def reward(**terms: Mapping[str, Any]) -> ConfigDict:
+  """Reward models, on pairs, rankings or ratings.
+
+  Args:
+    **terms: As for `preference`; what the rows are follows from the losses.
+  """
+  config = _tree("reward", dict(terms=_terms(terms)))
+  config.unlock()
+  config.data.update(_answer_rows())
+  config.reward = dict(
+    # Outputs of the head: 1, or one an attribute, threshold or class.
+    num_labels=1,
+    # Standard deviation of its first weights.
+    init_std=0.0,
+    # Ratings to learn, by their key in the rows.
+    attributes=(),
+  )
+  return _locked(config)
+
+
+def _answers(algorithm: str, terms: Mapping[str, Mapping[str, Any]]) -> Any:
+  # Logits exist for as many tokens of a device at a time.
+  loss = dict(terms=_terms(terms), chunk_size=1024)
+  config = _tree(algorithm, loss)
+  config.unlock()
+  config.data.update(_answer_rows())
+  config.reference = dict(
+    # The model that the policy is compared with: a Hugging Face folder, or a
+    # run's; the run's own start where both are "".
+    from_hf="",
+    from_run="",
+    step=config_dict.placeholder(int),
+    average=False,
+    # A folder for its log-probabilities of every row: computed once, then read;
+    # "" computes them in each step.
+    cache="",
+    # Above 0, the reference follows the policy: after so many updates it moves
+    # by `sync_rate` of the way (TR-DPO).
+    sync_every=0,
+    sync_rate=1.0,
+  )
+  return _locked(config)
+
+
+def _answer_rows() -> dict:
+  return dict(
+    # Tokens of a row of the batch, which holds whole groups of answers; None
+    # is max_length for each answer of a group.
+    row_length=config_dict.placeholder(int),
+    # Compute a prompt once for all of its answers.
+    share_prompt=True,
+  )
+
+
+def _terms(terms: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
+  return ConfigDict({name: dict(term) for name, term in terms.items()})
+
+
+def _tree(algorithm: str, loss: dict) -> ConfigDict:
   config = ConfigDict(
     dict(
-      algorithm="sft",
+      algorithm=algorithm,
       seed=0,
       model=_model(),
       init=dict(
@@ -33,12 +135,7 @@ def sft() -> ConfigDict:
         train_vocab_size=1024,
       ),
       data=_data(),
-      loss=dict(
-        label_smoothing=0.0,
-        z_loss=0.0,
-        # Tokens per device whose logits exist at a time.
-        chunk_size=1024,
-      ),
+      loss=loss,
       optim=_optim(),
       # Devices along each axis; -1 is the rest.
       mesh=dict(data=1, fsdp=-1, sequence=1, tensor=1),
@@ -54,25 +151,35 @@ def sft() -> ConfigDict:
       run=_run(),
     )
   )
-  # From here on a misspelt field is an error; sources are named freely.
+  return _locked(config)
+
+
+def _locked(config: ConfigDict) -> ConfigDict:
+  """A misspelt field is an error from here on; sources are named freely."""
   config.lock()
   config.data.sources.unlock()
   return config
 
 
-def source(path: str, *, weight: float = 1.0, eval_rows: int = 0) -> ConfigDict:
+def source(
+  path: str, *, weight: float = 1.0, eval_rows: int = 0, eval_path: str = ""
+) -> ConfigDict:
   """One entry of `data.sources`.
 
   Args:
     path: A .jsonl, .json (either may be .gz) or .parquet file, a prepared
-      `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, or generated `tasks:NUM?seed=S`.
+      `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, generated `tasks:NUM?seed=S`, or
+      pairs of a right and a wrong answer to them, `task_pairs:NUM?seed=S`.
     weight: Share of the mixture, relative to the other sources.
     eval_rows: Rows held out for evaluation.
+    eval_path: Rows that are held out already, as `path`.
 
   Returns:
     The entry.
   """
-  return ConfigDict(dict(path=path, weight=weight, eval_rows=eval_rows))
+  return ConfigDict(
+    dict(path=path, weight=weight, eval_rows=eval_rows, eval_path=eval_path)
+  )
 
 
 def _model() -> dict:
@@ -155,6 +262,8 @@ def _run() -> dict:
     wandb_project="",
     # Compiled programs are kept here between launches; "" keeps none.
     compilation_cache="~/.cache/ramjax/xla",
+    # Stop at the first step if its figures cannot be right.
+    first_step_checks=True,
     # Continue a workdir with a config or data that differ from its own.
     allow_config_change=False,
     # Show the whole traceback of an error.

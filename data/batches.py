@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokenised examples -> batches: order, mixture, sharding and packing by Grain.
-
-Grain's iterators carry their own state, which goes into the checkpoint: a
-resumed run sees the batches it would have seen.
-"""
+"""Tokenised SFT examples -> batches of packed or padded rows."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,12 +7,8 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
+from ramjax.data import packing
 from ramjax.data.tokenize_rows import Example
-
-# Rows being filled at once by best-fit packing. More fill tighter, and delay
-# an example by up to that many rows: 64 rows of 512 hold Alpaca at 98 %.
-_PACKING_BINS = 64
-_PREFETCH_BATCHES = 4
 
 
 class TokenBatch(NamedTuple):
@@ -46,53 +38,20 @@ def train_batches(
   process_index: int = 0,
   process_count: int = 1,
 ) -> grain.DatasetIterator:
-  """Endless shuffled batches of a weighted mixture.
-
-  Each source is reshuffled every epoch of its own; examples come from the
-  sources in proportion to `weights`.
-
-  Args:
-    sources: Tokenised examples of each source, each at most `length` long.
-    weights: Relative weight of each source, above 0.
-    length: T.
-    batch_size: Rows of this process's batches.
-    pack: Whether a row holds several examples, best fit first, or one.
-    seed: Of the order.
-    process_index: Which share of the examples this process reads.
-    process_count: Number of such shares.
-
-  Returns:
-    A checkpointable iterator of `TokenBatch`.
+  """Endless shuffled `TokenBatch`es of T = `length`; `packing.train_batches`.
 
   Raises:
-    ValueError: No source, an empty one, fewer examples than processes, or a
-      weight that is not above 0.
+    ValueError: See there.
   """
-  if not sources or len(sources) != len(weights):
-    raise ValueError(
-      f"{len(sources)} sources and {len(weights)} weights: give one weight for"
-      " each of one or more sources."
-    )
-  mixed = []
-  for i, (examples, weight) in enumerate(zip(sources, weights, strict=True)):
-    if weight <= 0:
-      raise ValueError(f"weight={weight} of source {i} must be above 0.")
-    if len(examples) < process_count:
-      raise ValueError(
-        f"source {i} has {len(examples)} examples for {process_count}"
-        " processes: each needs at least one."
-      )
-    source = grain.MapDataset.source(examples).seed(seed + i)
-    mixed.append(source.shuffle().repeat())
-  total = sum(weights)
-  dataset = grain.MapDataset.mix(mixed, [weight / total for weight in weights])
-  dataset = dataset.slice(slice(process_index, None, process_count))
-  rows = _rows(dataset, length=length, pack=pack, seed=seed)
-  batches = rows.batch(batch_size, drop_remainder=True).map(_to_batch)
-  return iter(
-    grain.experimental.ThreadPrefetchIterDataset(
-      batches, prefetch_buffer_size=_PREFETCH_BATCHES
-    )
+  return packing.train_batches(
+    sources,
+    _layout(length),
+    weights=weights,
+    batch_size=batch_size,
+    pack=pack,
+    seed=seed,
+    process_index=process_index,
+    process_count=process_count,
   )
 
 
@@ -104,40 +63,19 @@ def eval_batches(
   Raises:
     ValueError: There are no examples.
   """
-  if not examples:
-    raise ValueError("no held-out examples: set eval_rows of a source above 0.")
-  dataset = grain.MapDataset.source(examples)
-  rows = list(_rows(dataset, length=length, pack=pack, seed=0))
-  empty = {name: np.zeros_like(value) for name, value in rows[0].items()}
-  rows += [empty] * (-len(rows) % batch_size)
-  return [
-    _to_batch(
-      {
-        name: np.stack([row[name] for row in rows[i : i + batch_size]])
-        for name in empty
-      }
-    )
-    for i in range(0, len(rows), batch_size)
-  ]
+  return packing.eval_batches(
+    examples, _layout(length), batch_size=batch_size, pack=pack
+  )
 
 
-def _rows(
-  dataset: grain.MapDataset, *, length: int, pack: bool, seed: int
-) -> grain.IterDataset:
-  features = dataset.map(
-    lambda example: {
+def _layout(length: int) -> packing.Layout:
+  return packing.Layout(
+    features=lambda example: {
       "tokens": example.tokens,
       "response_mask": example.response_mask,
-    }
-  ).to_iter_dataset()
-  return grain.experimental.BestFitPackIterDataset(
-    features,
-    length_struct={"tokens": length, "response_mask": length},
-    num_packing_bins=_PACKING_BINS if pack else 1,
-    # Without packing a row is a bin of one example, in the dataset's order.
-    max_sequences_per_bin=None if pack else 1,
-    shuffle_bins=pack,
-    seed=seed,
+    },
+    lengths={"tokens": length, "response_mask": length},
+    to_batch=_to_batch,
   )
 
 

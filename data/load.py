@@ -56,7 +56,8 @@ def load_rows(
     path: One of
       a file (.jsonl, .json, each also .gz, or .parquet);
       `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, a dataset prepared in DIR;
-      `tasks:NUM?seed=SEED`, tasks that the project writes itself.
+      `tasks:NUM?seed=SEED`, tasks that the project writes itself;
+      `task_pairs:NUM?seed=SEED`, the same with a wrong answer beside the right.
     parse: From a record to a row, such as `parse_rows.parse_sft`; raises
       `RowError` for a record that is no row.
     max_bad_share: The share of bad records to set aside, from 0 (the first one
@@ -155,7 +156,7 @@ class _Source(NamedTuple):
 def _open_source(path: str) -> _Source:
   if path.startswith("tfds:"):
     return _open_tfds(path)
-  if path.startswith("tasks:"):
+  if path.startswith(("tasks:", "task_pairs:")):
     return _open_tasks(path)
   return _Source(read.read_records(path), lambda: _file_digest(path))
 
@@ -190,18 +191,21 @@ def _open_tfds(path: str) -> _Source:
 
 
 def _open_tasks(path: str) -> _Source:
-  from ramjax.data import tasks
+  from ramjax.data import task_pairs, tasks
 
-  match = re.fullmatch(r"tasks:([0-9]{1,9})\?seed=([0-9]{1,18})", path)
+  name = path.partition(":")[0]
+  match = re.fullmatch(rf"{name}:([0-9]{{1,9}})\?seed=([0-9]{{1,18}})", path)
   if match is None:
     raise DataError(
-      f"path={path!r} must read tasks:NUM?seed=SEED, such as tasks:1000?seed=0."
+      f"path={path!r} must read {name}:NUM?seed=SEED, such as"
+      f" {name}:1000?seed=0."
     )
-  num_tasks, seed = map(int, match.groups())
-  values = [
-    tasks.task_record(task)
-    for task in tasks.generate_tasks(num_tasks=num_tasks, seed=seed)
-  ]
+  num, seed = map(int, match.groups())
+  if name == "tasks":
+    made = tasks.generate_tasks(num_tasks=num, seed=seed)
+    values = [tasks.task_record(task) for task in made]
+  else:
+    values = task_pairs.generate_pairs(num_pairs=num, seed=seed)
   content = json.dumps(values, sort_keys=True).encode()
   records = (
     Record(f"{path}: row {number}", value)

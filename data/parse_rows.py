@@ -6,10 +6,11 @@ passes here is text that a tokenizer accepts, in turns that a template can
 render, with an answer to train on. Keys beside those of a format are ignored.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from ramjax.data import turns
+from ramjax.data import record_fields, turns
 from ramjax.data.rows import (
   ChatRow,
   Message,
@@ -32,7 +33,8 @@ PREFERENCE_FORMATS = (
 )
 UNPAIRED_FORMATS = ('{"prompt": ..., "completion": ..., "label": true|false}',)
 
-# Every key that belongs to some format; the other keys of a record are extra.
+# Every key that `tfds_rows` has a feature for; the other keys of a record, the
+# numbers beside a preference among them, are extra and ride along.
 FORMAT_KEYS = frozenset(
   "messages prompt completion instruction input output text chosen rejected"
   " label".split()
@@ -53,7 +55,7 @@ def parse_sft(record: object) -> SFTRow:
   Raises:
     RowError: The record is no such row.
   """
-  record = _object(record)
+  record = record_fields.parse_object(record)
   if record.get("label") is False:
     raise RowError(
       "label is false, which marks an undesirable completion, and SFT would"
@@ -70,7 +72,7 @@ def parse_sft(record: object) -> SFTRow:
       )
     return ChatRow(messages)
   if "prompt" in record and "completion" in record:
-    prompt, completion = _prompt_and_answers(record, "completion")
+    prompt, completion = record_fields.prompt_and_answers(record, "completion")
     if isinstance(prompt, str):
       return TextRow(prompt, completion)
     return ChatRow(prompt + completion)
@@ -78,7 +80,7 @@ def parse_sft(record: object) -> SFTRow:
     return _parse_alpaca(record)
   if "text" in record:
     return TextRow("", turns.parse_answer(record["text"], "text"))
-  _refuse_keys(record, SFT_FORMATS)
+  record_fields.refuse_keys(record, SFT_FORMATS)
 
 
 def parse_preference(record: object) -> PreferenceRow:
@@ -89,18 +91,51 @@ def parse_preference(record: object) -> PreferenceRow:
   A string `prompt` beside conversations, as in UltraFeedback, must repeat one
   of their shared user turns, and is then no part of the row.
 
+  Two numbers may stand beside them, or be null: `preference_prob`, and `margin`
+  or, as in UltraFeedback, `score_chosen` and `score_rejected` in its place,
+  whose difference it is. `PreferenceRow` says what they mean.
+
   Raises:
     RowError: The record is no such row.
   """
-  record = _object(record)
+  record = record_fields.parse_object(record)
   if "chosen" not in record or "rejected" not in record:
-    _refuse_keys(record, PREFERENCE_FORMATS)
+    record_fields.refuse_keys(record, PREFERENCE_FORMATS)
   chosen, rejected = record["chosen"], record["rejected"]
   if chosen == rejected:
     raise RowError(
       "chosen and rejected are the same, so neither can be preferred: drop the"
       " row"
     )
+  return dataclasses.replace(
+    _parse_pair(record),
+    margin=_parse_margin(record),
+    preference_prob=_parse_preference_prob(record),
+  )
+
+
+def parse_unpaired(record: object) -> UnpairedRow:
+  """Parses a record that holds one answer and whether it is desirable.
+
+  Raises:
+    RowError: The record is no such row.
+  """
+  record = record_fields.parse_object(record)
+  if not {"prompt", "completion", "label"} <= record.keys():
+    record_fields.refuse_keys(record, UNPAIRED_FORMATS)
+  label = record["label"]
+  if not isinstance(label, bool):
+    raise RowError(
+      f"label is {turns.describe(label)}, not a boolean: write true for a"
+      " desirable completion and false for an undesirable one"
+    )
+  prompt, completion = record_fields.prompt_and_answers(record, "completion")
+  return UnpairedRow(prompt, completion, label)
+
+
+def _parse_pair(record: Mapping[str, Any]) -> PreferenceRow:
+  """Parses prompt and answers, wherever the prompt is."""
+  chosen, rejected = record["chosen"], record["rejected"]
   if "prompt" not in record:
     if isinstance(chosen, str) and isinstance(rejected, str):
       return _split_transcripts(chosen, rejected)
@@ -114,85 +149,37 @@ def parse_preference(record: object) -> PreferenceRow:
         " rejected: give the prompt as a list of messages"
       )
     return row
-  prompt, chosen, rejected = _prompt_and_answers(record, "chosen", "rejected")
-  return PreferenceRow(prompt, chosen, rejected)
-
-
-def parse_unpaired(record: object) -> UnpairedRow:
-  """Parses a record that holds one answer and whether it is desirable.
-
-  Raises:
-    RowError: The record is no such row.
-  """
-  record = _object(record)
-  if not {"prompt", "completion", "label"} <= record.keys():
-    _refuse_keys(record, UNPAIRED_FORMATS)
-  label = record["label"]
-  if not isinstance(label, bool):
-    raise RowError(
-      f"label is {turns.describe(label)}, not a boolean: write true for a"
-      " desirable completion and false for an undesirable one"
-    )
-  prompt, completion = _prompt_and_answers(record, "completion")
-  return UnpairedRow(prompt, completion, label)
-
-
-def _object(record: object) -> Mapping[str, Any]:
-  if not isinstance(record, Mapping):
-    raise RowError(
-      f"the record is {turns.describe(record)}, not an object: write one JSON"
-      " object with named fields for each row"
-    )
-  return record
-
-
-def _refuse_keys(record: Mapping[str, Any], formats: Sequence[str]) -> NoReturn:
-  """Refuses a record whose keys are those of no wanted format."""
-  found = ", ".join(turns.short_name(key) for key in list(record)[:12])
-  raise RowError(
-    f"the record fits no row format (keys found: {found or 'none'}): the"
-    f" formats are {'; '.join(formats)}; rename its keys to those of one"
+  return PreferenceRow(
+    *record_fields.prompt_and_answers(record, "chosen", "rejected")
   )
 
 
-def _prompt_and_answers(record: Mapping[str, Any], *fields: str) -> tuple:
-  """Parses an explicit prompt and answers: all strings, or all messages."""
-  given = {field: record[field] for field in ("prompt", *fields)}
-  if all(isinstance(value, str) for value in given.values()):
-    prompt = turns.parse_text(record["prompt"], "prompt")
-    answers = (turns.parse_answer(record[field], field) for field in fields)
-    return (prompt, *answers)
-  if all(isinstance(value, list | tuple) for value in given.values()):
-    prompt = _parse_prompt(record["prompt"])
-    answers = (_parse_answers(record[field], field) for field in fields)
-    return (prompt, *answers)
-  kinds = (f"{field} is {turns.describe(given[field])}" for field in given)
-  raise RowError(
-    f"{', '.join(kinds)}: they must all be strings (raw text) or all be lists"
-    " of messages (a conversation); rewrite them alike"
-  )
-
-
-def _parse_prompt(value: object) -> tuple[Message, ...]:
-  messages = turns.parse_messages(value, "prompt", supervised=False)
-  if messages[-1].role != "user":
+def _parse_margin(record: Mapping[str, Any]) -> float:
+  if record.get("margin") is not None:
+    return record_fields.parse_number(record["margin"], "margin")
+  given = {
+    key: record_fields.parse_number(record[key], key)
+    for key in ("score_chosen", "score_rejected")
+    if record.get(key) is not None
+  }
+  if len(given) == 1:
     raise RowError(
-      f"prompt ends in a message of the {messages[-1].role}: it must end in the"
-      " user turn that is answered; move assistant turns to the answer"
+      f"{next(iter(given))} stands alone: the margin is score_chosen less"
+      " score_rejected; give both scores, or neither"
     )
-  return messages
+  return given["score_chosen"] - given["score_rejected"] if given else 0.0
 
 
-def _parse_answers(
-  value: object, field: str, *, first: str = "assistant"
-) -> tuple[Message, ...]:
-  messages = turns.parse_messages(value, field, supervised=True, first=first)
-  if messages[-1].role != "assistant":
+def _parse_preference_prob(record: Mapping[str, Any]) -> float:
+  if (given := record.get("preference_prob")) is None:
+    return 1.0
+  prob = record_fields.parse_number(given, "preference_prob")
+  if not 0 <= prob <= 1:
     raise RowError(
-      f"{field} ends in a message of the {messages[-1].role}: it must end in an"
-      " assistant turn; remove what follows the last one"
+      f"preference_prob is {turns.describe(given)}, which is no probability:"
+      " write how likely chosen is the better answer, from 0 to 1"
     )
-  return messages
+  return prob
 
 
 def _parse_alpaca(record: Mapping[str, Any]) -> ChatRow:
@@ -218,8 +205,8 @@ def _shared_length(one: Sequence, other: Sequence) -> int:
 
 def _split_conversations(chosen: object, rejected: object) -> PreferenceRow:
   """Splits two conversations where they first differ."""
-  better = _parse_answers(chosen, "chosen", first="user")
-  worse = _parse_answers(rejected, "rejected", first="user")
+  better = record_fields.parse_answers(chosen, "chosen", first="user")
+  worse = record_fields.parse_answers(rejected, "rejected", first="user")
   shared = _shared_length(better, worse)
   # All of one, shared, would end in an assistant turn: no case of its own.
   if shared == 0 or better[shared - 1].role != "user":

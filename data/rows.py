@@ -49,22 +49,79 @@ class TextRow:
 SFTRow = ChatRow | TextRow
 
 
+# A prompt or an answer: raw text, or the turns of a conversation. The two are
+# never mixed in one row.
+Text = str | tuple[Message, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class PreferenceRow:
-  """Two answers to one prompt; raw strings or conversations, never mixed."""
+  """Two answers to one prompt.
 
-  prompt: str | tuple[Message, ...]
-  chosen: str | tuple[Message, ...]
-  rejected: str | tuple[Message, ...]
+  Attributes:
+    prompt: What is answered.
+    chosen: The better answer.
+    rejected: The worse one.
+    margin: How much better the chosen one is, on the scale of the data; 0
+      where the data does not say.
+    preference_prob: Probability that the chosen one is indeed the better.
+  """
+
+  prompt: Text
+  chosen: Text
+  rejected: Text
+  margin: float = 0.0
+  preference_prob: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class UnpairedRow:
   """One answer to a prompt and whether it is desirable."""
 
-  prompt: str | tuple[Message, ...]
-  completion: str | tuple[Message, ...]
+  prompt: Text
+  completion: Text
   label: bool
 
 
-Row = SFTRow | PreferenceRow | UnpairedRow
+@dataclasses.dataclass(frozen=True)
+class RankedRow:
+  """At least two answers to one prompt, the best first."""
+
+  prompt: Text
+  completions: tuple[Text, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class RatedRow:
+  """One answer and what it was rated, attribute by attribute.
+
+  Attributes:
+    prompt: What is answered.
+    completion: The answer.
+    ratings: One number for each attribute asked for, in that order; NaN where
+      there is no rating. At least one is a number.
+  """
+
+  prompt: Text
+  completion: Text
+  ratings: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgedRow:
+  """One answer and what a judge wrote about it.
+
+  Attributes:
+    prompt: What is answered.
+    completion: The answer.
+    judgement: The judge's text; empty where there is none.
+    label: Whether the answer is fine. An answer that is not has a judgement.
+  """
+
+  prompt: Text
+  completion: Text
+  judgement: str
+  label: bool
+
+
+Row = SFTRow | PreferenceRow | UnpairedRow | RankedRow | RatedRow | JudgedRow

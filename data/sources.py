@@ -2,21 +2,35 @@
 """The sources a config names: loaded, split into train and held-out, tokenised."""
 
 import dataclasses
+import itertools
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import tqdm
 
-from ramjax.data import load, parse_rows, split, templates
-from ramjax.data.rows import ChatRow, Message, SFTRow, TextRow
+from ramjax.data import load, split, templates
+from ramjax.data.judged_prompts import judged_prompt
+from ramjax.data.rows import (
+  ChatRow,
+  JudgedRow,
+  Message,
+  PreferenceRow,
+  RankedRow,
+  Row,
+  SFTRow,
+  Text,
+  UnpairedRow,
+)
 from ramjax.data.tokenize_rows import Example, tokenize_row
 from ramjax.data.tokenizers import Tokenizer
 
+T = TypeVar("T", bound=Row)
+
 
 @dataclasses.dataclass(frozen=True)
-class SourceRows:
-  """One source of SFT rows.
+class SourceRows(Generic[T]):
+  """One source of rows.
 
   Attributes:
     name: Its name in the config.
@@ -27,26 +41,30 @@ class SourceRows:
   """
 
   name: str
-  train: list[SFTRow]
-  held_out: list[SFTRow]
+  train: list[T]
+  held_out: list[T]
   held_out_records: list[Mapping[str, Any]]
   summary: dict[str, Any]
 
 
-def load_sft_source(
+def load_source(
   name: str,
   path: str,
   *,
+  parse: Callable[[Any], T],
   eval_rows: int,
+  eval_path: str = "",
   max_bad_share: float,
   quarantine_dir: pathlib.Path,
-) -> SourceRows:
+) -> SourceRows[T]:
   """Loads one source and holds rows out of it.
 
   Args:
     name: Its name in the config.
     path: A file, `tfds:...` or `tasks:...`; see `load.load_rows`.
+    parse: From a record to a row, such as `parse_rows.parse_sft`.
     eval_rows: Rows to hold out, chosen by a hash of their prompt.
+    eval_path: Where rows that are held out already are; "" for nowhere.
     max_bad_share: Share of bad rows to put aside; 0 refuses the first.
     quarantine_dir: Where they are put aside.
 
@@ -54,30 +72,52 @@ def load_sft_source(
     `SourceRows`.
 
   Raises:
-    ValueError: Bad rows, or none left to train on.
+    ValueError: Bad rows, none left to train on, or both ways to hold out.
     FileNotFoundError: There is no such file.
   """
-  loaded = load.load_rows(
-    path,
-    parse=parse_rows.parse_sft,
-    max_bad_share=max_bad_share,
-    quarantine_path=quarantine_dir / f"{name}.jsonl",
-  )
+  if eval_path and eval_rows:
+    raise ValueError(
+      f"data.sources.{name} has eval_path={eval_path!r} and"
+      f" eval_rows={eval_rows}: held-out rows come from one of the two."
+    )
+
+  def load_rows(path: str, suffix: str) -> load.LoadedRows[T]:
+    return load.load_rows(
+      path,
+      parse=parse,
+      max_bad_share=max_bad_share,
+      quarantine_path=quarantine_dir / f"{name}{suffix}.jsonl",
+    )
+
+  loaded = load_rows(path, "")
   held = split.held_out_indices(loaded.rows, eval_rows)
   order = sorted(held)
+  held_out = [loaded.rows[i] for i in order]
+  records = [loaded.records[i] for i in order]
+  summary = {
+    "path": path,
+    "sha256": loaded.fingerprint,
+    "rows_read": loaded.num_read,
+    "rows_quarantined": loaded.num_quarantined,
+    "rows_train": len(loaded.rows) - len(held),
+    "rows_held_out": len(held),
+  }
+  if eval_path:
+    apart = load_rows(eval_path, "-eval")
+    held_out, records = apart.rows, apart.records
+    summary |= {
+      "eval_path": eval_path,
+      "eval_sha256": apart.fingerprint,
+      "rows_read": loaded.num_read + apart.num_read,
+      "rows_quarantined": loaded.num_quarantined + apart.num_quarantined,
+      "rows_held_out": len(held_out),
+    }
   return SourceRows(
     name=name,
     train=[row for i, row in enumerate(loaded.rows) if i not in held],
-    held_out=[loaded.rows[i] for i in order],
-    held_out_records=[loaded.records[i] for i in order],
-    summary={
-      "path": path,
-      "sha256": loaded.fingerprint,
-      "rows_read": loaded.num_read,
-      "rows_quarantined": loaded.num_quarantined,
-      "rows_train": len(loaded.rows) - len(held),
-      "rows_held_out": len(held),
-    },
+    held_out=held_out,
+    held_out_records=records,
+    summary=summary,
   )
 
 
@@ -121,29 +161,67 @@ def tokenize_rows(
   return examples, counts
 
 
-def row_texts(rows: Iterable[SFTRow], *, template: str) -> Iterable[str]:
+def in_turn(lists: Sequence[Sequence[Any]]) -> list[Any]:
+  """One element of each list, then the next of each: all sources come early."""
+  missing = object()
+  rounds = itertools.zip_longest(*lists, fillvalue=missing)
+  return [x for one in rounds for x in one if x is not missing]
+
+
+def answers_of(row: Row) -> tuple[Text, ...]:
+  """Every answer of a row that has a prompt of its own."""
+  match row:
+    case ChatRow():
+      raise TypeError("a ChatRow does not tell its prompt from its answer.")
+    case PreferenceRow():
+      return row.chosen, row.rejected
+    case RankedRow():
+      return row.completions
+    case _:
+      return (row.completion,)
+
+
+def row_texts(rows: Iterable[Row], *, template: str) -> Iterable[str]:
   """Every piece of text that the rows render to, for training a tokenizer.
 
   Headings of the template are among them: left out, each would cost many
   tokens of every row (41 instead of 26 a row on short tasks).
   """
   for row in rows:
-    if isinstance(row, TextRow):
-      yield from filter(None, (row.prompt, row.completion))
-    else:
-      for span in templates.render(row.messages, template=template):
-        if not span.special:
-          yield span.text
+    if isinstance(row, ChatRow):
+      yield from _chat_texts(row.messages, template)
+      continue
+    prompt = row.prompt
+    if isinstance(row, JudgedRow):
+      prompt = judged_prompt(prompt, row.judgement)
+    for answer in answers_of(row):
+      if isinstance(prompt, str):
+        yield from (t for t in (prompt, answer) if t and isinstance(t, str))
+      else:
+        yield from _chat_texts((*prompt, *answer), template)
 
 
-def prompt_and_reference(row: SFTRow) -> tuple[tuple[Message, ...], str] | None:
-  """The turns before the first supervised one, and that one's text.
+def _chat_texts(messages: Any, template: str) -> Iterable[str]:
+  for span in templates.render(messages, template=template):
+    if not span.special:
+      yield span.text
 
-  None for raw text and for a conversation that opens with the answer: there
-  is nothing to ask a chat model.
+
+def prompt_and_reference(
+  row: Row,
+) -> tuple[tuple[Message, ...], str | None] | None:
+  """The turns before the first supervised one, and a good answer to them.
+
+  Of several answers the reference is the first, which is the best; it is None
+  where the only answer is marked as a bad one. None for raw text and for a
+  conversation that opens with the answer: there is nothing to ask a chat model.
   """
   if not isinstance(row, ChatRow):
-    return None
+    answer = answers_of(row)[0]
+    if isinstance(row.prompt, str) or isinstance(answer, str):
+      return None
+    is_bad = isinstance(row, UnpairedRow | JudgedRow) and not row.label
+    return row.prompt, None if is_bad else answer[0].content
   for i, message in enumerate(row.messages):
     if message.supervised:
       return (row.messages[:i], message.content) if i else None

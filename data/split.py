@@ -2,24 +2,55 @@
 """Held-out rows: chosen by a hash of the prompt, so none leaks into training."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 
-from ramjax.data.rows import ChatRow, SFTRow
+from ramjax.data.rows import (
+  ChatRow,
+  JudgedRow,
+  PreferenceRow,
+  RankedRow,
+  RatedRow,
+  Row,
+  Text,
+  TextRow,
+  UnpairedRow,
+)
+
+_PromptedRow = (
+  TextRow | PreferenceRow | UnpairedRow | RankedRow | RatedRow | JudgedRow
+)
 
 
-def prompt_text(row: SFTRow) -> str:
-  """What precedes the first supervised token, as one string."""
-  if not isinstance(row, ChatRow):
-    return row.prompt or row.completion
-  before = []
-  for message in row.messages:
-    if message.supervised:
-      break
-    before.append(f"{message.role}\n{message.content}")
-  return "\n\n".join(before)
+def prompt_text(row: Row) -> str:
+  """What precedes the first supervised token, as one string.
+
+  Of one conversation it is the same whatever the kind of the row, so that rows
+  of every kind hold out the same prompts. Raw text without a prompt is known
+  by its (better, or best) answer.
+  """
+  if isinstance(row, ChatRow):
+    prompt = itertools.takewhile(lambda turn: not turn.supervised, row.messages)
+  elif row.prompt:
+    prompt = row.prompt
+  else:
+    prompt = _first_answer(row)
+  if isinstance(prompt, str):
+    return prompt
+  return "\n\n".join(f"{turn.role}\n{turn.content}" for turn in prompt)
 
 
-def held_out_indices(rows: Sequence[SFTRow], num_rows: int) -> set[int]:
+def _first_answer(row: _PromptedRow) -> Text:
+  match row:
+    case PreferenceRow():
+      return row.chosen
+    case RankedRow():
+      return row.completions[0]
+    case _:
+      return row.completion
+
+
+def held_out_indices(rows: Sequence[Row], num_rows: int) -> set[int]:
   """Which rows to hold out: about `num_rows`, the same ones every time.
 
   Rows are taken in the order of the SHA-256 of their prompt. Rows that share

@@ -6,15 +6,14 @@ given, because no token crosses the edge between a header and an answer. Masks
 come from lengths, never from comparing ids with those of padding or EOS.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ramjax.data import templates
+from ramjax.data.encode import Encoded, encode, encode_prompt
 from ramjax.data.rows import Message, SFTRow, TextRow
-from ramjax.data.templates import Span
+from ramjax.data.shorten import cut_prompt, joined, largest, prompt_room
 from ramjax.data.tokenizers import Tokenizer
 
 
@@ -30,13 +29,6 @@ class Example(NamedTuple):
   tokens: np.ndarray
   response_mask: np.ndarray
   num_truncated: int
-
-
-class _Encoded(NamedTuple):
-  """Ids and mask, [n] each, as lists: rows are short and concatenated a lot."""
-
-  tokens: list[int]
-  mask: list[bool]
 
 
 def tokenize_row(
@@ -70,7 +62,7 @@ def tokenize_row(
   """
   if isinstance(row, TextRow):
     return _tokenize_text(row, tokenizer, max_length)
-  full = _encode(row.messages, template, tokenizer)
+  full = encode(row.messages, template, tokenizer)
   if not any(full.mask):
     raise ValueError(
       "the row supervises no token: mark at least one assistant turn"
@@ -101,11 +93,11 @@ def tokenize_prompt(
     ValueError: Turns out of order, or a template that does not suit the
       tokenizer.
   """
-  prompt = _encode(messages, template, tokenizer, add_generation_prompt=True)
+  prompt = encode(messages, template, tokenizer, add_generation_prompt=True)
   return np.asarray(prompt.tokens, np.int32)
 
 
-def _example(kept: _Encoded, num_full: int) -> Example:
+def _example(kept: Encoded, num_full: int) -> Example:
   return Example(
     tokens=np.asarray(kept.tokens, np.int32),
     response_mask=np.asarray(kept.mask, np.bool_),
@@ -113,73 +105,22 @@ def _example(kept: _Encoded, num_full: int) -> Example:
   )
 
 
-def _encode(
-  messages: Sequence[Message],
-  template: str,
-  tokenizer: Tokenizer,
-  *,
-  add_generation_prompt: bool = False,
-) -> _Encoded:
-  """Renders and encodes, span by span."""
-  spans = templates.render(
-    messages, template=template, add_generation_prompt=add_generation_prompt
-  )
-  tokens: list[int] = []
-  mask: list[bool] = []
-  before = Span("bos", special=True)
-  for span in spans:
-    if span.special:
-      ids = [tokenizer.special_id(span.text, template=template)]
-    else:
-      at_start = before.special and before.text == "bos"
-      ids = tokenizer.encode(span.text, at_start=at_start)
-    tokens += ids
-    mask += [span.supervised] * len(ids)
-    before = span
-  return _Encoded(tokens, mask)
-
-
-def _joined(prompt: _Encoded, response: _Encoded, max_length: int) -> _Encoded:
-  """A prompt and as much of its response as fits."""
-  return _Encoded(
-    (prompt.tokens + response.tokens)[:max_length],
-    (prompt.mask + response.mask)[:max_length],
-  )
-
-
-def _prompt_room(num_response: int, max_length: int) -> int:
-  """How long the prompt may stay: the response is worth half of the room."""
-  return max_length - min(num_response, max_length // 2)
-
-
-def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
-  """The largest number in low..high that fits; `low` is not tried.
-
-  Where fitting is not quite monotone (one more letter can make one token
-  less), some number that fits and whose successor does not.
-  """
-  while low < high:
-    middle = (low + high + 1) // 2
-    low, high = (middle, high) if fits(middle) else (low, middle - 1)
-  return low
-
-
 def _fit(
   messages: Sequence[Message],
   template: str,
   tokenizer: Tokenizer,
   max_length: int,
-) -> _Encoded:
+) -> Encoded:
   """Steps (1) to (4) of `tokenize_row` for a conversation that is too long."""
   last = max(i for i, message in enumerate(messages) if message.supervised)
   system = messages[:1] if messages[0].role == "system" else messages[:0]
   turns = messages[len(system) : last + 1]
 
-  def keep(num_exchanges: int) -> _Encoded:
+  def keep(num_exchanges: int) -> Encoded:
     rest = (*system, *turns[-2 * num_exchanges :])
-    return _encode(rest, template, tokenizer)
+    return encode(rest, template, tokenizer)
 
-  num_exchanges = _largest(
+  num_exchanges = largest(
     lambda n: len(keep(n).tokens) <= max_length, 1, len(turns) // 2
   )
   kept = keep(num_exchanges)
@@ -188,57 +129,17 @@ def _fit(
   # The last exchange alone is too long. An answer's tokens do not depend on
   # the prompt, so the prompt is cut by itself.
   prompt = [*system, turns[-2]]
-  num_prompt = len(_encode_prompt(prompt, template, tokenizer).tokens)
-  response = _Encoded(kept.tokens[num_prompt:], kept.mask[num_prompt:])
-  room = _prompt_room(len(response.tokens), max_length)
-  cut = _cut_prompt(prompt, template, tokenizer, room)
+  num_prompt = len(encode_prompt(prompt, template, tokenizer).tokens)
+  response = Encoded(kept.tokens[num_prompt:], kept.mask[num_prompt:])
+  room = prompt_room(len(response.tokens), max_length)
+  cut = cut_prompt(prompt, template, tokenizer, room)
   if len(cut.tokens) >= max_length:
     raise ValueError(
       f"max_length={max_length} leaves no room for an answer: the headers of"
       f" template={template!r} and one token of the answer need"
       f" max_length={len(cut.tokens) + 1}."
     )
-  return _joined(cut, response, max_length)
-
-
-def _encode_prompt(
-  prompt: Sequence[Message], template: str, tokenizer: Tokenizer
-) -> _Encoded:
-  return _encode(prompt, template, tokenizer, add_generation_prompt=True)
-
-
-def _cut_prompt(
-  prompt: list[Message], template: str, tokenizer: Tokenizer, room: int
-) -> _Encoded:
-  """Cuts the end of the user turn, then of the system message, to fit.
-
-  Args:
-    prompt: A system message, if there is one, and one user turn.
-    template: As for `tokenize_row`.
-    tokenizer: As for `tokenize_row`.
-    room: The number of tokens to come down to.
-
-  Returns:
-    The prompt with as many characters as fit; with none, if even so it is
-    longer than `room`.
-  """
-  encoded = _encode_prompt(prompt, template, tokenizer)
-  for index in reversed(range(len(prompt))):
-    if len(encoded.tokens) <= room:
-      break
-    message = prompt[index]
-
-    def cut(num_chars: int, index=index, message=message) -> _Encoded:
-      prompt[index] = dataclasses.replace(
-        message, content=message.content[:num_chars]
-      )
-      return _encode_prompt(prompt, template, tokenizer)
-
-    num_chars = _largest(
-      lambda n, cut=cut: len(cut(n).tokens) <= room, 0, len(message.content)
-    )
-    encoded = cut(num_chars)
-  return encoded
+  return joined(cut, response, max_length)
 
 
 def _tokenize_text(
@@ -257,12 +158,12 @@ def _tokenize_text(
   completion.append(tokenizer.special_id("eos"))
   num_full = len(bos) + len(prompt) + len(completion)
   if num_full > max_length:
-    num_kept = _prompt_room(len(completion), max_length) - len(bos)
+    num_kept = prompt_room(len(completion), max_length) - len(bos)
     prompt = prompt[max(len(prompt) - num_kept, 0) :]
   context = bos + prompt
-  kept = _joined(
-    _Encoded(context, [False] * len(context)),
-    _Encoded(completion, [True] * len(completion)),
+  kept = joined(
+    Encoded(context, [False] * len(context)),
+    Encoded(completion, [True] * len(completion)),
     max_length,
   )
   return _example(kept, num_full)

@@ -51,6 +51,7 @@ def likelihood(
   config: LlamaConfig,
   batch: Any,
   *,
+  branch_ids: jax.Array | None = None,
   chunk_size: int,
   num_shards: int = 1,
 ) -> Likelihood:
@@ -59,7 +60,8 @@ def likelihood(
   Args:
     params: Of the model.
     config: Its shape.
-    batch: A `TokenBatch` of [B, T] arrays.
+    batch: A `TokenBatch` of [B, T] arrays, or any with its four fields.
+    branch_ids: [B, T]; see `models.llama.apply`.
     chunk_size: See `losses.token_logps.token_logps`.
     num_shards: Devices the rows of the batch are split over.
 
@@ -72,6 +74,7 @@ def likelihood(
     batch.tokens,
     positions=batch.positions,
     segment_ids=batch.segment_ids,
+    branch_ids=branch_ids,
   )
   hidden = hidden.reshape(-1, hidden.shape[-1])
   targets, mask = next_token_targets(batch)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ramjax.losses import supervised_chunks
 from ramjax.losses.shapes import shape_checked
 
 
@@ -67,14 +68,10 @@ def token_logps(
     ValueError: `chunk_size` below 1, or `num_shards` does not divide N.
   """
   num_tokens, width = hidden.shape
-  if chunk_size < 1:
-    raise ValueError(f"chunk_size={chunk_size} must be at least 1.")
-  if num_shards < 1 or num_tokens % num_shards:
-    raise ValueError(
-      f"num_shards={num_shards} must divide the {num_tokens} tokens."
-    )
-  per_shard = num_tokens // num_shards
-  rows = _supervised_first(mask.reshape(num_shards, per_shard))
+  per_shard = supervised_chunks.shard_size(
+    num_tokens, chunk_size=chunk_size, num_shards=num_shards
+  )
+  rows = supervised_chunks.supervised_first(mask.reshape(num_shards, per_shard))
   results: Any = _chunked(
     min(chunk_size, per_shard),
     hidden.reshape(num_shards, per_shard, width),
@@ -89,45 +86,13 @@ def token_logps(
   )
 
 
-class _Rows(NamedTuple):
-  """Where the supervised tokens of each shard are."""
-
-  order: jax.Array  # [shards, per_shard] int32, supervised tokens first
-  count: jax.Array  # [shards] int32, how many those are
-
-
-def _supervised_first(mask: jax.Array) -> _Rows:
-  order = jnp.argsort(~mask, axis=1, stable=True).astype(jnp.int32)
-  return _Rows(order, jnp.sum(mask, axis=1, dtype=jnp.int32))
-
-
-def _num_chunks(rows: _Rows, chunk_size: int) -> jax.Array:
-  return (jnp.max(rows.count) + chunk_size - 1) // chunk_size
-
-
-def _chunk(index, chunk_size, hidden, kernel, targets, rows):
-  """One chunk: its places, hidden rows, targets and float32 logits."""
-  slots = index * chunk_size + jnp.arange(chunk_size)
-  valid = slots[None, :] < rows.count[:, None]
-  # Past the end a place repeats the last token; `valid` keeps it from counting,
-  # and whatever that row holds (0 * NaN is NaN) out of the kernel's gradient.
-  slots = jnp.minimum(slots, rows.order.shape[1] - 1)
-  places = rows.order[:, slots]
-  x = jnp.take_along_axis(hidden, places[:, :, None], axis=1)
-  x = jnp.where(valid[:, :, None], x, 0)
-  chosen = jnp.take_along_axis(targets, places, axis=1)
-  flat = x.reshape(-1, x.shape[-1])
-  logits = jnp.matmul(flat, kernel, preferred_element_type=jnp.float32)
-  return places, valid, flat, chosen.reshape(-1), logits
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _chunked(
   chunk_size: int,
   hidden: jax.Array,
   kernel: jax.Array,
   targets: jax.Array,
-  rows: _Rows,
+  rows: supervised_chunks.Rows,
 ) -> Any:
   """Target log-probabilities and log-normalizers, each [shards, per_shard]."""
   kernel = kernel.astype(hidden.dtype)
@@ -135,9 +100,10 @@ def _chunked(
 
   def body(index, results):
     logps, normalizers = results
-    places, valid, _, chosen, logits = _chunk(
-      index, chunk_size, hidden, kernel, targets, rows
+    places, valid, flat, chosen = supervised_chunks.take_chunk(
+      index, chunk_size, hidden, targets, rows
     )
+    logits = supervised_chunks.float32_logits(flat, kernel)
     normalizer = jax.nn.logsumexp(logits, axis=-1)
     target_logit = jnp.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
     logp = jnp.where(valid, (target_logit - normalizer).reshape(valid.shape), 0)
@@ -149,7 +115,7 @@ def _chunked(
 
   zeros = jnp.zeros(hidden.shape[:2], jnp.float32)
   return jax.lax.fori_loop(
-    0, _num_chunks(rows, chunk_size), body, (zeros, zeros)
+    0, supervised_chunks.num_chunks(rows, chunk_size), body, (zeros, zeros)
   )
 
 
@@ -165,33 +131,34 @@ def _chunked_backward(chunk_size, residuals, cotangents):
   shard = jnp.arange(hidden.shape[0])[:, None]
   vocabulary = jnp.arange(kernel.shape[1])[None, :]
 
-  def gather(values, places, valid):
-    picked = jnp.take_along_axis(values, places, axis=1)
-    return jnp.where(valid, picked, 0.0).reshape(-1, 1)
-
   def body(index, grads):
     hidden_grad, kernel_grad = grads
-    places, valid, flat, chosen, logits = _chunk(
-      index, chunk_size, hidden, kernel_cast, targets, rows
+    chunk = supervised_chunks.take_chunk(
+      index, chunk_size, hidden, targets, rows
     )
-    probs = jnp.exp(logits - gather(normalizers, places, True))
-    to_target = gather(logp_grad, places, valid)
-    to_normalizer = gather(normalizer_grad, places, valid)
+    logits = supervised_chunks.float32_logits(chunk.hidden, kernel_cast)
+
+    def per_token(values):
+      return supervised_chunks.take_places(values, chunk)[:, None]
+
+    probs = jnp.exp(logits - per_token(normalizers))
+    to_target = per_token(logp_grad)
+    to_normalizer = per_token(normalizer_grad)
     logits_grad = (to_normalizer - to_target) * probs + jnp.where(
-      vocabulary == chosen[:, None], to_target, 0.0
+      vocabulary == chunk.targets[:, None], to_target, 0.0
     )
     logits_grad = logits_grad.astype(hidden.dtype)
     flat_grad = jnp.matmul(
       logits_grad, kernel_cast.T, preferred_element_type=jnp.float32
-    ).reshape(*places.shape, -1)
+    ).reshape(*chunk.places.shape, -1)
     kernel_grad += jnp.matmul(
-      flat.T, logits_grad, preferred_element_type=jnp.float32
+      chunk.hidden.T, logits_grad, preferred_element_type=jnp.float32
     )
-    return hidden_grad.at[shard, places].add(flat_grad), kernel_grad
+    return hidden_grad.at[shard, chunk.places].add(flat_grad), kernel_grad
 
   hidden_grad, kernel_grad = jax.lax.fori_loop(
     0,
-    _num_chunks(rows, chunk_size),
+    supervised_chunks.num_chunks(rows, chunk_size),
     body,
     (
       jnp.zeros(hidden.shape, jnp.float32),

@@ -21,10 +21,14 @@ def attend(
   value: jax.Array,
   *,
   segment_ids: jax.Array,
+  branch_ids: jax.Array | None = None,
   window: int | None = None,
   backend: str = "xla",
 ) -> jax.Array:
   """Self-attention of packed rows: causal, and never across segments.
+
+  A segment may hold branches: a prefix (branch 0), then continuations of it
+  (1, 2, ...) that see the prefix and themselves, and not each other.
 
   Args:
     query: [B, T, N, H].
@@ -32,6 +36,7 @@ def attend(
     value: [B, T, K, H].
     segment_ids: [B, T] int32; equal ids attend to each other. 0 is padding,
       which only sees padding.
+    branch_ids: [B, T] int32 within each segment; None is one branch.
     window: Keys each query sees at most, its own included; None is all.
     backend: A name in `BACKENDS`.
 
@@ -39,13 +44,19 @@ def attend(
     [B, T, N, H] in `query`'s dtype.
 
   Raises:
-    ValueError: Unknown backend.
+    ValueError: Unknown backend, or branches and a window: a window counts
+      places in the row, and branches lie behind one another there.
   """
   if backend not in BACKENDS:
     raise ValueError(
       f"attention={backend!r} is not one of {', '.join(BACKENDS)}."
     )
-  return BACKENDS[backend](query, key, value, segment_ids, window)
+  if branch_ids is not None and window is not None:
+    raise ValueError(
+      f"a model with sliding_window={window} cannot share a prompt between"
+      " answers: set data.share_prompt=False."
+    )
+  return BACKENDS[backend](query, key, value, segment_ids, branch_ids, window)
 
 
 def attend_cache(
@@ -78,7 +89,7 @@ def _in_reach(distance, window):
   return causal if window is None else causal & (distance < window)
 
 
-def _xla_attention(query, key, value, segment_ids, window):
+def _xla_attention(query, key, value, segment_ids, branch_ids, window):
   """Dense XLA attention in blocks of queries, each over its own past.
 
   A block of queries reads keys up to its own end, so about half of the T x T
@@ -91,13 +102,17 @@ def _xla_attention(query, key, value, segment_ids, window):
     end = start + block
     first = 0 if window is None else max(0, start - window + 1)
     distance = jnp.arange(start, end)[:, None] - jnp.arange(first, end)[None]
-    same = segment_ids[:, start:end, None] == segment_ids[:, None, first:end]
+    seen = segment_ids[:, start:end, None] == segment_ids[:, None, first:end]
+    if branch_ids is not None:
+      of_key = branch_ids[:, None, first:end]
+      own = branch_ids[:, start:end, None] == of_key
+      seen &= own | (of_key == 0)
     outputs.append(
       _masked_attention(
         query[:, start:end],
         key[:, first:end],
         value[:, first:end],
-        _in_reach(distance, window)[None] & same,
+        _in_reach(distance, window)[None] & seen,
       )
     )
   return jnp.concatenate(outputs, axis=1)

@@ -146,11 +146,6 @@ class LlamaConfig:
     _one_of("remat", self.remat, REMAT_POLICIES)
     _one_of("attention", self.attention, ATTENTION_BACKENDS)
     _one_of("quantization", self.quantization, QUANTIZATIONS)
-    if self.quantization != "none" and self.lora is None:
-      raise ValueError(
-        f"quantization={self.quantization!r} freezes the layers, so there is"
-        " nothing to train without adapters: set lora.rank."
-      )
     if self.lora is not None:
       self._check_lora(self.lora)
 

@@ -33,7 +33,9 @@ def load(source: Source, config: LlamaConfig, mesh: Mesh) -> Params:
 
   Args:
     source: The model without adapters.
-    config: Of the adapted model: `dtype` and `quantization` are read.
+    config: Of the adapted model: `dtype`, `quantization` and `num_labels` are
+      read. Where it has a score head and the source an LM head, that is left
+      out.
     mesh: Where it goes.
 
   Returns:
@@ -44,7 +46,8 @@ def load(source: Source, config: LlamaConfig, mesh: Mesh) -> Params:
   Raises:
     TensorError: A value that is not finite, or what the source raises.
   """
-  loader = LeafLoader(source, mesh)
+  other_head = config.num_labels > 0 and not source.config.num_labels
+  loader = LeafLoader(source, mesh, without=("lm_head",) if other_head else ())
   shardings = llama.param_shardings(config, mesh)
   params: Params = {}
   for path in loader.paths:

@@ -39,7 +39,9 @@ class _Attention(nn.Module):
   config: LlamaConfig
 
   @nn.compact
-  def __call__(self, x, angles, slots, segment_ids, lora_scales, cache):
+  def __call__(
+    self, x, angles, slots, segment_ids, branch_ids, lora_scales, cache
+  ):
     config = self.config
     heads, kv_heads = config.num_heads, config.num_kv_heads
 
@@ -63,6 +65,7 @@ class _Attention(nn.Module):
         key,
         value,
         segment_ids=segment_ids,
+        branch_ids=branch_ids,
         window=config.sliding_window,
         backend=config.attention,
       )
@@ -112,12 +115,14 @@ class _Block(nn.Module):
   config: LlamaConfig
 
   @nn.compact
-  def __call__(self, x, cache, lora_scales, angles, slots, segment_ids):
+  def __call__(
+    self, x, cache, lora_scales, angles, slots, segment_ids, branch_ids
+  ):
     config = self.config
     x = sharding.constrain(x, "batch", "length", "activation")
     normed = _Norm(config.norm_eps, name="attention_norm")(x)
     attended, cache = _Attention(config, name="attention")(
-      normed, angles, slots, segment_ids, lora_scales, cache
+      normed, angles, slots, segment_ids, branch_ids, lora_scales, cache
     )
     x = x + attended
     normed = _Norm(config.norm_eps, name="mlp_norm")(x)
@@ -128,7 +133,7 @@ class _Llama(nn.Module):
   config: LlamaConfig
 
   @nn.compact
-  def __call__(self, tokens, positions, segment_ids, cache):
+  def __call__(self, tokens, positions, segment_ids, branch_ids, cache):
     config = self.config
     vocab_shape = (config.vocab_size, config.width)
     embedding = Matrix(
@@ -142,6 +147,7 @@ class _Llama(nn.Module):
       rope.rope_angles(positions, config),
       positions,
       segment_ids,
+      branch_ids,
     )
     # Declared so that they are parameters; `heads.py` multiplies by them.
     if config.num_labels:
@@ -166,7 +172,7 @@ def _layer_stack(config: LlamaConfig):
     block,
     variable_axes={"params": 0},
     split_rngs={"params": True},
-    in_axes=cast(Any, (0, 0, nn.broadcast, nn.broadcast, nn.broadcast)),
+    in_axes=cast(Any, (0, 0, *[nn.broadcast] * 4)),
     out_axes=0,
     length=config.num_layers,
     metadata_params={nn.PARTITION_NAME: "layers"},
@@ -181,6 +187,7 @@ def apply(
   *,
   positions: jax.Array,
   segment_ids: jax.Array | None = None,
+  branch_ids: jax.Array | None = None,
   cache: Cache | None = None,
 ) -> Any:
   """Hidden states of `tokens` after the final norm; heads come after.
@@ -193,30 +200,33 @@ def apply(
       cache they are also the slots written.
     segment_ids: [B, T] int32, 0 for padding; None means one segment a row.
       A cache serves one segment a row and takes none.
+    branch_ids: [B, T] int32; see `attention.attend`. None means that no
+      segment has branches, and a cache takes none.
     cache: Keys and values of earlier positions, or None.
 
   Returns:
     [B, T, D] in `config.dtype`; with a cache, that and the updated cache.
 
   Raises:
-    ValueError: Both `cache` and `segment_ids` are given.
+    ValueError: `cache` is given, and `segment_ids` or `branch_ids` with it.
   """
-  if cache is not None and segment_ids is not None:
-    raise ValueError(
-      "segment_ids and cache were both given: a cached row is one segment."
-      " Leave segment_ids out."
-    )
+  for name, ids in (("segment_ids", segment_ids), ("branch_ids", branch_ids)):
+    if cache is not None and ids is not None:
+      raise ValueError(
+        f"{name} and cache were both given: a cached row is one segment"
+        f" without branches. Leave {name} out."
+      )
   if segment_ids is None:
     segment_ids = jnp.ones_like(tokens)
   hidden, new_cache = _Llama(config).apply(
-    {"params": params}, tokens, positions, segment_ids, cache
+    {"params": params}, tokens, positions, segment_ids, branch_ids, cache
   )
   return hidden if cache is None else (hidden, new_cache)
 
 
 def _boxed_init(config: LlamaConfig, key: jax.Array) -> Any:
   dummy = jnp.zeros((1, 1), jnp.int32)
-  return _Llama(config).init(key, dummy, dummy, dummy, None)["params"]
+  return _Llama(config).init(key, dummy, dummy, dummy, None, None)["params"]
 
 
 def abstract_params(config: LlamaConfig) -> tuple[Params, Any]:

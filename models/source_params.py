@@ -5,6 +5,7 @@ Each process reads the rows and columns that its own devices hold, and casts
 them on the way; a source that maps its files then touches no other bytes.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ def load_params(
   *,
   dtype: str = "float32",
   allow_nonfinite: bool = False,
+  without: Collection[str] = (),
 ) -> Any:
   """The parameters of a source, laid out by the rules of `sharding`.
 
@@ -34,6 +36,7 @@ def load_params(
     dtype: Of the result; float32 for masters, `config.dtype` for a model that
       is not trained.
     allow_nonfinite: Let NaN and infinities pass.
+    without: Top-level names that are left out, such as "lm_head".
 
   Returns:
     The nested dict that `llama.apply` takes.
@@ -41,7 +44,9 @@ def load_params(
   Raises:
     TensorError: A value that is not finite, or what the source raises.
   """
-  loader = LeafLoader(source, mesh, allow_nonfinite=allow_nonfinite)
+  loader = LeafLoader(
+    source, mesh, allow_nonfinite=allow_nonfinite, without=without
+  )
   params: dict[str, Any] = {}
   for path in loader.paths:
     lora.put_at(params, path, loader.load(path, dtype=dtype))
@@ -52,13 +57,18 @@ class LeafLoader:
   """Loads the parameters of one source onto one mesh, each by itself.
 
   Attributes:
-    paths: Of every parameter in the tree.
+    paths: Of every parameter that is loaded.
   """
 
   paths: list[tuple[str, ...]]
 
   def __init__(
-    self, source: Source, mesh: Mesh, *, allow_nonfinite: bool = False
+    self,
+    source: Source,
+    mesh: Mesh,
+    *,
+    allow_nonfinite: bool = False,
+    without: Collection[str] = (),
   ):
     self._source = source
     self._allow_nonfinite = allow_nonfinite
@@ -67,7 +77,7 @@ class LeafLoader:
     self._by_layer: dict[tuple[str, ...], _ByLayer] = {}
     for name, at in hf_names.locations(source.config).items():
       self._by_layer.setdefault(at.path, {})[at.layer] = (name, at)
-    self.paths = list(self._by_layer)
+    self.paths = [path for path in self._by_layer if path[0] not in without]
 
   def load(
     self, path: tuple[str, ...], *, dtype: str, layer: int | None = None

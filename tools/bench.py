@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 from ramjax.tools import bench_cases, bench_machine, bench_table
 from ramjax.tools.bench_cases import Case, Report, Summaries
 
-_TARGETS = {"sft": "ramjax.tools.bench_sft"}
+_TARGETS = {
+  "sft": "ramjax.tools.bench_sft",
+  "preference": "ramjax.tools.bench_preference",
+}
 # Measured in another way, by a command of its own.
 _CONVERT = "convert"
 
@@ -107,15 +110,17 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
       steps=math.ceil(args.steps / rounds),
       seconds=args.seconds / rounds,
     )
+    made = {}
     for case in plan.setup:
-      bench_cases.run_case(case, folder)
+      _say(f"{case.name} ...")
+      made[case.name] = bench_cases.run_case(case, folder)
     reports = bench_cases.run_in_turns(plan.cases, rounds, folder, say=_say)
   ceiling = max(measured["best"] for measured in ceilings.values())
   summaries = {
     name: bench_cases.summarise(runs, flops=plan.flops, ceiling=ceiling)
     for name, runs in reports.items()
   }
-  findings = target.compare(plan, summaries)
+  findings = target.compare(plan, summaries, made)
   versions = _versions(summaries)
   report = dict(
     target=args.target,
@@ -127,6 +132,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     ceilings=ceilings,
     ceiling_flops_per_s=ceiling,
     **plan.facts,
+    setup=made,
     cases=summaries,
     findings=[finding.figures for finding in findings],
   )
@@ -250,16 +256,19 @@ def _parser() -> argparse.ArgumentParser:
     ),
     epilog=(
       "targets:\n"
-      "  sft       supervised fine-tuning: packed rows, and one padded batch\n"
-      "  convert   weights from and to Hugging Face, against a copy of the\n"
-      "            files; see `ramjax bench convert --help`\n\n"
+      "  sft         supervised fine-tuning: packed rows, and one padded batch\n"
+      "  preference  DPO on pairs, what makes it fast one by one, and the\n"
+      "              memory of log-probabilities over 128k tokens\n"
+      "  convert     weights from and to Hugging Face, against a copy of the\n"
+      "              files; see `ramjax bench convert --help`\n\n"
       "sizes (of the model, initialised at random):\n"
       "  tiny    0.9M parameters, a vocabulary of 1,024: to try things out\n"
       "  small   8.0M, of 8,192: large enough to mean something on a CPU\n\n"
       "Leave the machine alone meanwhile. On a CPU everything is float32.\n\n"
       "examples:\n"
       "  ramjax bench sft\n"
-      "  ramjax bench sft --against=trl --rows=alpaca.json.gz --json=sft.json"
+      "  ramjax bench sft --against=trl --rows=alpaca.json.gz --json=sft.json\n"
+      "  ramjax bench preference --against=trl --rows=pairs.jsonl.gz"
     ),
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,

@@ -57,9 +57,14 @@ def same_losses(plan: Plan, summaries: Summaries) -> Finding:
   """
   ours, trl = (
     np.asarray(
-      [r["losses"] for name in names for r in summaries[name]["rounds"]]
+      [
+        report["losses"]
+        for name, summary in summaries.items()
+        if name.startswith(side)
+        for report in summary["rounds"]
+      ]
     )
-    for names in (("ours raw", "ours raw remat"), ("trl raw", "trl raw ckpt"))
+    for side in ("ours raw", "trl raw")
   )
   apart = np.abs(ours[:, None] - trl[None]).max(axis=(0, 1))
   tolerance = LOSS_TOLERANCE[plan.facts["model"]["dtype"]]

@@ -24,8 +24,13 @@ Report = dict[str, Any]
 Summaries = Mapping[str, Mapping[str, Any]]
 
 # places: tokens with padding. pairs: (query, key) pairs that causal attention
-# within the examples has, n (n + 1) / 2 for one of n tokens.
-COUNTS = ("places", "tokens", "supervised", "pairs")
+# within the examples has, n (n + 1) / 2 for one of n tokens. Tokens can be more
+# than places without padding: those that are computed once for two examples.
+COUNTS = ("places", "padding", "tokens", "supervised", "pairs")
+
+
+# Figures that are counts per second -> the count.
+_RATES = {"tokens_per_s": "tokens", "supervised_tokens_per_s": "supervised"}
 
 
 class CaseError(RuntimeError):
@@ -52,7 +57,8 @@ class Plan(NamedTuple):
   """What a target wants measured.
 
   Attributes:
-    setup: Run once, before; they make files and their reports are not read.
+    setup: Run once, before, in this order; they make files, and what they
+      report goes to the target's `compare`.
     cases: Run in turns.
     flops: From counts to the floating-point operations the tokens need.
     facts: For the JSON: data, model, settings.
@@ -176,7 +182,7 @@ def summarise(
     "tokens_per_step": counts["tokens"] / len(steps),
     "tokens_per_s": counts["tokens"] / seconds,
     "supervised_tokens_per_s": counts["supervised"] / seconds,
-    "padding_share": 1 - counts["tokens"] / counts["places"],
+    "padding_share": counts["padding"] / counts["places"],
     "supervised_share": counts["supervised"] / counts["tokens"],
     "flops_per_token": num_flops / counts["tokens"],
     "flops_per_s": num_flops / seconds,
@@ -200,7 +206,7 @@ def ratio(
 
   Args:
     summaries: From `summarise`, by case.
-    figure: "supervised_tokens_per_s", or "step_s_median".
+    figure: "tokens_per_s", "supervised_tokens_per_s" or "step_s_median".
     over: The numerator's case.
     under: The denominator's case.
 
@@ -211,7 +217,7 @@ def ratio(
   def of_round(report: Report) -> float:
     if figure == "step_s_median":
       return float(np.median(report["step_s"]))
-    return report["counts"]["supervised"] / sum(report["step_s"])
+    return report["counts"][_RATES[figure]] / sum(report["step_s"])
 
   pairs = zip(
     summaries[over]["rounds"], summaries[under]["rounds"], strict=True

@@ -17,70 +17,19 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ramjax.configs import base
-from ramjax.data import load, parse_rows, sources, tokenizers, train_tokenizer
-from ramjax.data.rows import SFTRow
+from ramjax.data import load, parse_rows, sources
 from ramjax.data.tokenize_rows import Example
 from ramjax.models import presets
 from ramjax.models.config import LlamaConfig
-from ramjax.tools import bench_agreement, bench_cases, bench_machine
-from ramjax.tools.bench_cases import Case, Finding, Plan, Summaries
+from ramjax.tools import bench_agreement, bench_training
+from ramjax.tools.bench_cases import Case, Finding, Plan, Report, Summaries
 
 ROWS = "tasks:2000?seed=0"
 
-# Fields of the "tiny" preset that a size replaces. "small", 8.0M parameters,
-# is what a CPU trains in reasonable time, of a shape (wide MLP, grouped
-# queries, thousands of tokens) that resembles a real one.
-SIZES: Mapping[str, Mapping[str, int]] = {
-  "tiny": {},
-  "small": dict(
-    vocab_size=8192,
-    width=256,
-    mlp_width=704,
-    num_layers=8,
-    num_heads=8,
-    num_kv_heads=4,
-    head_dim=32,
-  ),
-}
+SIZES = bench_training.SIZES
 
-FORMULA = (
-  "FLOP = 6 P t + 6 D V s + 12 L N H p, where P = L (2 D H (N + K) + 3 D F);"
-  " t tokens without padding, s supervised ones, p (query, key) pairs of causal"
-  " attention within the examples, n (n + 1) / 2 for one of n tokens. The same"
-  " count on both sides: what is spent on padding, on the head's other"
-  " positions or on recomputation counts as nothing."
-)
-
-# Rows of TRL's default batch, which the raw batch and the small packed one
-# follow.
-_TRL_ROWS = 8
-# The raw batch is padded to a multiple of this, on both sides.
-_MULTIPLE = 8
-# Of <pad> in every tokenizer that `train_tokenizer` makes.
-PAD_ID = 3
-_WARMUP_STEPS = 3
 _OURS = "ramjax.tools.bench_sft_ours"
-_TRL = "ramjax.tools.bench_trl"
-# Losses kept: the first, and those after each of so many updates.
-_LOSSES = 4
-
-
-def model_flops(model: LlamaConfig, counts: Mapping[str, int]) -> float:
-  """Floating-point operations that training on some tokens needs: `FORMULA`.
-
-  Args:
-    model: The shape.
-    counts: `tokens`, `supervised` and `pairs`; see `bench_cases.COUNTS`.
-
-  Returns:
-    Multiplications and additions of the matmuls, forward and backward.
-  """
-  heads = model.head_dim * (model.num_heads + model.num_kv_heads)
-  per_layer = 2 * model.width * heads + 3 * model.width * model.mlp_width
-  layers = 6.0 * model.num_layers * per_layer * counts["tokens"]
-  head = 6.0 * model.width * model.vocab_size * counts["supervised"]
-  attention = 12.0 * model.num_layers * model.num_heads * model.head_dim
-  return layers + head + attention * counts["pairs"]
+_TRL = "ramjax.tools.bench_trl_sft"
 
 
 def prepare(
@@ -114,19 +63,17 @@ def prepare(
   config = _config(rows, size, device)
   fields = config.model.to_dict()
   model = presets.llama_config(fields.pop("preset"), **fields)
-  # Alpaca has rows with an empty output; their share is no matter of speed.
   loaded = load.load_rows(
     rows,
     parse=parse_rows.parse_sft,
-    max_bad_share=0.01,
+    max_bad_share=bench_training.MAX_BAD_SHARE,
     quarantine_path=folder / "quarantine.jsonl",
   )
-  if len(loaded.rows) < _TRL_ROWS:
-    raise ValueError(
-      f"rows={rows!r} has {len(loaded.rows)} rows: a batch needs {_TRL_ROWS}."
-    )
+  bench_training.require_a_batch(loaded.rows, rows)
   template = config.data.template
-  tokenizer = _train_tokenizer(folder, loaded.rows, model.vocab_size, template)
+  tokenizer = bench_training.make_tokenizer(
+    folder, loaded.rows, model.vocab_size, template
+  )
   examples, counts = sources.tokenize_rows(
     loaded.rows,
     template=template,
@@ -138,7 +85,7 @@ def prepare(
   raw = _raw_examples(examples)
   _save_examples(folder / "raw.npz", raw)
   longest = max(len(example.tokens) for example in raw)
-  batch = [len(raw), -(-longest // _MULTIPLE) * _MULTIPLE]
+  batch = [len(raw), bench_training.padded_length(longest)]
   facts = dict(
     rows=rows,
     rows_sha256=loaded.fingerprint,
@@ -150,8 +97,8 @@ def prepare(
     optim=config.optim.to_dict(),
     packed_rows=[config.data.batch_size, config.data.max_length],
     raw_batch=batch,
-    warmup_steps=_WARMUP_STEPS,
-    formula=FORMULA,
+    warmup_steps=bench_training.WARMUP_STEPS,
+    formula=bench_training.FORMULA,
   )
   spec = dict(
     folder=str(folder),
@@ -159,17 +106,17 @@ def prepare(
     model=facts["model"],
     data=facts["data"],
     device=device,
-    warmup=_WARMUP_STEPS,
+    warmup=bench_training.WARMUP_STEPS,
     steps=steps,
     seconds=seconds,
-    losses=_LOSSES,
+    losses=bench_training.LOSSES,
     raw_batch=batch,
-    multiple=_MULTIPLE,
+    multiple=bench_training.MULTIPLE,
   )
   return Plan(
     setup=[Case("weights", _OURS, dict(spec, batch="weights"))],
     cases=_cases(spec, against),
-    flops=lambda counts: model_flops(model, counts),
+    flops=lambda counts: bench_training.model_flops(model, counts),
     facts=facts,
     lines=_introduction(facts, model),
   )
@@ -188,19 +135,14 @@ def _introduction(facts: Mapping[str, Any], model: LlamaConfig) -> list[str]:
     f" {model.dtype}; AdamW, learning rate {facts['optim']['learning_rate']}",
     f"ours packed: {batch_size} rows of {length} an update; raw: the same"
     f" {raw_rows} examples padded to {raw_length}, every step",
-    FORMULA,
+    bench_training.FORMULA,
   ]
 
 
 def _config(rows: str, size: str, device: str) -> ConfigDict:
   """An SFT config with all its defaults, but for a constant learning rate."""
   config = base.sft()
-  config.data.sources.rows = base.source(rows)
-  config.model.preset = "tiny"
-  config.model.update(SIZES[size])
-  config.model.dtype = bench_machine.compute_dtype(device)
-  config.optim.schedule = "constant"
-  config.optim.warmup_steps = 0
+  bench_training.configure(config, rows, size, device)
   return config
 
 
@@ -222,7 +164,7 @@ def _cases(spec: Mapping[str, Any], against: str) -> list[Case]:
     return [packed, raw]
   # TRL's default update has fewer tokens than ours, and more of its time goes
   # into the optimizer; so ours is also measured with about as few.
-  per_update = _TRL_ROWS * data["tokens"] / data["examples"]
+  per_update = bench_training.TRL_ROWS * data["tokens"] / data["examples"]
   small = max(round(per_update / defaults["max_length"]), 1)
   return [
     packed,
@@ -235,35 +177,10 @@ def _cases(spec: Mapping[str, Any], against: str) -> list[Case]:
   ]
 
 
-def _train_tokenizer(
-  folder: pathlib.Path,
-  rows: Sequence[SFTRow],
-  vocab_size: int,
-  template: str,
-) -> tokenizers.Tokenizer:
-  """A tokenizer of at most `vocab_size`, halved until the rows can fill it."""
-  path = folder / "tokenizer.model"
-  texts = list(sources.row_texts(rows, template=template))
-  while True:
-    try:
-      train_tokenizer.train_sentencepiece(
-        texts, path=path, vocab_size=vocab_size
-      )
-      return tokenizers.load_tokenizer(path)
-    except ValueError:
-      vocab_size //= 2
-      if vocab_size < 512:
-        raise
-
-
 def _raw_examples(examples: Sequence[Example]) -> list[Example]:
   """The batch whose padded length is the median of all TRL would make."""
-  groups = [
-    examples[i : i + _TRL_ROWS]
-    for i in range(0, len(examples) - _TRL_ROWS + 1, _TRL_ROWS)
-  ]
-  groups.sort(key=lambda group: max(len(example.tokens) for example in group))
-  return list(groups[len(groups) // 2])
+  lengths = [len(example.tokens) for example in examples]
+  return [examples[i] for i in bench_training.median_batch(lengths)]
 
 
 def _save_examples(path: pathlib.Path, examples: Sequence[Example]) -> None:
@@ -284,12 +201,15 @@ def load_examples(path: pathlib.Path) -> list[Example]:
   return [Example(t, m, 0) for t, m in zip(tokens, masks, strict=True)]
 
 
-def compare(plan: Plan, summaries: Summaries) -> list[Finding]:
+def compare(
+  plan: Plan, summaries: Summaries, made: Mapping[str, Report]
+) -> list[Finding]:
   """Checks that both sides computed the same, then divides their figures.
 
   Args:
     plan: From `prepare`.
     summaries: Of every case.
+    made: What `plan.setup` reported, which is nothing.
 
   Returns:
     The findings; none without TRL's cases.
@@ -297,31 +217,18 @@ def compare(plan: Plan, summaries: Summaries) -> list[Finding]:
   Raises:
     ValueError: The two sides had different tokens, or another first loss.
   """
+  del made
   if "trl default" not in summaries:
     return []
   bench_agreement.require_same_tokens(plan, summaries)
-  findings = [bench_agreement.same_losses(plan, summaries)]
-  for ours in ("ours packed", "ours packed small"):
-    rate = bench_cases.ratio(
-      summaries, "supervised_tokens_per_s", ours, "trl default"
-    )
-    findings.append(Finding(_sentence("supervised tokens/s", rate), rate))
-  for ours, trl in (
-    ("ours raw", "trl raw"),
-    ("ours raw remat", "trl raw ckpt"),
-  ):
-    times = bench_cases.ratio(summaries, "step_s_median", ours, trl)
-    findings.append(
-      Finding(
-        _sentence("step time", times) + "; below 1, ours is faster", times
+  return [
+    bench_agreement.same_losses(plan, summaries),
+    *(
+      bench_training.rate_ratio(
+        summaries, "supervised_tokens_per_s", ours, "trl default"
       )
-    )
-  return findings
-
-
-def _sentence(what: str, ratio: Mapping[str, Any]) -> str:
-  rounds = ", ".join(f"{value:.2f}" for value in ratio["rounds"])
-  return (
-    f"{what}, {ratio['over']} / {ratio['under']}: {ratio['value']:.2f}"
-    f" (by round: {rounds})"
-  )
+      for ours in ("ours packed", "ours packed small")
+    ),
+    bench_training.time_ratio(summaries, "ours raw", "trl raw"),
+    bench_training.time_ratio(summaries, "ours raw remat", "trl raw ckpt"),
+  ]

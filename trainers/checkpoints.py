@@ -7,6 +7,7 @@ iterator) and `progress` (host-side counters).
 Saving copies to host memory and writes in the background.
 """
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -106,12 +107,14 @@ class Checkpoints:
       ),
     )
     rest = restored["train"]
-    state = TrainState(
+    state = dataclasses.replace(
+      like,
       step=rest["step"],
       params=restored[PARAMS_ITEM],
-      frozen=like.frozen,
       opt_state=rest["opt_state"],
       ema=None if like.ema is None else restored[AVERAGE_ITEM],
+      moving=rest.get("moving", {}),
+      carried=rest.get("carried", {}),
       key=jax.random.wrap_key_data(rest["key"]),
     )
     return state, restored["progress"]
@@ -165,11 +168,17 @@ def _small_chunks(tree: Any) -> Any:
 
 
 def _rest(state: TrainState) -> dict[str, Any]:
-  return {
+  rest = {
     "step": state.step,
     "opt_state": state.opt_state,
     "key": jax.random.key_data(state.key),
   }
+  # Orbax has no empty branches.
+  if state.moving:
+    rest["moving"] = state.moving
+  if state.carried:
+    rest["carried"] = state.carried
+  return rest
 
 
 def _abstract(tree: Any) -> Any:

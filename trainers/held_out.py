@@ -7,16 +7,15 @@ import ml_collections
 from jax.sharding import Mesh
 
 from ramjax.data import batches as batches_lib
-from ramjax.data import sources
-from ramjax.data.rows import Message
-from ramjax.data.tokenize_rows import tokenize_prompt
-from ramjax.evals import perplexity, responses, verified_accuracy
+from ramjax.evals import perplexity
 from ramjax.models import sharding
 from ramjax.models.config import LlamaConfig
+from ramjax.trainers.held_out_answers import HeldOutAnswers
 from ramjax.trainers.sft_data import SFTData
+from ramjax.trainers.state import TrainState
+from ramjax.trainers.step import Objective
 
 _BASELINE = "eval/unigram_perplexity"
-_ANSWERED_AT_A_TIME = 64
 
 
 class HeldOut:
@@ -28,6 +27,7 @@ class HeldOut:
     model_config: LlamaConfig,
     data: SFTData,
     mesh: Mesh,
+    objective: Objective,
   ):
     """Batches the held-out rows and picks the prompts to answer.
 
@@ -36,7 +36,9 @@ class HeldOut:
       model_config: Of the model.
       data: The run's rows; nothing is held out if `data.held_out` is empty.
       mesh: Where batches go.
+      objective: Of the run; perplexity needs no more than the model.
     """
+    del objective
     self._batches = []
     if data.held_out:
       self._batches = [
@@ -61,57 +63,22 @@ class HeldOut:
         vocab_size=model_config.vocab_size,
       )
 
-    def num_tokens(prompt: tuple[Message, ...]) -> int:
-      encoded = tokenize_prompt(
-        prompt, template=config.data.template, tokenizer=data.tokenizer
-      )
-      return len(encoded)
-
-    # A prompt beyond the training length would only measure that.
-    asked = []
-    for record, row in zip(
-      data.held_out_records, data.held_out_rows, strict=True
-    ):
-      if len(asked) == config.evals.num_prompts:
-        break
-      pair = sources.prompt_and_reference(row)
-      if pair is not None and num_tokens(pair[0]) <= config.data.max_length:
-        asked.append((record, *pair))
-    self._asked = asked
-    self._respond = responses.make_responder(
+    self._answers = HeldOutAnswers(
+      config,
       model_config,
-      tokenizer=data.tokenizer,
-      template=config.data.template,
-      max_new_tokens=config.evals.max_new_tokens,
-      batch_size=max(1, min(_ANSWERED_AT_A_TIME, len(asked))),
+      data.tokenizer,
+      data.held_out_rows,
+      data.held_out_records,
     )
-    self._num_samples = config.evals.num_samples
 
   def evaluate(
-    self, params: Any, step: int
+    self, state: TrainState, step: int
   ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Metrics named `eval/...`, and samples for `samples.jsonl`."""
+    params = state.eval_params
     metrics = dict(self._baseline)
     if self._batches:
       scores = perplexity.perplexity(params, self._batches, self._eval_step)
       metrics.update({f"eval/{name}": v for name, v in scores.items()})
-    if not self._asked:
-      return metrics, []
-    records, prompts, references = zip(*self._asked, strict=True)
-    answers = self._respond(params, prompts)
-    verdicts = verified_accuracy.verify_responses(records, answers)
-    shares = verified_accuracy.verified_accuracy(records, verdicts)
-    metrics.update({f"eval/{name}": v for name, v in shares.items()})
-    samples = [
-      {
-        "step": step,
-        "index": i,
-        "prompt": prompts[i][-1].content,
-        "response": answers[i],
-        "reference": references[i],
-        "kind": None if verdicts[i] is None else records[i]["task"]["kind"],
-        "verified": verdicts[i],
-      }
-      for i in range(min(self._num_samples, len(answers)))
-    ]
-    return metrics, samples
+    shares, samples = self._answers.evaluate(params, step)
+    return {**metrics, **shares}, samples

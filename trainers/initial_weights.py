@@ -18,6 +18,7 @@ from ramjax.models import (
   frozen_base,
   llama,
   model_folder,
+  new_head,
   open_model,
   partition,
   presets,
@@ -70,33 +71,59 @@ def choose(
       the workdir itself.
     FileNotFoundError: No such checkpoint.
   """
-  folder = init_folder(config)
-  step, average = config.init.step, config.init.average
-  if folder is None or config.init.from_hf:
+  return choose_from(
+    config.init, "init", workdir, recorded_as="initial_weights"
+  )
+
+
+def choose_from(
+  fields: ml_collections.ConfigDict,
+  group: str,
+  workdir: pathlib.Path | None = None,
+  *,
+  recorded_as: str,
+) -> Start:
+  """What the fields from_hf, from_run, step and average of a group name.
+
+  Args:
+    fields: `config.init`, or another group with those fields.
+    group: Its name, for errors.
+    workdir: As for `choose`.
+    recorded_as: Where the manifest of a run says which checkpoint it took.
+
+  Raises:
+    ValueError: As `choose`.
+    FileNotFoundError: No such checkpoint.
+  """
+  folder = _folder(fields, group)
+  step, average = fields.step, fields.average
+  if folder is None or fields.from_hf:
     if step is not None or average:
       raise ValueError(
-        f"init.step={step} and init.average={average} choose a checkpoint of"
-        " init.from_run, which is not set."
+        f"{group}.step={step} and {group}.average={average} choose a checkpoint"
+        f" of {group}.from_run, which is not set."
       )
     return Start(folder)
   if workdir is not None and folder.resolve() == workdir.resolve():
     raise ValueError(
-      f"init.from_run={str(folder)!r} is the --workdir itself: a run cannot"
+      f"{group}.from_run={str(folder)!r} is the --workdir itself: a run cannot"
       " start from what it writes. Give another --workdir."
     )
   if step is None and workdir is not None:
-    step = _recorded_step(workdir, folder)
+    step = _recorded_step(workdir, folder, recorded_as)
   step, _ = weights.find_item(folder, step=step, average=average)
   return Start(folder, step, average)
 
 
-def _recorded_step(workdir: pathlib.Path, folder: pathlib.Path) -> int | None:
+def _recorded_step(
+  workdir: pathlib.Path, folder: pathlib.Path, recorded_as: str
+) -> int | None:
   """The checkpoint of `folder` that a run began with, if it has begun."""
   path = workdir / provenance.MANIFEST_FILE
   if not path.is_file():
     return None
   manifest = json.loads(path.read_text())
-  recorded = manifest.get("initial_weights", {})
+  recorded = manifest.get(recorded_as) or {}
   same = recorded.get("folder") == str(folder.resolve())
   return recorded.get("step") if same else None
 
@@ -107,11 +134,17 @@ def init_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
   Raises:
     ValueError: Both a Hugging Face folder and a run are named.
   """
-  from_hf, from_run = config.init.from_hf, config.init.from_run
+  return _folder(config.init, "init")
+
+
+def _folder(
+  fields: ml_collections.ConfigDict, group: str
+) -> pathlib.Path | None:
+  from_hf, from_run = fields.from_hf, fields.from_run
   if from_hf and from_run:
     raise ValueError(
-      f"init.from_hf={from_hf!r} and init.from_run={from_run!r} are both set:"
-      " a run starts from one model."
+      f"{group}.from_hf={from_hf!r} and {group}.from_run={from_run!r} are both"
+      " set: name one model."
     )
   if not from_hf and not from_run:
     return None
@@ -119,12 +152,13 @@ def init_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
   is_run = (folder / weights.MODEL_FILE).is_file()
   if from_hf and is_run:
     raise ValueError(
-      f"init.from_hf={from_hf!r} is a run's folder: name it in init.from_run."
+      f"{group}.from_hf={from_hf!r} is a run's folder: name it in"
+      f" {group}.from_run."
     )
   if from_run and not is_run:
     raise ValueError(
-      f"init.from_run={from_run!r} holds no {weights.MODEL_FILE}, so it is no"
-      " run's folder. A Hugging Face folder is named in init.from_hf."
+      f"{group}.from_run={from_run!r} holds no {weights.MODEL_FILE}, so it is no"
+      f" run's folder. A Hugging Face folder is named in {group}.from_hf."
     )
   return folder
 
@@ -160,6 +194,7 @@ def make_model_config(
     _refuse_other_shape(folder, source.config, preset, given)
     chosen = {n: given[n] for n in _RUN_FIELDS if given[n] is not None}
     shape = dataclasses.replace(source.config, **chosen)
+  shape = _with_head(config, shape)
   if config.data.max_length > shape.max_positions:
     raise ValueError(
       f"data.max_length={config.data.max_length} is beyond the"
@@ -194,16 +229,27 @@ def load(
   """
   start = start or choose(config)
   key = jax.random.key(config.seed)
+  frozen: Any = None
   if start.folder is None:
-    return llama.init_params(model_config, key, mesh), {}
-  source = start.open()
-  try:
-    if model_config.lora is None:
-      return source_params.load_params(source, mesh), {}
-    frozen = frozen_base.load(source, model_config, mesh)
-  finally:
-    source.close()
-  params = frozen_base.adapt(frozen, model_config, key, mesh)
+    params = llama.init_params(model_config, key, mesh)
+    own_head = model_config.num_labels == 0
+  else:
+    source = start.open()
+    try:
+      own_head = source.config.num_labels == model_config.num_labels
+      if model_config.lora is None:
+        without = () if own_head else ("lm_head",)
+        params = source_params.load_params(source, mesh, without=without)
+      else:
+        frozen = frozen_base.load(source, model_config, mesh)
+    finally:
+      source.close()
+  if frozen is not None:
+    params = frozen_base.adapt(frozen, model_config, key, mesh)
+  if not own_head:
+    params["score"] = new_head.new_score_head(
+      model_config, key, mesh, init_std=config.reward.init_std
+    )
   return partition.split(params, model_config)
 
 
@@ -214,6 +260,12 @@ def describe(
   start = start or choose(config)
   if start.folder is None:
     return {"random_seed": config.seed}
+  return describe_start(start)
+
+
+def describe_start(start: Start) -> dict[str, Any]:
+  """Folder, checkpoint and fingerprint of a model that is read from disk."""
+  assert start.folder is not None
   source = start.open()
   try:
     return {
@@ -276,6 +328,26 @@ def tokenizer_folder(config: ml_collections.ConfigDict) -> pathlib.Path | None:
   # A file that crashes the library must crash another process.
   tokenizer_probe.probe_tokenizer(place)
   return place
+
+
+def _with_head(
+  config: ml_collections.ConfigDict, shape: LlamaConfig
+) -> LlamaConfig:
+  """The shape with the head of the algorithm: scores for a reward model."""
+  if "reward" not in config:
+    return shape
+  num_labels = config.reward.num_labels
+  if num_labels < 1:
+    raise ValueError(
+      f"reward.num_labels={num_labels} must be at least 1: one score, or one for"
+      " each attribute, threshold or class."
+    )
+  if shape.num_labels not in (0, num_labels):
+    raise ValueError(
+      f"the model of init has {shape.num_labels} scores and"
+      f" reward.num_labels={num_labels}: give its own number."
+    )
+  return dataclasses.replace(shape, num_labels=num_labels)
 
 
 def _make_lora(

@@ -10,6 +10,9 @@ import pathlib
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+from ramjax.trainers import command_line
 
 _EXAMPLE = "ramjax train --config=configs/sft_quickstart.py --workdir=runs/q"
 
@@ -42,93 +45,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit status.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
-  wants_help = any(flag in argv for flag in ("-h", "--help", "--helpfull"))
+  argv, wants_help = command_line.split_help(argv)
   if wants_help and not any(a.startswith("--config") for a in argv):
     print(_HELP, end="")
     return 0
-  argv = [a for a in argv if a not in ("-h", "--help", "--helpfull")]
   try:
-    config, workdir = _parse(argv)
-  except _UsageError as error:
+    config, flags = command_line.parse(
+      argv, program="ramjax train", example=_EXAMPLE, define=_define_flags
+    )
+  except command_line.UsageError as error:
     print(f"ramjax train: {error}", file=sys.stderr)
     return 1
   if wants_help:
     print(_HELP)
     print(f"fields and their values:\n\n{config}")
     return 0
-  if not workdir:
+  if not flags.workdir:
     print(
       "ramjax train: --workdir is missing: name a folder for checkpoints and"
       f" logs, as in\n  {_EXAMPLE}",
       file=sys.stderr,
     )
     return 1
-  return _run(config, pathlib.Path(workdir))
+  return _run(config, pathlib.Path(flags.workdir))
 
 
-class _UsageError(ValueError):
-  """The command line or the config cannot be understood."""
-
-
-def _parse(argv: Sequence[str]):
-  """The locked config, overrides applied, and the workdir."""
-  # Imported here so that `--help` is quick.
+def _define_flags(values: Any) -> None:
   from absl import flags
-  from ml_collections import config_flags
 
-  argv = ["ramjax train", *(_resolve_config_path(a) for a in argv)]
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_file(
-    "config", lock_config=True, flag_values=values, sys_argv=argv
-  )
   flags.DEFINE_string("workdir", "", "Where everything goes.", values)
-  try:
-    rest = values(argv)
-    config = values["config"].value
-    if config is None:
-      raise _UsageError(
-        f"--config is missing: name a config file, as in\n  {_EXAMPLE}"
-      )
-    # Reading a field raises what went wrong while the file was loaded.
-    config.to_dict()
-  except _UsageError:
-    raise
-  except KeyError as error:
-    raise _UsageError(
-      f"no field {error} where an override wants one: --config=FILE --help"
-      " lists the fields."
-    ) from error
-  except Exception as error:
-    # A config file is a program: any error can come out of it, and
-    # ml_collections has put the file's own traceback into the message.
-    raise _UsageError(str(error)) from error
-  if rest[1:]:
-    raise _UsageError(
-      f"unexpected argument {rest[1]!r}: flags look like --config.a.b=VALUE."
-    )
-  return config, values["workdir"].value
-
-
-def _resolve_config_path(argument: str) -> str:
-  """`--config=NAME` to the file of that name among the shipped configs."""
-  flag, equals, value = argument.partition("=")
-  if flag != "--config" or not equals or pathlib.Path(value).is_file():
-    return argument
-  shipped = importlib.resources.files("ramjax.configs")
-  name = value.removesuffix(".py").removeprefix("configs/")
-  path = shipped.joinpath(f"{name}.py")
-  if name.isidentifier() and path.is_file():
-    return f"--config={path}"
-  names = sorted(
-    entry.name.removesuffix(".py")
-    for entry in shipped.iterdir()
-    if entry.name.endswith(".py")
-    and entry.name not in ("__init__.py", "base.py")
-  )
-  raise _UsageError(
-    f"config file {value!r} does not exist here. Those that ship with ramjax:"
-    f" {', '.join(names)}."
-  )
 
 
 def algorithms() -> list[str]:
@@ -170,6 +115,7 @@ def _run(config, workdir: pathlib.Path) -> int:
     OSError,
     ModuleNotFoundError,
     loop.NonFiniteError,
+    loop.FirstStepError,
   ) as error:
     if config.run.tracebacks:
       raise

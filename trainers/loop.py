@@ -21,6 +21,7 @@ from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.recorder import Recorder
 from ramjax.trainers.state import TrainState
+from ramjax.trainers.step import GATE_PREFIX
 
 
 class Outcome(enum.Enum):
@@ -32,6 +33,10 @@ class Outcome(enum.Enum):
 
 class NonFiniteError(RuntimeError):
   """The loss or the gradient stopped being a number."""
+
+
+class FirstStepError(RuntimeError):
+  """What the first step computed cannot be right."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +84,8 @@ class _Interval:
 
   def add(self, metrics: Mapping[str, WeightedMean], counts: "BatchCounts"):
     for name, mean in metrics.items():
+      if name.startswith(GATE_PREFIX):
+        continue
       pair = self.sums.setdefault(name, [0.0, 0.0])
       pair[0] += float(mean.total)
       pair[1] += float(mean.weight)
@@ -105,6 +112,7 @@ def train(
   place_batch: Callable[[Any], Any],
   count_batch: Callable[[Any], BatchCounts],
   evaluate: Callable[[TrainState, int], Mapping[str, float]],
+  check_first_step: Callable[[Mapping[str, float]], list[str]],
   learning_rate: Callable[[int], Any],
   schedule: Schedule,
   checkpoints: Checkpoints,
@@ -122,6 +130,8 @@ def train(
     place_batch: Puts a host batch on the devices.
     count_batch: Counts a host batch.
     evaluate: Held-out metrics of a state at a step; names start with `eval/`.
+    check_first_step: What is wrong with the metrics of the first step, which
+      are those of the model before any update; a sentence each.
     learning_rate: Of a step, for the log.
     schedule: When to log, evaluate and save.
     checkpoints: Where to save.
@@ -135,6 +145,7 @@ def train(
   Raises:
     NonFiniteError: The loss or gradient norm of a step is not finite; names
       the step and the last good checkpoint. That state is not saved.
+    FirstStepError: `check_first_step` found something.
   """
   step = int(state.step)
   total = schedule.total_steps
@@ -150,6 +161,8 @@ def train(
     pending = None
     metrics = jax.device_get(metrics)
     _require_finite(at, metrics, checkpoints)
+    if at == 1:
+      _require_plausible(metrics, counts, check_first_step)
     interval.add(metrics, counts)
     progress["tokens"] += counts.tokens
     progress["supervised_tokens"] += counts.supervised
@@ -215,6 +228,23 @@ def _require_finite(step: int, metrics: Any, checkpoints: Checkpoints) -> None:
         " Lower optim.learning_rate, set optim.clip_norm, or look at the data"
         " of that step."
       )
+
+
+def _require_plausible(
+  metrics: Mapping[str, WeightedMean],
+  counts: BatchCounts,
+  check: Callable[[Mapping[str, float]], list[str]],
+) -> None:
+  values = {name: float(mean.value) for name, mean in metrics.items()}
+  values["supervised_share"] = counts.supervised / max(counts.tokens, 1)
+  wrong = check(values)
+  if wrong:
+    raise FirstStepError(
+      "the figures of the first step cannot be right:\n  "
+      + "\n  ".join(wrong)
+      + "\nNothing was saved. --config.run.first_step_checks=False trains on"
+      " regardless."
+    )
 
 
 def _train_metrics(

@@ -46,6 +46,7 @@ def build_manifest(
   template_digest: str,
   num_parameters: int,
   initial_weights: Mapping[str, Any],
+  reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Everything needed to say which code, data and machine made a run.
 
@@ -56,6 +57,7 @@ def build_manifest(
     template_digest: SHA-256 of what the template renders.
     num_parameters: Of the model.
     initial_weights: Folder and fingerprint, or the seed of random ones.
+    reference: What the policy is compared with, if anything.
 
   Returns:
     A JSON-able dict. The environment is not in it: it may hold secrets.
@@ -67,6 +69,7 @@ def build_manifest(
     "template": {"name": template, "sha256": template_digest},
     "num_parameters": num_parameters,
     "initial_weights": dict(initial_weights),
+    "reference": None if reference is None else dict(reference),
     "code": _code_version(),
     "libraries": {name: _version(name) for name in _LIBRARIES},
     "python": platform.python_version(),
@@ -137,7 +140,10 @@ def claim_workdir(
   manifest_path = workdir / MANIFEST_FILE
   if manifest_path.exists() and not config["run"]["allow_config_change"]:
     old = json.loads(manifest_path.read_text())
-    names = ("data", "tokenizer_sha256", "template", "initial_weights")
+    names = (
+      *("data", "tokenizer_sha256", "template"),
+      *("initial_weights", "reference"),
+    )
     _refuse(
       workdir,
       _differences(

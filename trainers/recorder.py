@@ -11,6 +11,9 @@ from typing import Any
 
 import tqdm
 
+# Beside those of one level (`eval/loss`), what a line on the terminal shows.
+_SHOWN = ("rewards/accuracy", "rewards/margin")
+
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
 
@@ -121,11 +124,17 @@ class Recorder:
     width = len(str(self._total_steps))
     parts = [f"step {step:>{width}}/{self._total_steps}"]
     if "train/loss" in metrics:
+      shown = [f"train/{name}" for name in _SHOWN]
       done = step - self._first_step
       spent = time.monotonic() - self._process_start
       left = spent / max(done, 1) * (self._total_steps - step)
       parts += [
         f"loss {metrics['train/loss']:.4f}",
+        *(
+          f"{name.removeprefix('train/')} {metrics[name]:.4g}"
+          for name in shown
+          if name in metrics
+        ),
         f"{_thousands(metrics['train/tokens_per_s'])} tok/s",
         f"padding {metrics['train/padding_share']:.0%}",
         f"left {tqdm.tqdm.format_interval(left)}",
@@ -135,7 +144,7 @@ class Recorder:
       parts += [
         f"{name} {value:.4g}"
         for name, value in metrics.items()
-        if name.count("/") == 1
+        if name.count("/") == 1 or name.removeprefix("eval/") in _SHOWN
       ]
     return "  ".join(parts)
 

@@ -17,7 +17,14 @@ from ramjax.data import templates
 from ramjax.data.tokenizers import Tokenizer
 from ramjax.models import sharding, weights
 from ramjax.models.config import LlamaConfig
-from ramjax.trainers import from_config, initial_weights, loop, provenance
+from ramjax.trainers import (
+  from_config,
+  initial_weights,
+  loop,
+  provenance,
+  reference_cache,
+  references,
+)
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.recorder import Recorder
 from ramjax.trainers.state import TrainState, init_state
@@ -41,7 +48,7 @@ class Evaluator(Protocol):
   """Evaluation during training."""
 
   def evaluate(
-    self, params: Any, step: int
+    self, state: TrainState, step: int
   ) -> tuple[Mapping[str, float], list[dict[str, Any]]]:
     """Metrics named `eval/...`, and samples for `samples.jsonl`."""
     ...
@@ -55,10 +62,13 @@ class Algorithm:
     load_data: `(config, workdir, vocab_size=)` to the data of the run.
     train_batches: `(config, data)` to this process's share of endless batches.
     count_batch: Tokens of a host batch, for speed.
-    make_loss_fn: `(model_config, num_shards=, **config.loss)` to
-      `(params, batch, key) -> (WeightedMean, metrics)`.
-    make_evaluator: `(config, model_config, data, mesh)` to the evaluation.
+    make_objective: `(config, model_config, num_shards=, reference_config=)` to
+      what a step minimises; the last is None where the config has no reference.
+    make_evaluator: `(config, model_config, data, mesh, objective)` to the
+      evaluation.
     describe_source: One source's summary as a line of the log.
+    check_first_step: `(metrics, policy_is_reference)` to what is wrong with the
+      metrics of the first step, a sentence each.
   """
 
   load_data: Callable[..., Any]
@@ -66,11 +76,13 @@ class Algorithm:
     [ml_collections.ConfigDict, Any], grain.DatasetIterator
   ]
   count_batch: Callable[[Any], loop.BatchCounts]
-  make_loss_fn: Callable[..., step_lib.LossFn]
+  make_objective: Callable[..., step_lib.Objective]
   make_evaluator: Callable[
-    [ml_collections.ConfigDict, LlamaConfig, Any, Mesh], Evaluator
+    [ml_collections.ConfigDict, LlamaConfig, Any, Mesh, step_lib.Objective],
+    Evaluator,
   ]
   describe_source: Callable[[Mapping[str, Any]], str]
+  check_first_step: Callable[[Mapping[str, float], bool], list[str]]
 
 
 def run(
@@ -91,33 +103,50 @@ def run(
   mesh = from_config.make_mesh(config, model_config)
 
   # Loss
-  loss_fn = algorithm.make_loss_fn(
+  reference = references.choose(config, model_config, workdir)
+  objective = algorithm.make_objective(
+    config,
     model_config,
     num_shards=sharding.num_batch_shards(mesh),
-    **config.loss.to_dict(),
+    reference_config=None if reference is None else reference.config,
   )
+  if objective.reference_config is None:
+    reference = None
 
   # Data
   data = algorithm.load_data(
     config, workdir, vocab_size=model_config.vocab_size
   )
   described = initial_weights.describe(config, start)
-  _claim(config, workdir, data, model_config, described)
-  batches = algorithm.train_batches(config, data)
+  _claim(config, workdir, data, model_config, described, reference)
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
-    opened.callback(batches.close)
-
     # Model and step
     weights.save_config(workdir, model_config)
     initial_weights.carry_files(config, workdir, described)
-    state = _first_state(config, model_config, optimizer, mesh, start)
+    state = _first_state(
+      config, model_config, optimizer, mesh, start, reference, objective
+    )
     train_step = step_lib.make_train_step(
-      loss_fn,
+      objective,
       optimizer,
       num_microbatches=config.data.num_microbatches,
       ema_decay=config.optim.ema_decay,
+      sync=None if reference is None else reference.sync,
     )
+    if reference is not None and config.reference.cache:
+      data = reference_cache.use(
+        config,
+        data,
+        state.reference,
+        reference.config,
+        reference.start or start,
+        mesh,
+      )
+      # Nothing needs the model any more.
+      state = dataclasses.replace(state, reference={})
+    batches = algorithm.train_batches(config, data)
+    opened.callback(batches.close)
 
     # Checkpoint
     checkpoints = from_config.make_checkpoints(config, workdir)
@@ -132,12 +161,20 @@ def run(
     _announce(recorder, config, model_config, state, restored)
 
     # Evals
-    evaluator = algorithm.make_evaluator(config, model_config, data, mesh)
+    evaluator = algorithm.make_evaluator(
+      config, model_config, data, mesh, objective
+    )
 
     def evaluate(state: TrainState, step: int) -> Mapping[str, float]:
-      metrics, samples = evaluator.evaluate(state.eval_params, step)
+      metrics, samples = evaluator.evaluate(state, step)
       recorder.samples(samples)
       return metrics
+
+    def check_first_step(metrics: Mapping[str, float]) -> list[str]:
+      if not config.run.first_step_checks:
+        return []
+      is_start = reference is not None and reference.is_start
+      return algorithm.check_first_step(metrics, is_start)
 
     # Loop
     _, outcome = loop.train(
@@ -147,6 +184,7 @@ def run(
       place_batch=lambda batch: sharding.place_batch(batch, mesh),
       count_batch=algorithm.count_batch,
       evaluate=evaluate,
+      check_first_step=check_first_step,
       learning_rate=learning_rate,
       schedule=schedule,
       checkpoints=checkpoints,
@@ -156,14 +194,32 @@ def run(
   return outcome
 
 
+def require_language_model(config: LlamaConfig, algorithm: str) -> None:
+  """Raises where a score head stands in the LM head's place.
+
+  Raises:
+    ValueError: Names the algorithm that needs the LM head.
+  """
+  if config.num_labels:
+    raise ValueError(
+      f"the model of init is a classifier (num_labels={config.num_labels}), and"
+      f" algorithm={algorithm!r} trains a language model: name one."
+    )
+
+
 def _first_state(
   config: ml_collections.ConfigDict,
   model_config: LlamaConfig,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
   start: initial_weights.Start,
+  reference: references.Reference | None,
+  objective: step_lib.Objective,
 ) -> TrainState:
   trained, frozen = initial_weights.load(config, model_config, mesh, start)
+  reference_params = None
+  if reference is not None:
+    reference_params = references.load(reference, trained, frozen, mesh)
   return init_state(
     trained,
     optimizer,
@@ -171,6 +227,9 @@ def _first_state(
     seed=config.seed,
     with_ema=config.optim.ema_decay > 0,
     frozen=frozen,
+    reference=reference_params,
+    moving_reference=reference is not None and reference.sync is not None,
+    carried=objective.carried,
   )
 
 
@@ -180,6 +239,7 @@ def _claim(
   data: RunData,
   model_config: LlamaConfig,
   described: Mapping[str, Any],
+  reference: references.Reference | None,
 ) -> None:
   """Writes the config and the manifest, or refuses another run's folder."""
   template = config.data.template
@@ -190,6 +250,7 @@ def _claim(
     template_digest=templates.template_digest(template),
     num_parameters=model_config.num_parameters,
     initial_weights=described,
+    reference=None if reference is None else references.describe(reference),
   )
   provenance.claim_workdir(workdir, config.to_dict(), manifest)
 

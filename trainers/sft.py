@@ -17,7 +17,7 @@ from ramjax.losses.token_logps import mean_token_logps
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models import llama
 from ramjax.models.config import LlamaConfig
-from ramjax.trainers import loop, run
+from ramjax.trainers import first_step, loop, run
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.held_out import HeldOut
 from ramjax.trainers.sft_data import SFTData, load_sft_data
@@ -47,11 +47,7 @@ def make_loss_fn(
   Raises:
     ValueError: The model has a score head where the LM head should be.
   """
-  if config.num_labels:
-    raise ValueError(
-      f"the model of init is a classifier (num_labels={config.num_labels}), and"
-      " algorithm='sft' trains a language model: name one."
-    )
+  run.require_language_model(config, "sft")
 
   def loss_fn(
     params: llama.Params, batch: TokenBatch, key: jax.Array
@@ -78,6 +74,20 @@ def make_loss_fn(
     return WeightedMean.of(losses, scored.mask), {"nll": nll}
 
   return loss_fn
+
+
+def _make_objective(
+  config: ml_collections.ConfigDict,
+  model_config: LlamaConfig,
+  *,
+  num_shards: int,
+  reference_config: None,
+) -> step_lib.Objective:
+  del reference_config  # Nothing is compared.
+  loss = config.loss.to_dict()
+  return step_lib.Objective(
+    make_loss_fn(model_config, num_shards=num_shards, **loss)
+  )
 
 
 def main(
@@ -123,7 +133,8 @@ ALGORITHM = run.Algorithm(
   load_data=load_sft_data,
   train_batches=_train_batches,
   count_batch=_count,
-  make_loss_fn=make_loss_fn,
+  make_objective=_make_objective,
   make_evaluator=HeldOut,
   describe_source=_describe_source,
+  check_first_step=lambda metrics, is_start: first_step.check(metrics),
 )

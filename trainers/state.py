@@ -2,6 +2,7 @@
 """`TrainState`: everything a step reads and writes, as one pytree."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,6 +25,11 @@ class TrainState:
       all are trained. They are not in checkpoints.
     opt_state: State of the optax optimizer.
     ema: Moving average of `params`, or None.
+    reference: Parameters of the model that the policy is compared with; {}
+      where there is none, or `moving` is it. They are not in checkpoints.
+    moving: A reference that follows the policy, in the shape of `params`; {}
+      where there is none.
+    carried: Scalars that the algorithm keeps between steps, by name.
     key: PRNG key of the run; a step folds its number into it.
   """
 
@@ -32,7 +38,17 @@ class TrainState:
   frozen: Any
   opt_state: Any
   ema: Any
+  reference: Any
+  moving: Any
+  carried: Any
   key: jax.Array
+
+  @property
+  def all_reference(self) -> Any:
+    """What the reference model is applied with; {} where there is none."""
+    if self.moving:
+      return partition.join(self.moving, self.frozen)
+    return self.reference
 
   @property
   def all_params(self) -> Any:
@@ -54,6 +70,9 @@ def init_state(
   seed: int,
   with_ema: bool,
   frozen: Any = None,
+  reference: Any = None,
+  moving_reference: bool = False,
+  carried: Mapping[str, float] | None = None,
 ) -> TrainState:
   """The state before the first update; optimizer state is made on the mesh.
 
@@ -64,6 +83,9 @@ def init_state(
     seed: Of the run's PRNG key.
     with_ema: Whether to keep a moving average, starting at `params`.
     frozen: The other parameters, on the mesh; None is none.
+    reference: Parameters of the reference model, on the mesh; None is none.
+    moving_reference: Whether a reference that starts at `params` is kept.
+    carried: Initial values of the algorithm's scalars.
 
   Returns:
     A `TrainState` at step 0.
@@ -79,6 +101,12 @@ def init_state(
     opt_state=make_opt_state(params),
     # A copy: the step donates both, and one buffer cannot be given away twice.
     ema=jax.tree.map(jnp.copy, params) if with_ema else None,
+    reference=reference or {},
+    moving=jax.tree.map(jnp.copy, params) if moving_reference else {},
+    carried={
+      name: jax.device_put(jnp.float32(value), replicated)
+      for name, value in (carried or {}).items()
+    },
     key=jax.device_put(jax.random.key(seed), replicated),
   )
 

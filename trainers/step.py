@@ -5,7 +5,8 @@ The gradient is that of the summed loss, divided once by the summed weight, so
 it is the same for every number of microbatches.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,6 +20,66 @@ from ramjax.trainers.state import TrainState
 Metrics = dict[str, WeightedMean]
 LossFn = Callable[[Any, Any, jax.Array], tuple[WeightedMean, Metrics]]
 
+# Metrics of the first step that are checked and not logged.
+GATE_PREFIX = "gate/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """What a step minimises.
+
+  Attributes:
+    loss_fn: `(params, batch, key) -> (WeightedMean, metrics)`. The key is the
+      same for every microbatch: what is random folds in a row's number, so
+      that it does not depend on how the batch is cut.
+    prepare: `(params, reference, carried, batch, key, num_microbatches) ->
+      (batch, carried)`, or None: adds to the whole batch what the loss needs
+      and no gradient flows through, such as a reference's log-probabilities.
+    carried: Initial values of scalars that `prepare` keeps between steps.
+    reference_config: Of the reference model's shape; None where no term of the
+      loss has one.
+    outcomes: `(params, batch, key)` to arrays [n] by name, one value an
+      example, for evaluation; None where there is only the loss.
+  """
+
+  loss_fn: LossFn
+  prepare: Callable[..., tuple[Any, Any]] | None = None
+  carried: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  reference_config: Any = None
+  outcomes: Callable[[Any, Any, jax.Array], Metrics] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceSync:
+  """A reference that follows the policy (TR-DPO, arXiv 2404.09656).
+
+  Attributes:
+    every: Updates between two moves, at least 1.
+    rate: Share of the policy in the new reference, in (0, 1]; 1 replaces it.
+  """
+
+  every: int
+  rate: float
+
+  def __post_init__(self):
+    if self.every < 1 or not 0 < self.rate <= 1:
+      raise ValueError(
+        f"reference.sync_every={self.every} must be at least 1 and"
+        f" reference.sync_rate={self.rate} in (0, 1]."
+      )
+
+  def moved(self, reference: Any, params: Any, step: jax.Array) -> Any:
+    """The reference after update number `step`, counted from 1."""
+
+    def move() -> Any:
+      return jax.tree.map(
+        lambda old, new: (1 - self.rate) * old + self.rate * new,
+        reference,
+        params,
+      )
+
+    return jax.lax.cond(step % self.every == 0, move, lambda: reference)
+
 
 def split_microbatches(batch: Any, num_microbatches: int) -> Any:
   """[B, ...] leaves to [num_microbatches, B / num_microbatches, ...].
@@ -31,6 +92,27 @@ def split_microbatches(batch: Any, num_microbatches: int) -> Any:
     return jnp.swapaxes(rows, 0, 1)
 
   return jax.tree.map(split, batch)
+
+
+def map_microbatches(
+  function: Callable[[Any], Any], batch: Any, num_microbatches: int
+) -> Any:
+  """`function` of a batch, computed in microbatches, in the batch's order.
+
+  Args:
+    function: From a pytree of [b, ...] arrays to another.
+    batch: Pytree of [B, ...] arrays.
+    num_microbatches: Divides B.
+
+  Returns:
+    Pytree of [B, ...] arrays.
+  """
+  if num_microbatches == 1:
+    return function(batch)
+  results = jax.lax.map(function, split_microbatches(batch, num_microbatches))
+  return jax.tree.map(
+    lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), results
+  )
 
 
 def accumulate_gradients(
@@ -47,7 +129,7 @@ def accumulate_gradients(
     loss_fn: `(params, batch, key) -> (WeightedMean, metrics)`.
     params: What to differentiate.
     batch: Pytree of [B, ...] arrays.
-    key: PRNG key; each microbatch gets one of its own.
+    key: PRNG key, given to every microbatch.
     num_microbatches: Divides B.
 
   Returns:
@@ -59,49 +141,50 @@ def accumulate_gradients(
     loss, metrics = loss_fn(params, part, key)
     return loss.total, (loss, metrics)
 
-  def gradient(part: Any, key: jax.Array) -> Any:
+  def gradient(part: Any) -> Any:
     grads, parts = jax.grad(total_and_parts, has_aux=True)(params, part, key)
     return grads, parts
 
   if num_microbatches == 1:
-    grads, (loss, metrics) = gradient(batch, key)
+    grads, (loss, metrics) = gradient(batch)
   else:
     parts = split_microbatches(batch, num_microbatches)
-    keys = jax.random.split(key, num_microbatches)
     first = jax.tree.map(lambda x: x[0], parts)
     zeros = jax.tree.map(
-      lambda s: jnp.zeros(s.shape, s.dtype),
-      jax.eval_shape(gradient, first, keys[0]),
+      lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(gradient, first)
     )
 
-    def body(carry: Any, inputs: Any) -> tuple[Any, None]:
-      return jax.tree.map(jnp.add, carry, gradient(*inputs)), None
+    def body(carry: Any, part: Any) -> tuple[Any, None]:
+      return jax.tree.map(jnp.add, carry, gradient(part)), None
 
-    (grads, (loss, metrics)), _ = jax.lax.scan(body, zeros, (parts, keys))
+    (grads, (loss, metrics)), _ = jax.lax.scan(body, zeros, parts)
   weight = jnp.where(loss.weight > 0, loss.weight, 1.0)
   return jax.tree.map(lambda g: g / weight, grads), loss, metrics
 
 
 def make_train_step(
-  loss_fn: LossFn,
+  objective: Objective,
   optimizer: optax.GradientTransformation,
   *,
   num_microbatches: int,
   ema_decay: float = 0.0,
+  sync: ReferenceSync | None = None,
 ) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
   """Builds `(state, batch) -> (state, metrics)`, jitted; the state is donated.
 
   Args:
-    loss_fn: See `accumulate_gradients`; it is given `state.all_params`.
+    objective: Its functions are given `state.all_params`.
     optimizer: Applied to the gradient of the mean loss.
     num_microbatches: Parts the batch is worked through in.
     ema_decay: Of `state.ema`, in [0, 1); read only where the state has one.
       Early steps use the smaller (1 + step) / (10 + step), so that the random
       start is forgotten.
+    sync: How `state.moving` follows the policy; None where it does not.
 
   Returns:
-    The step. Its metrics are `loss_fn`'s, `loss`, and `grad_norm` (before
-    clipping), each a `WeightedMean`.
+    The step. Its metrics are the loss function's, `loss`, `grad_norm` (before
+    clipping) and `weights_changed` (share of the trained weights that are
+    another number in bfloat16 than before), each a `WeightedMean`.
 
   Raises:
     ValueError: `ema_decay` is out of range.
@@ -111,8 +194,18 @@ def make_train_step(
 
   def train_step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(state.key, state.step)
+    carried = state.carried
+    if objective.prepare is not None:
+      batch, carried = objective.prepare(
+        state.all_params,
+        state.all_reference,
+        carried,
+        batch,
+        key,
+        num_microbatches,
+      )
     grads, loss, metrics = accumulate_gradients(
-      lambda trained, part, key: loss_fn(
+      lambda trained, part, key: objective.loss_fn(
         join(trained, state.frozen), part, key
       ),
       state.params,
@@ -128,17 +221,41 @@ def make_train_step(
       ema = jax.tree.map(
         lambda old, new: decay * old + (1 - decay) * new, ema, params
       )
+    moving = state.moving
+    if sync is not None:
+      moving = sync.moved(moving, params, state.step + 1)
     metrics = dict(
-      metrics, loss=loss, grad_norm=WeightedMean.of(optax.tree.norm(grads))
+      metrics,
+      loss=loss,
+      grad_norm=WeightedMean.of(optax.tree.norm(grads)),
+      weights_changed=_changed_in_bfloat16(state.params, params),
     )
-    new_state = TrainState(
+    new_state = dataclasses.replace(
+      state,
       step=state.step + 1,
       params=params,
-      frozen=state.frozen,
       opt_state=opt_state,
       ema=ema,
-      key=state.key,
+      moving=moving,
+      carried=carried,
     )
     return new_state, metrics
 
   return jax.jit(train_step, donate_argnums=0)
+
+
+def _changed_in_bfloat16(old: Any, new: Any) -> WeightedMean:
+  """Share of weights that an update leaves a mark on in bfloat16.
+
+  Near 0 where the learning rate is below what 8 bits of a weight resolve: a
+  copy of the weights in bfloat16, as a sampler holds, then stays what it was.
+  """
+
+  def of(before: jax.Array, after: jax.Array) -> WeightedMean:
+    before, after = before.astype(jnp.bfloat16), after.astype(jnp.bfloat16)
+    return WeightedMean.of((before != after).astype(jnp.float32))
+
+  parts = jax.tree.leaves(
+    jax.tree.map(of, old, new), is_leaf=lambda x: isinstance(x, WeightedMean)
+  )
+  return sum(parts[1:], start=parts[0])

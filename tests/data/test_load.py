@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from ramjax.data import load, parse_rows, tasks
+from ramjax.data import load, parse_rows, task_pairs, tasks
 from ramjax.data.read import DataError
 from ramjax.data.rows import ChatRow, Message, PreferenceRow, TextRow
 
@@ -169,6 +169,10 @@ def test_an_error_of_the_parser_is_no_bad_row(tmp_path):
     ("tasks:-3?seed=0", DataError, "tasks:NUM"),
     ("tasks:3?seed=0&x=1", DataError, "tasks:NUM"),
     ("tasks:0?seed=0", DataError, "no good record of 0 read"),
+    ("task_pairs:", DataError, "task_pairs:NUM"),
+    ("task_pairs:3?seed=", DataError, "such as task_pairs:1000"),
+    ("task_pairs:0?seed=0", DataError, "no good record of 0 read"),
+    ("task_pairs:1?seed=0", DataError, "fits no row format"),
   ],
 )
 def test_what_is_no_source_is_refused(
@@ -193,6 +197,25 @@ def test_tasks_are_rows_with_what_verifies_them():
     assert tasks.verify_response(record["task"], task.response)
   assert loaded.fingerprint == _load("tasks:7?seed=3").fingerprint
   assert loaded.fingerprint != _load("tasks:7?seed=4").fingerprint
+
+
+def test_task_pairs_are_preference_rows():
+  def load_pairs(path):
+    return load.load_rows(path, parse=parse_rows.parse_preference)
+
+  loaded = load_pairs("task_pairs:7?seed=3")
+  assert loaded.records == task_pairs.generate_pairs(num_pairs=7, seed=3)
+  chosen = [
+    tasks.task_record(t) for t in tasks.generate_tasks(num_tasks=7, seed=3)
+  ]
+  for row, record in zip(loaded.rows, chosen, strict=True):
+    assert row.chosen[0].content == record["completion"][0]["content"]
+    assert not tasks.verify_response(record["task"], row.rejected[0].content)
+  same, other = (
+    load_pairs("task_pairs:7?seed=3"),
+    load_pairs("task_pairs:7?seed=4"),
+  )
+  assert loaded.fingerprint == same.fingerprint != other.fingerprint
 
 
 @pytest.mark.parametrize(

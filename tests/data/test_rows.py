@@ -2,6 +2,7 @@
 """What each row format means, and which records are refused."""
 
 import copy
+import dataclasses
 import json
 from typing import Any
 
@@ -120,6 +121,68 @@ def test_transcripts_are_split_at_the_last_marker_they_share():
   assert parse_rows.parse_preference(record) == PreferenceRow(
     start, " It is 4", " It is 5"
   )
+
+
+@pytest.mark.parametrize(
+  ("extra", "margin", "prob"),
+  [
+    ({}, 0.0, 1.0),
+    ({"margin": 2}, 2.0, 1.0),
+    ({"margin": -0.5, "preference_prob": 0}, -0.5, 0.0),
+    ({"preference_prob": 0.75}, 0.0, 0.75),
+    ({"score_chosen": 7.5, "score_rejected": 9}, -1.5, 1.0),
+    ({"margin": 3, "score_chosen": "A", "score_rejected": 1}, 3.0, 1.0),
+    ({"margin": None, "score_chosen": 2, "score_rejected": 1}, 1.0, 1.0),
+    ({"margin": None, "score_chosen": None, "preference_prob": None}, 0, 1),
+  ],
+)
+def test_pairs_keep_how_much_better_and_how_sure(extra, margin, prob):
+  for record in (
+    {"prompt": "Q", "chosen": "a", "rejected": "b"},
+    {"chosen": [ASK, ANSWER], "rejected": [ASK, WRONG]},
+  ):
+    plain = parse_rows.parse_preference(record)
+    row = parse_rows.parse_preference({**record, **extra})
+    assert row == dataclasses.replace(
+      plain, margin=margin, preference_prob=prob
+    )
+    assert isinstance(row.margin, float)
+    assert isinstance(row.preference_prob, float)
+
+
+@pytest.mark.parametrize("key", ["margin", "score_chosen", "preference_prob"])
+@pytest.mark.parametrize(
+  ("value", "reason"),
+  [
+    (True, "is a boolean: it must be a finite number"),
+    ("1", "is a string: it must be a finite number"),
+    ([1], "is a list: it must be a finite number"),
+    (float("nan"), "is the number nan: it must be a finite number"),
+    (float("inf"), "is a number: it must be a finite number"),
+    pytest.param(-(10**400), "is a number: it must be a finite", id="huge"),
+    (1000001, "of at most 1000000, above or below 0"),
+  ],
+)
+def test_numbers_beside_a_pair_must_be_finite(key, value, reason):
+  record = {"prompt": "Q", "chosen": "a", "rejected": "b"}
+  record |= {"score_chosen": 2, "score_rejected": 1}
+  with pytest.raises(RowError, match=reason) as caught:
+    parse_rows.parse_preference({**record, key: value})
+  assert str(caught.value).startswith(key)
+
+
+@pytest.mark.parametrize("prob", [-0.1, 1.5])
+def test_a_preference_beyond_certainty_is_refused(prob):
+  record = {"prompt": "Q", "chosen": "a", "rejected": "b"}
+  with pytest.raises(RowError, match="which is no probability"):
+    parse_rows.parse_preference({**record, "preference_prob": prob})
+
+
+@pytest.mark.parametrize("key", ["score_chosen", "score_rejected"])
+def test_a_score_without_the_other_is_refused(key):
+  record = {"prompt": "Q", "chosen": "a", "rejected": "b", key: 1}
+  with pytest.raises(RowError, match=f"{key} stands alone"):
+    parse_rows.parse_preference(record)
 
 
 def test_unpaired_rows_keep_their_label():

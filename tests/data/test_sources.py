@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from ramjax.data import sources
+from ramjax.data import parse_rows, sources
 from ramjax.data.rows import ChatRow, Message, TextRow
 from ramjax.data.tokenizers import load_tokenizer
 from ramjax.data.train_tokenizer import train_sentencepiece
@@ -22,9 +22,10 @@ def _write(path, num):
 
 
 def test_every_row_is_on_one_side_and_counted(tmp_path):
-  loaded = sources.load_sft_source(
+  loaded = sources.load_source(
     "main",
     str(_write(tmp_path / "rows.jsonl", 20)),
+    parse=parse_rows.parse_sft,
     eval_rows=5,
     max_bad_share=0.0,
     quarantine_dir=tmp_path,
@@ -45,8 +46,13 @@ def test_every_row_is_on_one_side_and_counted(tmp_path):
 def test_a_changed_file_has_another_fingerprint(tmp_path):
   def fingerprint(num):
     path = str(_write(tmp_path / "rows.jsonl", num))
-    return sources.load_sft_source(
-      "main", path, eval_rows=0, max_bad_share=0.0, quarantine_dir=tmp_path
+    return sources.load_source(
+      "main",
+      path,
+      parse=parse_rows.parse_sft,
+      eval_rows=0,
+      max_bad_share=0.0,
+      quarantine_dir=tmp_path,
     ).summary["sha256"]
 
   assert fingerprint(20) == fingerprint(20) != fingerprint(21)

@@ -5,7 +5,16 @@ import random
 
 import pytest
 
-from ramjax.data.rows import ChatRow, Message, TextRow
+from ramjax.data.rows import (
+  ChatRow,
+  JudgedRow,
+  Message,
+  PreferenceRow,
+  RankedRow,
+  RatedRow,
+  TextRow,
+  UnpairedRow,
+)
 from ramjax.data.split import held_out_indices, prompt_text
 
 
@@ -31,6 +40,40 @@ def test_the_prompt_is_what_precedes_the_first_supervised_turn():
   )
   assert prompt_text(TextRow("a", "b")) == "a"
   assert prompt_text(TextRow("", "b")) == "b"
+
+
+def _of_every_kind(prompt, good, bad):
+  return [
+    PreferenceRow(prompt, good, bad),
+    UnpairedRow(prompt, good, True),
+    RankedRow(prompt, (good, bad)),
+    RatedRow(prompt, good, (4.0,)),
+    JudgedRow(prompt, good, "", True),
+  ]
+
+
+def test_one_conversation_has_one_prompt_in_rows_of_every_kind():
+  prompt = (Message("system", "be brief"), Message("user", "one"))
+  good = (Message("assistant", "two", True),)
+  bad = (Message("assistant", "three", True),)
+  wanted = "system\nbe brief\n\nuser\none"
+  rows = [*_of_every_kind(prompt, good, bad), ChatRow(prompt + good)]
+  assert [prompt_text(row) for row in rows] == [wanted] * 6
+
+
+def test_raw_rows_without_a_prompt_are_known_by_their_first_answer():
+  for prompt, wanted in (("q", "q"), ("", "good")):
+    rows = [*_of_every_kind(prompt, "good", "bad"), TextRow(prompt, "good")]
+    assert [prompt_text(row) for row in rows] == [wanted] * 6
+
+
+def test_rows_of_every_kind_are_held_out_by_their_prompt():
+  rows = [
+    row for i in range(20) for row in _of_every_kind(f"q{i}", "good", "bad")
+  ]
+  held = held_out_indices(rows, 10)
+  assert len(held) == 10
+  assert {index // 5 for index in held} == {min(held) // 5, max(held) // 5}
 
 
 def test_rows_with_one_prompt_are_never_divided():

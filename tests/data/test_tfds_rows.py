@@ -31,7 +31,13 @@ SOURCES = {
     {"prompt": "a ", "completion": "b\u2028"},
   ],
   "preference": [
-    {"prompt": [SYSTEM, ASK], "chosen": [ANSWER], "rejected": [WRONG]},
+    {
+      "prompt": [SYSTEM, ASK],
+      "chosen": [ANSWER],
+      "rejected": [WRONG],
+      "margin": 1.5,
+      "preference_prob": 0.75,
+    },
     {"chosen": [ASK, ANSWER], "rejected": [ASK, WRONG, ASK, WRONG], "n": None},
   ],
   "preference_text": [

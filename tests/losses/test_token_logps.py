@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ramjax.losses import token_logps as token_logps_lib
 from ramjax.losses.token_logps import mean_token_logps, token_logps
 
 _N, _D, _V = 24, 8, 11
@@ -115,17 +114,6 @@ def test_a_last_chunk_past_the_end_counts_no_token_twice(
   np.testing.assert_allclose(out.log_normalizers, log_z, rtol=1e-5, atol=1e-6)
   expected = jax.grad(dense_total)(inputs["hidden"])
   np.testing.assert_allclose(grad, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-  "counts,chunk_size,chunks",
-  [([0, 0], 4, 0), ([1, 0], 4, 1), ([4, 3], 4, 1), ([4, 5], 4, 2), ([7], 1, 7)],
-)
-def test_no_chunk_is_computed_without_a_supervised_token(
-  counts, chunk_size, chunks
-):
-  rows = token_logps_lib._Rows(jnp.zeros((len(counts), 8)), jnp.array(counts))
-  assert token_logps_lib._num_chunks(rows, chunk_size) == chunks
 
 
 def test_one_shard_is_the_default_for_any_number_of_tokens():

@@ -49,7 +49,7 @@ def test_a_mistake_on_the_command_line_is_named(argv, message, capsys):
 @pytest.mark.parametrize(
   "override,message",
   [
-    ("algorithm=ppo2", "algorithm='ppo2' is not one of sft"),
+    ("algorithm=ppo2", "algorithm='ppo2' is not one of"),
     ("model.preset=llama9", "preset 'llama9' is not one of llama1_7b"),
     ("model.num_kv_heads=3", "num_kv_heads=3"),
     ("optim.name=sgd", "optim.name='sgd' is not one of adamw"),

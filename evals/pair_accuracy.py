@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often the better of two answers gets the higher reward, and how surely."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+# 97.5 % quantile of the normal distribution: intervals of 95 %.
+_Z = 1.959963984540054
+# Bins of the confidence sigmoid(|margin|), from 0.5 to 1.
+CALIBRATION_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def pair_accuracy(
+  margins: np.ndarray, subsets: Sequence[str]
+) -> dict[str, float]:
+  """Accuracy with its interval, by subset, and the calibration of margins.
+
+  Args:
+    margins: [n] reward of the chosen answer less that of the rejected one. A
+      tie counts as half right.
+    subsets: The subset that each pair belongs to.
+
+  Returns:
+    `accuracy`, `accuracy_low` and `accuracy_high` (Wilson's 95 % interval);
+    `accuracy/<subset>` where there are several; `calibration_error` and
+    `calibration/<low>-<high>`: see `calibration`. Empty without pairs.
+  """
+  if not len(margins):
+    return {}
+  right = np.where(margins == 0, 0.5, margins > 0)
+  low, high = wilson_interval(float(right.sum()), len(right))
+  found = {
+    "accuracy": float(right.mean()),
+    "accuracy_low": low,
+    "accuracy_high": high,
+  }
+  names = np.asarray(subsets)
+  if len(set(subsets)) > 1:
+    for name in sorted(set(subsets)):
+      found[f"accuracy/{name}"] = float(right[names == name].mean())
+  return {**found, **calibration(margins)}
+
+
+def wilson_interval(right: float, total: int) -> tuple[float, float]:
+  """The 95 % score interval of a share (Wilson 1927).
+
+  Unlike the normal approximation it stays in [0, 1] and does not collapse where
+  all or none are right.
+
+  >>> low, high = wilson_interval(250, 500)
+  >>> f"{low:.4f} {high:.4f}"
+  '0.4563 0.5437'
+  """
+  share = right / total
+  spread = 1 + _Z**2 / total
+  center = (share + _Z**2 / (2 * total)) / spread
+  variance = share * (1 - share) / total + _Z**2 / (4 * total**2)
+  half = _Z * math.sqrt(variance) / spread
+  return max(center - half, 0.0), min(center + half, 1.0)
+
+
+def calibration(margins: np.ndarray) -> dict[str, float]:
+  """Whether margins mean what Bradley and Terry say they do.
+
+  The model names the answer of higher reward the better one, with confidence
+  sigmoid(|margin|). Pairs are put into bins of confidence; in each, the share
+  that it names rightly should be the mean confidence.
+
+  Args:
+    margins: [n], n at least 1.
+
+  Returns:
+    `calibration_error`, the mean over pairs of the distance between a bin's
+    accuracy and its mean confidence (expected calibration error, Naeini et al.
+    2015), and `calibration/<low>-<high>`, the accuracy of each bin that is not
+    empty.
+  """
+  confidence = 1 / (1 + np.exp(-np.abs(margins.astype(np.float64))))
+  right = np.where(margins == 0, 0.5, margins > 0)
+  bins = np.digitize(confidence, CALIBRATION_EDGES[1:-1])
+  error, found = 0.0, {}
+  for i, (low, high) in enumerate(itertools.pairwise(CALIBRATION_EDGES)):
+    inside = bins == i
+    if inside.any():
+      accuracy = float(right[inside].mean())
+      gap = abs(accuracy - float(confidence[inside].mean()))
+      error += gap * float(inside.mean())
+      found[f"calibration/{low:.1f}-{high:.1f}"] = accuracy
+  return {"calibration_error": error, **found}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Log-probabilities of whole answers, under a model."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ramjax.data.group_batches import GroupBatch
+from ramjax.evals.likelihood import Likelihood, likelihood
+from ramjax.models import llama
+from ramjax.models.config import LlamaConfig
+
+
+class ResponseLikelihood(NamedTuple):
+  """How likely each answer of a batch is; G groups of K answers in a row.
+
+  Attributes:
+    logps: [B, G, K] float32, summed over the answer's supervised tokens, in
+      nats; 0 where there is no answer.
+    lengths: [B, G, K] int32, supervised tokens.
+    tokens: The per-token results, flat over the batch.
+  """
+
+  logps: jax.Array
+  lengths: jax.Array
+  tokens: Likelihood
+
+
+def response_likelihood(
+  params: llama.Params,
+  config: LlamaConfig,
+  batch: GroupBatch,
+  *,
+  chunk_size: int,
+  num_shards: int = 1,
+) -> ResponseLikelihood:
+  """Runs the model on a batch and scores each answer.
+
+  Args:
+    params: Of the model.
+    config: Its shape.
+    batch: Of groups.
+    chunk_size: See `losses.token_logps.token_logps`.
+    num_shards: Devices the rows of the batch are split over.
+  """
+  tokens = likelihood(
+    params,
+    config,
+    batch,
+    branch_ids=batch.branch_ids,
+    chunk_size=chunk_size,
+    num_shards=num_shards,
+  )
+  return ResponseLikelihood(
+    logps=sum_by_response(tokens.logps, tokens.mask, batch),
+    lengths=sum_by_response(tokens.mask.astype(jnp.int32), tokens.mask, batch),
+    tokens=tokens,
+  )
+
+
+def sum_by_response(
+  values: jax.Array, mask: jax.Array, batch: GroupBatch
+) -> jax.Array:
+  """Sums a value of every predicted token over the answer it belongs to.
+
+  Args:
+    values: [B * T], at the position that predicts the token.
+    mask: [B * T] bool, what to count.
+    batch: Whose answers.
+
+  Returns:
+    [B, G, K] of `values`' dtype.
+  """
+  shape = batch.tokens.shape
+  # Position i predicts token i + 1, so its value belongs to that one's answer.
+  ids = jnp.roll(batch.response_ids, -1, axis=1)
+  ids = jnp.where(mask.reshape(shape), ids, 0)
+  num_groups, num_answers = batch.features["present"].shape[1:]
+  num_segments = 1 + num_groups * num_answers
+  sums = jax.vmap(
+    lambda row, ids: jax.ops.segment_sum(row, ids, num_segments=num_segments)
+  )(jnp.where(mask, values, 0).reshape(shape), ids)
+  return sums[:, 1:].reshape(-1, num_groups, num_answers)

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An answer is as likely alone as packed, paired, or behind a shared prompt."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_groups
+from tiny_groups import CONFIG
+
+from ramjax.data import group_batches
+from ramjax.data.tokenize_groups import Group
+from ramjax.evals import response_likelihood as response_likelihood_lib
+from ramjax.evals.likelihood import likelihood
+from ramjax.models.hf_writer import HFWriter
+
+# Everything in one row of a batch of one where it is packed.
+_LAYOUTS = {
+  "a row each": dict(share_prompt=False, pack=False, row_length=40),
+  "a row each, shared": dict(share_prompt=True, pack=False, row_length=40),
+  "longer rows, shared": dict(share_prompt=True, pack=False, row_length=64),
+  "packed": dict(share_prompt=False, pack=True, row_length=128),
+  "packed, shared": dict(share_prompt=True, pack=True, row_length=128),
+}
+_every_size = pytest.mark.parametrize("size", [1, 2, 3])
+
+
+def _batch(groups, layout) -> Any:
+  batch_size = 1 if layout["pack"] else len(groups)
+  (batch,) = group_batches.eval_batches(groups, batch_size=batch_size, **layout)
+  return batch
+
+
+@jax.jit
+def _logps_alone(params, batch):
+  """[B]: of the supervised tokens of ordinary rows."""
+  scored = likelihood(params, CONFIG, batch, chunk_size=16)
+  return jnp.sum(scored.logps.reshape(batch.tokens.shape), axis=1)
+
+
+@jax.jit
+def _scored(params, batch):
+  return response_likelihood_lib.response_likelihood(
+    params, CONFIG, batch, chunk_size=16
+  )
+
+
+def _logps(params, batch):
+  return _scored(params, batch).logps
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _gradients(logps_of, params, batch, weights):
+  """Of the weighted sum of log-probabilities, for each of some weights."""
+
+  def gradient(weights):
+    return jax.grad(lambda p: jnp.sum(weights * logps_of(p, batch)))(params)
+
+  return jax.lax.map(gradient, weights)
+
+
+@functools.cache
+def _alone(size):
+  """Groups; [n, K] log-probabilities; gradients of each, stacked [n K, ...]."""
+  groups = tiny_groups.groups_of(size)
+  rows = tiny_groups.plain_rows(groups, 20)
+  params = tiny_groups.params()
+  logps = np.asarray(_logps_alone(params, rows))
+  gradients = _gradients(_logps_alone, params, rows, np.eye(len(logps)))
+  return groups, logps.reshape(-1, size), jax.device_get(gradients)
+
+
+@_every_size
+@pytest.mark.parametrize("layout", _LAYOUTS)
+def test_log_probabilities_are_those_of_the_answer_alone(layout, size):
+  groups, expected, _ = _alone(size)
+  batch = _batch(groups, _LAYOUTS[layout])
+  scored = _scored(tiny_groups.params(), batch)
+  found = tiny_groups.by_group(scored.logps, batch)
+  lengths = tiny_groups.by_group(scored.lengths, batch)
+  assert sorted(found) == list(range(len(groups)))
+  for i, group in enumerate(groups):
+    np.testing.assert_allclose(found[i], expected[i], rtol=1e-5, atol=1e-5)
+    assert lengths[i].tolist() == [m.sum() for m in group.response_masks]
+  # Far from one another, or a mistaken answer would not show.
+  assert np.std(expected) > 1
+
+
+@_every_size
+@pytest.mark.parametrize("layout", ["a row each", "packed, shared"])
+def test_gradients_are_those_of_the_answer_alone(layout, size):
+  groups, _, expected = _alone(size)
+  batch = _batch(groups, _LAYOUTS[layout])
+  shape = batch.features["present"].shape
+  weights = np.zeros((len(groups) * size, *shape), np.float32)
+  ids = batch.features["row_ids"][:, :, 0].astype(int)
+  for row, g in np.argwhere(batch.features["present"][:, :, 0] > 0):
+    for k in range(size):
+      weights[ids[row, g] * size + k, row, g, k] = 1
+  found = _gradients(_logps, tiny_groups.params(), batch, weights)
+
+  def check(found, expected):
+    # To 1e-5 of each answer's largest derivative.
+    axes = tuple(range(1, expected.ndim))
+    error = np.abs(found - expected).max(axes)
+    largest = np.abs(expected).max(axes)
+    assert np.all(largest > 0) and np.all(error < 1e-5 * largest)
+
+  jax.tree.map(check, jax.device_get(found), expected)
+
+
+def test_what_padding_holds_changes_no_bit():
+  groups = tiny_groups.groups_of(2)
+  batch = _batch(groups, _LAYOUTS["packed, shared"])
+  noise = np.random.default_rng(5).integers(0, 48, batch.tokens.shape)
+  noisy = np.where(batch.segment_ids > 0, batch.tokens, noise)
+  before = _logps(tiny_groups.params(), batch)
+  after = _logps(tiny_groups.params(), batch._replace(tokens=noisy))
+  np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("layout", ["packed", "packed, shared"])
+@pytest.mark.parametrize("changed", [0, 1, 2])
+def test_no_bit_of_an_answer_depends_on_another(layout, changed):
+  groups = tiny_groups.groups_of(3)
+  batch = _batch(groups, _LAYOUTS[layout])
+  g = int(np.flatnonzero(batch.features["row_ids"][0, :, 0] == 1)[0])
+  hit = batch.response_ids == 1 + 3 * g + changed
+  assert hit.sum() == len(groups[1].responses[changed])
+  noisy = np.where(hit, (batch.tokens + 5) % 48, batch.tokens)
+  before = np.asarray(_logps(tiny_groups.params(), batch))
+  after = np.asarray(
+    _logps(tiny_groups.params(), batch._replace(tokens=noisy))
+  )
+  differs = np.argwhere(before != after).tolist()
+  assert differs == [[0, g, changed]]
+
+
+def test_no_gradient_of_an_answer_reaches_another_ones_tokens():
+  # Ids below 10 in the prompt, 10 to 19 in the first answer, and so on.
+  parts = [
+    tiny_groups.random_group(4, (6,), seed=k, vocab=(10 * k + 1, 10 * k + 10))
+    for k in range(3)
+  ]
+  group = Group(
+    prompts=parts[0].prompts,
+    responses=tuple(part.responses[0] for part in parts[1:]),
+    response_masks=tuple(part.response_masks[0] for part in parts[1:]),
+    features={},
+    num_truncated=0,
+  )
+  batch = _batch([group], _LAYOUTS["a row each, shared"])
+  weights = np.zeros((2, *batch.features["present"].shape), np.float32)
+  weights[0, 0, 0, 0] = weights[1, 0, 0, 1] = 1
+  gradients = _gradients(_logps, tiny_groups.params(), batch, weights)
+  moved = np.any(np.asarray(gradients["embed"]["embedding"]) != 0, axis=-1)
+  first, second = (np.flatnonzero(row) for row in moved)
+  own = [set(p.prompts[0].tolist()) for p in parts[:1]]
+  assert set(first // 10) == {0, 1} and set(second // 10) == {0, 2}
+  assert own[0] <= set(first.tolist()) and own[0] <= set(second.tolist())
+
+
+def test_absent_answers_and_empty_rows_are_zero_and_finite():
+  groups = [
+    tiny_groups.random_group(3, (2, 4, 1)),
+    tiny_groups.random_group(2, (3, 1), seed=1),
+  ]
+  batches = group_batches.eval_batches(
+    groups, row_length=20, share_prompt=True, batch_size=3, pack=False
+  )
+  scored = _scored(tiny_groups.params(), batches[0])
+  absent = batches[0].features["present"] == 0
+  assert np.all(np.asarray(scored.logps)[absent] == 0)
+  assert np.all(np.asarray(scored.lengths)[absent] == 0)
+  assert np.all(np.asarray(scored.logps)[~absent] < 0)
+  assert np.all(np.isfinite(scored.logps))
+  weights = np.ones((1, *batches[0].features["present"].shape), np.float32)
+  gradients = _gradients(_logps, tiny_groups.params(), batches[0], weights)
+  assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("share_prompt", [False, True])
+def test_without_a_prompt_the_first_token_counts_in_no_layout(share_prompt):
+  group = tiny_groups.random_group(0, (1, 4))
+  masks = tuple(np.ones(n, bool) for n in (1, 4))
+  batch = _batch(
+    [group._replace(response_masks=masks)],
+    dict(share_prompt=share_prompt, pack=False, row_length=40),
+  )
+  scored = _scored(tiny_groups.params(), batch)
+  assert scored.lengths[0, 0].tolist() == [0, 3]
+  # As if the first token were the prompt of the rest.
+  rest = group._replace(
+    prompts=(group.responses[1][:1],),
+    responses=(group.responses[1][1:],),
+    response_masks=(masks[1][1:],),
+  )
+  expected = _logps_alone(tiny_groups.params(), tiny_groups.plain_rows([rest], 20))
+  np.testing.assert_allclose(
+    scored.logps[0, 0], [0, float(expected[0])], rtol=1e-5
+  )
+
+
+def test_sums_by_hand():
+  # Prompt at places 0 and 1; answers at 2 and 3, and at 5 (after the prompt's
+  # last token again at 4); position i holds the value of token i + 1.
+  batch: Any = group_batches.GroupBatch(
+    tokens=np.zeros((1, 7), np.int32),
+    response_mask=np.zeros((1, 7), bool),
+    segment_ids=np.array([[1, 1, 1, 1, 1, 1, 0]]),
+    branch_ids=None,
+    positions=np.zeros((1, 7), np.int32),
+    response_ids=np.array([[0, 0, 1, 1, 0, 2, 0]]),
+    features={"present": np.ones((1, 1, 2), np.float32)},
+  )
+  values = jnp.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+  mask = jnp.array([True, True, True, True, True, False, True])
+  found = response_likelihood_lib.sum_by_response(values, mask, batch)
+  assert found.tolist() == [[[6.0, 16.0]]]
+  # What is masked does not count, not even as NaN.
+  mask = mask.at[2].set(False)
+  found = response_likelihood_lib.sum_by_response(
+    values.at[2].set(jnp.nan), mask, batch
+  )
+  assert found.tolist() == [[[2.0, 16.0]]]
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")  # Theirs, of imports.
+@pytest.mark.parametrize("layout", ["a row each", "packed, shared"])
+def test_log_probabilities_are_those_of_transformers(tmp_path, layout):
+  torch = pytest.importorskip("torch")
+  transformers = pytest.importorskip("transformers")
+  import tiny_adapters
+  import tiny_model_folder
+
+  from ramjax.models import source_params, tensors
+
+  source = tiny_model_folder.RandomModel(CONFIG, dtype="float32", seed=0)
+  tensors.copy(source, HFWriter(tmp_path, CONFIG, source.specs))
+  model = transformers.AutoModelForCausalLM.from_pretrained(
+    tmp_path, dtype=torch.float32, attn_implementation="eager"
+  ).eval()
+  params = source_params.load_params(source, tiny_adapters.one_device())
+  groups = tiny_groups.groups_of(3)
+  batch = _batch(groups, _LAYOUTS[layout])
+  found = tiny_groups.by_group(_logps(params, batch), batch)
+  for i, group in enumerate(groups):
+    for k, (answer, mask) in enumerate(
+      zip(group.responses, group.response_masks, strict=True)
+    ):
+      row = torch.tensor(np.concatenate([group.prompts[0], answer])[None]).long()
+      with torch.no_grad():
+        logps = model(row).logits.log_softmax(-1)[0, :-1]
+      picked = logps.gather(1, row[0, 1:, None])[-len(answer) :, 0].numpy()
+      np.testing.assert_allclose(found[i][k], picked[mask].sum(), rtol=1e-4)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cringe's contrast on a batch: candidates drawn, losses summed by answer."""
+
+import jax
+import jax.numpy as jnp
+
+from ramjax.data.group_batches import GroupBatch
+from ramjax.evals.likelihood import Likelihood, next_token_targets
+from ramjax.evals.response_likelihood import sum_by_response
+from ramjax.losses.cringe import cringe_token_losses
+from ramjax.losses.token_gaps import token_gaps
+
+
+def response_gap_losses(
+  tokens: Likelihood,
+  batch: GroupBatch,
+  key: jax.Array,
+  *,
+  desirable_tokens: jax.Array,
+  top_k: int,
+  stop_candidate_gradient: bool,
+  chunk_size: int,
+  num_shards: int,
+) -> jax.Array:
+  """Contrast losses of each answer's tokens, summed.
+
+  Args:
+    tokens: Of the batch, under the policy.
+    batch: Of groups.
+    key: Of the step. A token's draw depends on its row in the data, its answer
+      and its position, and so not on where in a batch it lies.
+    desirable_tokens: [B, T] bool, from `tokens_of`: whether the token that a
+      position predicts should win against the candidate. Others should lose.
+    top_k: Candidates to draw from, at least 1; 1 is the most likely other
+      token.
+    stop_candidate_gradient: Whether the candidate's logit gets no gradient.
+    chunk_size: See `losses.token_gaps.token_gaps`.
+    num_shards: See there.
+
+  Returns:
+    [B, G, K] float32.
+  """
+  targets, _ = next_token_targets(batch)
+  gaps = token_gaps(
+    hidden=tokens.hidden,
+    kernel=tokens.kernel,
+    targets=targets.reshape(-1),
+    mask=tokens.mask,
+    noise=_noise(batch, key, top_k),
+    stop_candidate_gradient=stop_candidate_gradient,
+    chunk_size=chunk_size,
+    num_shards=num_shards,
+  )
+  gaps = jnp.where(desirable_tokens.reshape(-1), -gaps, gaps)
+  return sum_by_response(cringe_token_losses(gaps), tokens.mask, batch)
+
+
+def tokens_of(groups: jax.Array, batch: GroupBatch) -> jax.Array:
+  """A value of each group at the positions that predict its answers' tokens.
+
+  Args:
+    groups: [B, G].
+    batch: Of groups.
+
+  Returns:
+    [B, T]; of no meaning where no answer's token is predicted.
+  """
+  num_answers = batch.features["present"].shape[2]
+  ids = jnp.roll(batch.response_ids, -1, axis=1)
+  group = jnp.maximum(ids - 1, 0) // num_answers
+  return jnp.take_along_axis(groups, group, axis=1)
+
+
+def _noise(batch: GroupBatch, key: jax.Array, top_k: int) -> jax.Array:
+  """[B * T, top_k] Gumbel noise, the same for a token wherever it lies."""
+  if top_k == 1:
+    return jnp.zeros((batch.tokens.size, 1))  # One candidate: nothing to draw.
+  row = tokens_of(batch.features["row_ids"][:, :, 0].astype(jnp.int32), batch)
+  ids = jnp.roll(batch.response_ids, -1, axis=1)
+  answer = (ids - 1) % batch.features["present"].shape[2]
+
+  def draw(row: jax.Array, answer: jax.Array, position: jax.Array) -> jax.Array:
+    own = key
+    for number in (row, answer, position):
+      own = jax.random.fold_in(own, number)
+    return jax.random.gumbel(own, (top_k,))
+
+  positions = batch.positions
+  return jax.vmap(draw)(
+    row.reshape(-1), answer.reshape(-1), positions.reshape(-1)
+  )

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CUT: learns from a judge's words which tokens of an answer were wrong."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from ramjax.data import parse_graded_rows
+from ramjax.data.group_batches import GroupBatch
+from ramjax.evals.response_likelihood import response_likelihood
+from ramjax.losses.weighted_mean import WeightedMean
+from ramjax.models.config import LlamaConfig
+from ramjax.trainers import (
+  contrast,
+  first_step,
+  group_data,
+  group_evaluator,
+  loop,
+  loss_terms,
+  run,
+)
+from ramjax.trainers.loss_terms import Arrays
+from ramjax.trainers.response_objective import ResponseTask, make_objective
+from ramjax.trainers.step import Objective
+
+# What a loss may ask for by the names of its parameters; [N] over the places of
+# a batch.
+ARRAYS = ("token_logps", "conditioned_token_logps", "flagged")
+
+
+def make_cut_objective(
+  config: LlamaConfig,
+  *,
+  terms: Mapping[str, Mapping[str, Any]],
+  chunk_size: int,
+  num_shards: int,
+) -> Objective:
+  """The objective of token losses on judged answers.
+
+  A group is the answer after the prompt with the judgement, and the same answer
+  after the plain prompt.
+
+  Args:
+    config: Of the policy.
+    terms: `config.loss.terms`.
+    chunk_size: See `losses.token_logps.token_logps`.
+    num_shards: Devices the rows of a batch are split over.
+
+  Raises:
+    ValueError: What `loss_terms.load_terms` refuses; a model without LM head.
+  """
+  run.require_language_model(config, "cut")
+  loaded = loss_terms.load_terms(terms, provided=ARRAYS, algorithm="cut")
+  lib: dict[str, Any] = dict(chunk_size=chunk_size, num_shards=num_shards)
+
+  def arrays(params: Any, batch: GroupBatch, key: jax.Array) -> Arrays:
+    del key
+    scored = response_likelihood(params, config, batch, **lib)
+    logps = scored.tokens.logps.reshape(batch.tokens.shape)
+    flagged = contrast.tokens_of(batch.features["labels"][:, :, 0] == 0, batch)
+    return {
+      "token_logps": logps.reshape(-1),
+      "conditioned_token_logps": _of_conditioned(logps, batch).reshape(-1),
+      "flagged": flagged.reshape(-1),
+    }
+
+  def mask(arrays: Arrays, batch: GroupBatch, losses: jax.Array) -> jax.Array:
+    del arrays, losses
+    return _predicts_plain(batch).reshape(-1)
+
+  task = ResponseTask(
+    arrays=arrays, mask=mask, metrics=_metrics, outcomes=lambda *_: {}
+  )
+  return make_objective(task, loaded, reference_config=None, **lib)
+
+
+def _predicts_plain(batch: GroupBatch) -> jax.Array:
+  """[B, T] bool: the next token is supervised, after the plain prompt."""
+  ids = jnp.roll(batch.response_ids, -1, axis=1)
+  mask = jnp.roll(batch.response_mask, -1, axis=1) & (ids > 0) & (ids % 2 == 0)
+  return mask.at[:, -1].set(False)
+
+
+def _of_conditioned(logps: jax.Array, batch: GroupBatch) -> jax.Array:
+  """[B, T]: at each token of the plain answer, its twin's log-probability.
+
+  The two answers are the same tokens, so a token and its twin are as far apart
+  as the beginnings of the answers.
+  """
+  num_groups, num_answers = batch.features["present"].shape[1:]
+  num_segments = 1 + num_groups * num_answers
+  ids = jnp.roll(batch.response_ids, -1, axis=1)
+  places = jnp.arange(ids.shape[1])
+  first = jax.vmap(
+    lambda row: jax.ops.segment_min(places, row, num_segments=num_segments)
+  )(ids)[:, 1:].reshape(-1, num_groups, num_answers)
+  apart = contrast.tokens_of(first[:, :, 1] - first[:, :, 0], batch)
+  twin = jnp.clip(places[None, :] - apart, 0, ids.shape[1] - 1)
+  return jnp.take_along_axis(logps, twin, axis=1)
+
+
+def _metrics(
+  result: jax.Array, arrays: Arrays, mask: jax.Array
+) -> dict[str, WeightedMean]:
+  """`nll` of the plain answers, `nll/conditioned`, and `flagged`, by token."""
+  del result
+  return {
+    "nll": WeightedMean.of(-arrays["token_logps"], mask),
+    "nll/conditioned": WeightedMean.of(
+      -arrays["conditioned_token_logps"], mask & arrays["flagged"]
+    ),
+    "flagged": WeightedMean.of(arrays["flagged"].astype(jnp.float32), mask),
+  }
+
+
+def _load_data(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  *,
+  vocab_size: int,
+) -> group_data.GroupData:
+  return group_data.load_groups(
+    config,
+    workdir,
+    vocab_size=vocab_size,
+    parse=parse_graded_rows.parse_judged,
+  )
+
+
+def _make_objective(
+  config: ml_collections.ConfigDict,
+  model_config: LlamaConfig,
+  *,
+  num_shards: int,
+  reference_config: LlamaConfig | None,
+) -> Objective:
+  del reference_config  # Nothing is compared with one.
+  return make_cut_objective(
+    model_config,
+    terms=config.loss.terms.to_dict(),
+    chunk_size=config.loss.chunk_size,
+    num_shards=num_shards,
+  )
+
+
+def main(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> loop.Outcome:
+  """Runs the experiment in `config`, or continues it, in `workdir`."""
+  return run.run(config, workdir, ALGORITHM)
+
+
+ALGORITHM = run.Algorithm(
+  load_data=_load_data,
+  train_batches=group_data.train_batches,
+  count_batch=group_data.count_batch,
+  make_objective=_make_objective,
+  make_evaluator=group_evaluator.GroupEvaluator,
+  describe_source=group_data.describe_source,
+  check_first_step=lambda metrics, is_start: first_step.check(metrics),
+)

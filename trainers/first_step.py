@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold at the first step, before anything was learned.
+
+Most mistakes of data, masks and references show there: a DPO loss that is not
+ln 2 means that policy and reference did not compute the same numbers.
+"""
+
+import math
+from collections.abc import Mapping
+
+from ramjax.trainers.step import GATE_PREFIX
+
+# Relative difference between a loss and what it must be. The two sides are
+# computed by programs that may round differently (bfloat16: 3 digits).
+_LOSS_TOLERANCE = 1e-3
+# Mean |log pi - log pi_ref| of an answer, in nats, where the two are equal.
+_MOST_OFF_REFERENCE = 0.05
+# A reward model that has learned nothing is this near to its blank loss.
+_REWARD_TOLERANCE = 0.5
+_LEAST_SUPERVISED = 1e-4
+
+
+def check(metrics: Mapping[str, float]) -> list[str]:
+  """Holds for every algorithm: something, but not padding, is supervised.
+
+  Args:
+    metrics: Of the first step, by name; with `supervised_share`.
+
+  Returns:
+    What is wrong, a sentence each.
+  """
+  share = metrics["supervised_share"]
+  wrong = []
+  if share < _LEAST_SUPERVISED:
+    wrong.append(
+      f"{share:.2%} of the tokens are supervised: the answers are missing from"
+      " the rows, or the mask is wrong."
+    )
+  if metrics["grad_norm"] == 0:
+    wrong.append(
+      "the gradient is exactly 0, so nothing would be learned: look at the"
+      " options of the loss (margin='scale' needs rows with margins)."
+    )
+  bad = metrics.get(GATE_PREFIX + "non_finite", 0.0)
+  if bad > 0:
+    wrong.append(
+      f"{bad:.1%} of the examples have a loss that is not finite: look for"
+      " empty answers, and for values of the rows that are out of range."
+    )
+  return wrong
+
+
+def check_against_reference(
+  metrics: Mapping[str, float], policy_is_reference: bool
+) -> list[str]:
+  """Policy and reference, where they are the same model, agree on each answer.
+
+  Then every implicit reward is 0, and the loss is what the terms give for
+  that: ln 2 for DPO.
+
+  Args:
+    metrics: Of the first step.
+    policy_is_reference: Whether the two are the same model before any update.
+  """
+  wrong = check(metrics)
+  expected = metrics.get(GATE_PREFIX + "expected_loss")
+  if not policy_is_reference or expected is None:
+    return wrong
+  for name, value in metrics.items():
+    if name.startswith(GATE_PREFIX + "off_reference/") and not (
+      value <= _MOST_OFF_REFERENCE
+    ):
+      side = name.rpartition("/")[2]
+      wrong.append(
+        f"policy and reference are the same model, yet log pi - log pi_ref of a"
+        f" {side} answer is {value:.4g} nats on average, not 0: the reference's"
+        " log-probabilities are of other rows or other weights."
+      )
+  if not math.isclose(
+    metrics["loss"], expected, rel_tol=_LOSS_TOLERANCE, abs_tol=_LOSS_TOLERANCE
+  ):
+    wrong.append(
+      f"the loss is {metrics['loss']:.6f}, and where policy equals reference it"
+      f" must be {expected:.6f}."
+    )
+  return wrong
+
+
+def check_reward(
+  metrics: Mapping[str, float], policy_is_reference: bool
+) -> list[str]:
+  """A new head knows nothing: the loss is near that of equal scores.
+
+  Args:
+    metrics: Of the first step; `gate/expected_loss`, where there is one, is the
+      loss of scores that are all 0.
+    policy_is_reference: Not looked at.
+  """
+  del policy_is_reference
+  wrong = check(metrics)
+  expected = metrics.get(GATE_PREFIX + "expected_loss")
+  if expected is not None and abs(metrics["loss"] - expected) > (
+    _REWARD_TOLERANCE * max(expected, 1e-6)
+  ):
+    wrong.append(
+      f"the loss is {metrics['loss']:.4f}, and a new head that says the same of"
+      f" every answer has {expected:.4f}: lower reward.init_std, or look at the"
+      " rows."
+    )
+  return wrong

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluation during training on answers: the run's own metrics, held out."""
+
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from ramjax.data import group_batches
+from ramjax.evals.pair_accuracy import pair_accuracy
+from ramjax.models import sharding
+from ramjax.models.config import LlamaConfig
+from ramjax.trainers.group_data import GroupData
+from ramjax.trainers.held_out_answers import HeldOutAnswers
+from ramjax.trainers.state import TrainState
+from ramjax.trainers.step import GATE_PREFIX, Objective
+
+
+class GroupEvaluator:
+  """The held-out rows of a run and how a model does on them.
+
+  Loss and metrics come from the same functions as those of training rows.
+  """
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    model_config: LlamaConfig,
+    data: GroupData,
+    mesh: Mesh,
+    objective: Objective,
+  ):
+    """Batches the held-out rows and picks the prompts to answer.
+
+    Args:
+      config: Of the run: `data` and `evals` are read.
+      model_config: Of the model.
+      data: The run's rows; nothing is held out if `data.held_out` is empty.
+      mesh: Where batches go.
+      objective: Of the run.
+    """
+    self._batches = []
+    self._subsets = data.held_out_subsets
+    if data.held_out:
+      self._batches = [
+        sharding.place_batch(batch, mesh)
+        for batch in group_batches.eval_batches(
+          data.held_out,
+          row_length=data.row_length,
+          share_prompt=config.data.share_prompt,
+          batch_size=config.data.batch_size // config.data.num_microbatches,
+          pack=config.data.pack,
+        )
+      ]
+    self._eval_step = _make_eval_step(objective)
+    self._answers = None
+    if not model_config.num_labels:
+      self._answers = HeldOutAnswers(
+        config,
+        model_config,
+        data.tokenizer,
+        data.held_out_rows,
+        data.held_out_records,
+      )
+
+  def evaluate(
+    self, state: TrainState, step: int
+  ) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Metrics named `eval/...`, and samples for `samples.jsonl`."""
+    metrics = self._metrics(state) if self._batches else {}
+    if self._answers is None:
+      return metrics, []
+    shares, samples = self._answers.evaluate(state.eval_params, step)
+    return {**metrics, **shares}, samples
+
+  def _metrics(self, state: TrainState) -> dict[str, float]:
+    results = [
+      self._eval_step(
+        state.eval_params, state.all_reference, state.carried, batch, state.key
+      )
+      for batch in self._batches
+    ]
+    # One transfer, after all batches are queued.
+    results = jax.device_get(results)
+    sums: dict[str, np.ndarray] = {}
+    for metrics, _ in results:
+      for name, mean in metrics.items():
+        pair = np.array([mean.total, mean.weight], np.float64)
+        sums[name] = sums.get(name, np.zeros(2)) + pair
+    found = {
+      f"eval/{name}": float(total / weight) if weight else 0.0
+      for name, (total, weight) in sums.items()
+    }
+    outcomes = [outcome for _, outcome in results]
+    if "margin" in outcomes[0]:
+      found |= self._pair_metrics(outcomes)
+    return found
+
+  def _pair_metrics(self, outcomes: Any) -> dict[str, float]:
+    """Of each pair of answers, whichever batch it was in."""
+    mask = np.concatenate([outcome["mask"] for outcome in outcomes])
+    margins = np.concatenate([o["margin"] for o in outcomes])[mask]
+    rows = np.concatenate([o["row_ids"] for o in outcomes])[mask]
+    subsets = [self._subsets[int(row)] for row in rows]
+    return {
+      f"eval/rewards/{name}": value
+      for name, value in pair_accuracy(margins, subsets).items()
+    }
+
+
+def _make_eval_step(objective: Objective) -> Any:
+  """A jitted `(params, reference, carried, batch, key)` to what was found."""
+
+  @jax.jit
+  def eval_step(params, reference, carried, batch, key):
+    if objective.prepare is not None:
+      batch, _ = objective.prepare(params, reference, carried, batch, key, 1)
+    loss, metrics = objective.loss_fn(params, batch, key)
+    metrics = {
+      name: value
+      for name, value in metrics.items()
+      if not name.startswith(GATE_PREFIX)
+    }
+    outcomes = {}
+    if objective.outcomes is not None:
+      outcomes = objective.outcomes(params, batch, key)
+    return {"loss": loss, **metrics}, outcomes
+
+  return eval_step
+

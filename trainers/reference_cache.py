@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A reference's log-probabilities of every row, computed once and kept on disk.
+
+A step then runs the policy alone, and the reference takes no memory. What they
+were computed from is kept with them, and anything else is refused: numbers of
+another model or other rows would train without an error, towards nothing.
+"""
+
+import dataclasses
+import hashlib
+import importlib.resources
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import tqdm
+
+from ramjax.data import group_batches, templates
+from ramjax.data.tokenize_groups import Group
+from ramjax.evals.response_likelihood import response_likelihood
+from ramjax.models import model_digest, sharding
+from ramjax.models.config import LlamaConfig
+from ramjax.trainers.group_data import GroupData
+from ramjax.trainers.initial_weights import Start
+from ramjax.trainers.response_objective import REF_LOGPS
+
+LOGPS_FILE = "reference_logps.npy"
+KEY_FILE = "reference_logps.json"
+
+# What decides a log-probability, beside the weights and the tokens.
+_CODE = (
+  *("models/attention.py", "models/heads.py", "models/layers.py"),
+  *("models/linear.py", "models/llama.py", "models/lora.py", "models/nf4.py"),
+  *("models/positions.py", "losses/supervised_chunks.py"),
+  *("losses/token_logps.py", "data/group_batches.py", "evals/likelihood.py"),
+  "evals/response_likelihood.py",
+)
+
+
+def use(
+  config: ml_collections.ConfigDict,
+  data: GroupData,
+  params: Any,
+  model_config: LlamaConfig,
+  start: Start,
+  mesh: jax.sharding.Mesh,
+) -> GroupData:
+  """The data with the reference's log-probabilities in every group.
+
+  They are read from `config.reference.cache`, or computed and written there.
+
+  Args:
+    config: Of the run.
+    data: Of the run.
+    params: Of the reference, on the mesh.
+    model_config: Of the reference.
+    start: Where the reference came from.
+    mesh: Where batches go.
+
+  Returns:
+    `data`, with `ref_logps` among the features of each group.
+
+  Raises:
+    ValueError: The folder holds log-probabilities of something else; names
+      what differs.
+  """
+  folder = pathlib.Path(config.reference.cache).expanduser()
+  groups = [*[g for source in data.train for g in source], *data.held_out]
+  key = _key(config, data, groups, model_config, start)
+  if (folder / KEY_FILE).exists():
+    _refuse_stale(folder, key)
+    logps = np.load(folder / LOGPS_FILE, allow_pickle=False)
+  else:
+    logps = _compute(config, data, groups, params, model_config, mesh)
+    if jax.process_index() == 0:
+      _write(folder, key, logps)
+  if len(logps) != len(groups) or not np.isfinite(logps).all():
+    raise ValueError(
+      f"{folder / LOGPS_FILE} is damaged: {len(logps)} rows where {len(groups)}"
+      " are due, or values that are not finite. Delete the folder."
+    )
+  found = iter(logps)
+
+  def of(groups: Sequence[Group]) -> list[Group]:
+    return [
+      group._replace(features={**group.features, REF_LOGPS: next(found)})
+      for group in groups
+    ]
+
+  return dataclasses.replace(
+    data,
+    train=[of(source) for source in data.train],
+    held_out=of(data.held_out),
+  )
+
+
+def _compute(
+  config: ml_collections.ConfigDict,
+  data: GroupData,
+  groups: Sequence[Group],
+  params: Any,
+  model_config: LlamaConfig,
+  mesh: jax.sharding.Mesh,
+) -> np.ndarray:
+  """[num_groups, K] float32, in the order of `groups`."""
+  batches = group_batches.eval_batches(
+    groups,
+    row_length=data.row_length,
+    share_prompt=config.data.share_prompt,
+    batch_size=config.data.batch_size // config.data.num_microbatches,
+    pack=True,
+  )
+
+  @jax.jit
+  def logps_of(params: Any, batch: Any) -> jax.Array:
+    return response_likelihood(
+      params,
+      model_config,
+      batch,
+      chunk_size=config.loss.chunk_size,
+      num_shards=sharding.num_batch_shards(mesh),
+    ).logps
+
+  num_answers = batches[0].features["present"].shape[2]
+  found = np.zeros((len(groups), num_answers), np.float32)
+  for batch in tqdm.tqdm(
+    batches, desc="reference log-probabilities", unit="batch", disable=None
+  ):
+    logps = jax.device_get(logps_of(params, sharding.place_batch(batch, mesh)))
+    real = batch.features["present"][:, :, 0] > 0
+    rows = batch.features["row_ids"][:, :, 0][real].astype(np.int64)
+    found[rows] = logps[real]
+  return found
+
+
+def _key(
+  config: ml_collections.ConfigDict,
+  data: GroupData,
+  groups: Sequence[Group],
+  model_config: LlamaConfig,
+  start: Start,
+) -> dict[str, str]:
+  """Digests of everything that the numbers depend on, by what it is."""
+  if start.folder is None:
+    weights = f"random, seed {config.seed}"
+  else:
+    source = start.open()
+    try:
+      weights = model_digest.digest(source).total
+    finally:
+      source.close()
+  root = importlib.resources.files("ramjax.models").joinpath("..")
+  code = hashlib.sha256()
+  for name in _CODE:
+    code.update(root.joinpath(name).read_bytes())
+  return {
+    "reference": weights,
+    "shape": hashlib.sha256(repr(model_config).encode()).hexdigest(),
+    "tokenizer": data.tokenizer.digest,
+    "template": templates.template_digest(config.data.template),
+    "data": _data_digest(groups),
+    "code": code.hexdigest(),
+  }
+
+
+def _data_digest(groups: Sequence[Group]) -> str:
+  digest = hashlib.sha256()
+  for group in groups:
+    for tokens in (*group.prompts, *group.responses, *group.response_masks):
+      digest.update(len(tokens).to_bytes(8, "little"))
+      digest.update(tokens.tobytes())
+  return digest.hexdigest()
+
+
+def _refuse_stale(folder: pathlib.Path, key: Mapping[str, str]) -> None:
+  path = folder / KEY_FILE
+  try:
+    stored = json.loads(path.read_text())
+  except ValueError:
+    stored = {}
+  wrong = [name for name, value in key.items() if stored.get(name) != value]
+  if wrong:
+    raise ValueError(
+      f"reference.cache={str(folder)!r} holds log-probabilities of another"
+      f" {', '.join(wrong)}. Name another folder, or delete this one to compute"
+      " them anew."
+    )
+
+
+def _write(
+  folder: pathlib.Path, key: Mapping[str, str], logps: np.ndarray
+) -> None:
+  """The key last: a folder without it is computed anew."""
+  folder.mkdir(parents=True, exist_ok=True)
+  temporary = folder / "partial.npy"
+  np.save(temporary, logps, allow_pickle=False)
+  temporary.replace(folder / LOGPS_FILE)
+  temporary = folder / "partial.json"
+  temporary.write_text(json.dumps(key, indent=2) + "\n")
+  temporary.replace(folder / KEY_FILE)
