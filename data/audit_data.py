@@ -132,6 +132,13 @@ class AuditedData:
     return {self.tokenizer.special_id(name) for name in names}
 
   @functools.cached_property
+  def is_end(self) -> np.ndarray:
+    """[vocab_size] bool, True at `ends`: to look up many tokens at once."""
+    found = np.zeros(self.tokenizer.vocab_size, bool)
+    found[list(self.ends)] = True
+    return found
+
+  @functools.cached_property
   def has_chats(self) -> bool:
     """Whether any row is a conversation."""
     return not all(is_text(row) for _, row in self.rows)

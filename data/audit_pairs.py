@@ -90,7 +90,9 @@ def wilson_interval(share: float, total: int) -> tuple[float, float]:
   middle = (share + spread / 2) / (1 + spread)
   half = _Z / (1 + spread)
   half *= math.sqrt(share * (1 - share) / total + spread / (4 * total))
-  return max(middle - half, 0.0), min(middle + half, 1.0)
+  # At 0 and 1 an end is the share itself, which rounding may miss.
+  low, high = min(middle - half, share), max(middle + half, share)
+  return max(low, 0.0), min(high, 1.0)
 
 
 def _check_length_bias(data: AuditedData) -> Iterator[Finding]:

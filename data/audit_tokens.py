@@ -40,28 +40,27 @@ def _check_bos(data: AuditedData) -> Iterator[Finding]:
   missing, doubled, inside = [], [], []
   for place, one in data.answered:
     found = np.flatnonzero(one.tokens == bos)
-    if not (found == 0).any():
+    if one.tokens[0] != bos:
       missing.append(place)
-    if (found == 1).any() and (found == 0).any():
+    elif (found == 1).any():
       doubled.append(place)
     if _stray_bos(one, found, data.tokenizer.eos_id, num_bos > 1):
       inside.append(place)
   total = len(data.answered)
   if missing:
     by_template = num_bos == 0 and data.has_chats
+    reason = f": template={data.template!r} writes none" if by_template else ""
     yield Finding(
       Severity.WARNING if by_template else Severity.ERROR,
       "bos_missing",
       f"{findings.of(len(missing), total)} sequences do not begin with the"
-      " tokenizer's BOS"
-      + (f", because template={data.template!r} writes none." * by_template
-         or "."),
+      f" tokenizer's BOS{reason}.",
       "A model that was pretrained with BOS answers worse without it: choose a"
       " template that begins with BOS, unless this model was trained without.",
       len(missing),
       total,
       findings.first(missing),
-    )  # fmt: skip
+    )
   if doubled:
     yield Finding(
       Severity.ERROR,
@@ -100,14 +99,13 @@ def _check_ends(data: AuditedData) -> Iterator[Finding]:
   unended: list[Place] = []
   empty: list[Place] = []
   for place, one in data.answered:
-    lasts = _last_supervised(one.mask)
-    ended = np.isin(one.tokens[lasts], list(data.ends))
+    is_end = data.is_end[one.tokens]
+    ended = is_end[_last_supervised(one.mask)]
     # Truncation takes the end of the last answer, and only that.
     required = ended[:-1] if one.was_cut else ended
     if not required.all():
       unended.append(place)
-    content = one.mask & ~np.isin(one.tokens, list(data.ends))
-    if not content.any():
+    if not (one.mask & ~is_end).any():
       empty.append(place)
   total = len(data.answered)
   if unended:
@@ -139,8 +137,9 @@ def _check_ends(data: AuditedData) -> Iterator[Finding]:
 
 def _last_supervised(mask: np.ndarray) -> np.ndarray:
   """Positions at which a run of supervised tokens ends."""
-  after = np.append(mask[1:], False)
-  return np.flatnonzero(mask & ~after)
+  ends = mask.copy()
+  ends[:-1] &= ~mask[1:]
+  return np.flatnonzero(ends)
 
 
 def _check_mask(data: AuditedData) -> Iterator[Finding]:

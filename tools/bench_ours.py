@@ -68,9 +68,7 @@ def save_weights(
   np.savez(path, allow_pickle=False, **named)
 
 
-def init_params(
-  config: ConfigDict, mesh: Mesh, *, seed: int
-) -> llama.Params:
+def init_params(config: ConfigDict, mesh: Mesh, *, seed: int) -> llama.Params:
   """Random weights of the config's model, on the mesh."""
   model = initial_weights.make_model_config(config)
   return llama.init_params(model, jax.random.key(seed), mesh)

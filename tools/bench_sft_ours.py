@@ -26,9 +26,7 @@ def main(argv: Sequence[str]) -> int:
   return bench_ours.run_child(argv, _measure)
 
 
-def _measure(
-  config: ConfigDict, spec: Mapping[str, Any], mesh: Mesh
-) -> Report:
+def _measure(config: ConfigDict, spec: Mapping[str, Any], mesh: Mesh) -> Report:
   if spec["batch"] == "weights":
     path = pathlib.Path(spec["folder"]) / "weights.npz"
     bench_ours.save_weights(config, path, mesh, seed=config.seed)

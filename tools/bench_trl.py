@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TRL's side of `ramjax bench sft`, one case in one process.
+"""TRL's side of the benchmarks of training: one case in one process.
 
-TRL's `SFTTrainer` as its users get it: every field of `SFTConfig` that is not
-listed in `_overrides` keeps its default. Importing this module imports none of
-TRL, so that `require` can tell whether it is there.
+A trainer as TRL's users get it: every field of its config that neither
+`_overrides` nor the `Side` lists keeps its default. Importing this module
+imports none of TRL, so that `require` can tell whether it is there.
 """
 
 # The peer's packages are an extra, which type checks run without.
@@ -14,9 +14,8 @@ import importlib.util
 import json
 import os
 import pathlib
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,13 +30,37 @@ _TELLING = (
   "per_device_train_batch_size",
   "max_length",
   "gradient_checkpointing",
-  "packing",
   "padding_free",
   "loss_type",
   "optim",
   "max_grad_norm",
   "train_sampling_strategy",
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+  """What one algorithm's benchmark brings.
+
+  Attributes:
+    trainer: Imports and returns the trainer's class.
+    config: Name of its config's class in `trl`.
+    telling: Defaults to report, beside those that all trainers have.
+    overrides: From the spec to fields that do not keep their default.
+    arguments: From the spec to keyword arguments of the trainer: model, rows.
+    supervised: From the inputs of a step to which of its tokens are supervised,
+      [B, T].
+    prepared: From the trainer's prepared rows to `examples`, `tokens` and
+      `supervised_tokens`.
+  """
+
+  trainer: Callable[[], Any]
+  config: str
+  telling: Sequence[str]
+  overrides: Callable[[Mapping[str, Any]], dict[str, Any]]
+  arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
+  supervised: Callable[[Mapping[str, Any]], Any]
+  prepared: Callable[[Any], dict[str, int]]
 
 
 def require() -> None:
@@ -56,8 +79,19 @@ def require() -> None:
     )
 
 
-def main(argv: Sequence[str]) -> int:
-  """Child process: measures the case in SPEC, into OUT."""
+def run_child(argv: Sequence[str], side: Side) -> int:
+  """Child process: measures the case in SPEC, into OUT.
+
+  Args:
+    argv: The two paths.
+    side: Of the algorithm.
+
+  Returns:
+    The exit status.
+
+  Raises:
+    ValueError: JAX has a GPU that torch cannot use.
+  """
   spec_path, out_path = map(pathlib.Path, argv)
   spec = json.loads(spec_path.read_text())
   # Everything is local: nothing may be looked up or sent.
@@ -66,39 +100,46 @@ def main(argv: Sequence[str]) -> int:
   os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
   import torch
   from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
-  from trl import SFTTrainer
 
   # Packages load their modules when a name is first asked for.
-  del LlamaForCausalLM, PreTrainedTokenizerFast, SFTTrainer
+  del LlamaForCausalLM, PreTrainedTokenizerFast
+  trainer_class = side.trainer()
   import_bytes = bench_machine.peak_memory_bytes()
   if spec["device"] == "gpu" and not torch.cuda.is_available():
     raise ValueError(
       "JAX has a GPU and torch has none: install a torch build with CUDA, or"
       " set JAX_PLATFORMS=cpu."
     )
-  report = _measure(spec)
+  report = _measure(spec, side, trainer_class)
   report["import_bytes"] = import_bytes
   out_path.write_text(json.dumps(report))
   return 0
 
 
-def _measure(spec: Mapping[str, Any]) -> Report:
-  """Trains with an `SFTTrainer`; a callback reads the time of each step."""
+def _measure(spec: Mapping[str, Any], side: Side, trainer_class: Any) -> Report:
+  """Trains; a callback reads the time of each step."""
   import torch
-  from trl import SFTConfig
+  import trl
 
-  overrides = _overrides(spec)
+  config_class = getattr(trl, side.config)
+  overrides = {**_overrides(spec), **side.overrides(spec)}
   # The step that reaches `seconds` stops the training.
-  trainer, clock = _make_trainer(spec, SFTConfig(**overrides))
+  trainer, clock = _make_trainer(
+    spec, side, trainer_class, config_class(**overrides)
+  )
   trainer.train()
   warmup = spec["warmup"]
-  prepared = trainer.train_dataset
   defaults = {
-    field.name: field.default for field in dataclasses.fields(SFTConfig)
+    field.name: field.default for field in dataclasses.fields(config_class)
   }
   return dict(
     step_s=clock.step_s[warmup:],
-    counts=count_batches(trainer.seen[warmup:]),
+    counts=count_batches(
+      [
+        (inputs["attention_mask"], side.supervised(inputs))
+        for inputs in trainer.seen[warmup:]
+      ]
+    ),
     losses=[float(loss) for loss in trainer.losses[: spec["losses"]]],
     compile_s=None,
     peak_bytes=bench_machine.peak_memory_bytes(),
@@ -109,24 +150,21 @@ def _measure(spec: Mapping[str, Any]) -> Report:
     versions=bench_machine.versions(
       ("torch", "transformers", "trl", "accelerate", "datasets")
     ),
-    data=dict(
-      examples=len(prepared),
-      tokens=sum(map(len, prepared["input_ids"])),
-      supervised_tokens=sum(
-        label != -100 for labels in prepared["labels"] for label in labels
-      ),
-    ),
+    data=side.prepared(trainer.train_dataset),
     overridden={
       name: [_plain(defaults[name]), _plain(value)]
       for name, value in overrides.items()
       if defaults[name] != value and name != "output_dir"
     },
-    settings={name: _plain(getattr(trainer.args, name)) for name in _TELLING},
+    settings={
+      name: _plain(getattr(trainer.args, name))
+      for name in (*_TELLING, *side.telling)
+    },
   )
 
 
 def _overrides(spec: Mapping[str, Any]) -> dict[str, Any]:
-  """Fields of `SFTConfig` that do not keep their default, and why."""
+  """Fields of every config that do not keep their default, and why."""
   optim = spec["config"]["optim"]
   fields: dict[str, Any] = dict(
     output_dir=str(pathlib.Path(spec["folder"]) / "trl"),
@@ -144,9 +182,6 @@ def _overrides(spec: Mapping[str, Any]) -> dict[str, Any]:
     adam_epsilon=optim["eps"],
     weight_decay=optim["weight_decay"],
     max_grad_norm=optim["clip_norm"],
-    # What TRL infers for rows of prompt and completion; tokenised rows do not
-    # tell.
-    completion_only_loss=True,
   )
   if spec["device"] == "cpu":
     fields |= dict(use_cpu=True, bf16=False)
@@ -166,11 +201,12 @@ def _plain(value: Any) -> Any:
   return None if value is dataclasses.MISSING else value
 
 
-def _make_trainer(spec: Mapping[str, Any], args: Any) -> tuple[Any, Any]:
-  """An `SFTTrainer` that keeps batches and losses, and the clock it carries."""
+def _make_trainer(
+  spec: Mapping[str, Any], side: Side, trainer_class: Any, args: Any
+) -> tuple[Any, Any]:
+  """A trainer that keeps batches and losses, and the clock it carries."""
   import torch
   from transformers import TrainerCallback
-  from trl import SFTTrainer
 
   raw = spec["batch"] == "raw"
 
@@ -200,7 +236,7 @@ def _make_trainer(spec: Mapping[str, Any], args: Any) -> tuple[Any, Any]:
       if sum(self.step_s[spec["warmup"] :]) > spec["seconds"]:
         control.should_training_stop = True
 
-  class Trainer(SFTTrainer):
+  class Trainer(trainer_class):
     """Keeps what a step was given and its loss; computes nothing itself."""
 
     def __init__(self, *positional, **named):
@@ -209,18 +245,17 @@ def _make_trainer(spec: Mapping[str, Any], args: Any) -> tuple[Any, Any]:
       self.losses: list[Any] = []
 
     def training_step(self, model, inputs, *rest, **named):
-      self.seen.append((inputs["attention_mask"], inputs["labels"]))
+      self.seen.append(dict(inputs))
       loss = super().training_step(model, inputs, *rest, **named)
       self.losses.append(loss.detach())
       return loss
 
   clock = Clock()
   trainer = Trainer(
-    model=bench_trl_inputs.make_model(spec),
     args=args,
-    train_dataset=bench_trl_inputs.make_dataset(spec),
     processing_class=bench_trl_inputs.make_tokenizer(),
     callbacks=[clock],
+    **side.arguments(spec),
   )
   return trainer, clock
 
@@ -229,17 +264,16 @@ def count_batches(seen: Sequence[tuple[Any, Any]]) -> dict[str, int]:
   """Sums over some batches, as `bench_cases.COUNTS` names them.
 
   Args:
-    seen: Attention mask and labels of each, [B, T] tensors or arrays.
+    seen: Attention mask, and which tokens are supervised, of each: [B, T]
+      tensors or arrays. A row's first token is predicted from nothing.
   """
-  counts = dict(places=0, tokens=0, supervised=0, pairs=0)
-  for attention_mask, labels in seen:
+  counts = dict(places=0, padding=0, tokens=0, supervised=0, pairs=0)
+  for attention_mask, supervised in seen:
     lengths = np.asarray(attention_mask.sum(1), np.int64)
-    counts["places"] += int(np.prod(labels.shape))
-    counts["tokens"] += int(lengths.sum())
-    counts["supervised"] += int((labels[:, 1:] != -100).sum())
+    tokens, places = int(lengths.sum()), int(np.prod(supervised.shape))
+    counts["places"] += places
+    counts["padding"] += places - tokens
+    counts["tokens"] += tokens
+    counts["supervised"] += int(supervised[:, 1:].sum())
     counts["pairs"] += int((lengths * (lengths + 1) // 2).sum())
   return counts
-
-
-if __name__ == "__main__":
-  sys.exit(main(sys.argv[1:]))

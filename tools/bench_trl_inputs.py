@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our weights and rows in the shape that TRL takes them."""
+"""Our weights in the shape that TRL takes them, and a tokenizer for show."""
 
 # The peer's packages are an extra, which type checks run without.
 # pyright: reportMissingImports=false
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ramjax.tools import bench_sft
+from ramjax.tools import bench_training
 
 # Ours, under `layers/`, stacked -> theirs, under `model.layers.I.`.
 _LAYER_NAMES = {
@@ -26,12 +26,13 @@ _LAYER_NAMES = {
 }
 
 
-def make_model(spec: Mapping[str, Any]) -> Any:
+def make_model(spec: Mapping[str, Any], weights: str = "weights.npz") -> Any:
   """A `LlamaForCausalLM` of our shape, with our initial weights.
 
   Args:
     spec: `model`, our `LlamaConfig`'s fields, and `folder`, which holds the
       weights.
+    weights: The file in it.
   """
   import torch
   from transformers import LlamaConfig, LlamaForCausalLM
@@ -52,10 +53,10 @@ def make_model(spec: Mapping[str, Any]) -> Any:
       tie_word_embeddings=shape["tie_embeddings"],
       bos_token_id=1,
       eos_token_id=2,
-      pad_token_id=bench_sft.PAD_ID,
+      pad_token_id=bench_training.PAD_ID,
     )
   )
-  with np.load(pathlib.Path(spec["folder"]) / "weights.npz") as stored:
+  with np.load(pathlib.Path(spec["folder"]) / weights) as stored:
     named = hf_weights(dict(stored))
   model.load_state_dict({k: torch.tensor(v) for k, v in named.items()})
   return model
@@ -84,37 +85,12 @@ def hf_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return named
 
 
-def make_dataset(spec: Mapping[str, Any]) -> Any:
-  """Tokenised rows: all in their order, or the raw batch again and again.
-
-  Args:
-    spec: `folder` and `batch`; for "raw" also `warmup` and `steps`.
-
-  Returns:
-    A `datasets.Dataset` of `input_ids` and `completion_mask`.
-  """
-  import datasets
-
-  folder = pathlib.Path(spec["folder"])
-  name, repeats = "examples.npz", 1
-  if spec["batch"] == "raw":
-    name, repeats = "raw.npz", spec["warmup"] + spec["steps"]
-  examples = bench_sft.load_examples(folder / name)
-  return datasets.Dataset.from_dict(
-    {
-      "input_ids": repeats * [x.tokens.tolist() for x in examples],
-      "completion_mask": repeats
-      * [x.response_mask.astype(int).tolist() for x in examples],
-    }
-  )
-
-
 def make_tokenizer() -> Any:
   """Four special tokens: rows come tokenised, TRL only asks for <pad>'s id."""
   import tokenizers
   from transformers import PreTrainedTokenizerFast
 
-  vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, "<pad>": bench_sft.PAD_ID}
+  vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, "<pad>": bench_training.PAD_ID}
   model = tokenizers.models.WordLevel(vocabulary, unk_token="<unk>")
   return PreTrainedTokenizerFast(
     tokenizer_object=tokenizers.Tokenizer(model),

@@ -76,10 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
       print(_HELP)
       print(f"fields and their values:\n\n{config}")
       return 0
+    html = _writable(flags.html)  # Known before a long load, not after.
     diagnosis = diagnose(
       config, name=pathlib.Path(_config_name(argv)).stem, num_rows=flags.rows
     )
-    return _report(diagnosis, html=flags.html, as_json=flags.json)
+    return _report(diagnosis, html=html, as_json=flags.json)
   except (ValueError, OSError, ModuleNotFoundError) as error:
     print(f"ramjax doctor: {error}", file=sys.stderr)
     return 1
@@ -93,6 +94,24 @@ def _define_flags(values: Any) -> None:
     "rows", 3, "Rows to show of each source.", 0, flag_values=values
   )
   flags.DEFINE_boolean("json", False, "Print JSON.", values)
+
+
+def _writable(html: str) -> pathlib.Path | None:
+  """Where the page goes; None for nowhere."""
+  if not html:
+    return None
+  out = pathlib.Path(html)
+  if not out.parent.is_dir():
+    raise FileNotFoundError(
+      f"--html={html!r}: the folder {str(out.parent)!r} does not exist. Make it"
+      " first."
+    )
+  if out.is_dir():
+    raise IsADirectoryError(
+      f"--html={html!r} is a folder: name a file, such as"
+      f" {str(out / 'data.html')!r}."
+    )
+  return out
 
 
 def _config_name(argv: Sequence[str]) -> str:
@@ -162,20 +181,16 @@ def _refused(folder: pathlib.Path) -> list[str]:
   return lines
 
 
-def _report(diagnosis: Diagnosis, *, html: str, as_json: bool) -> int:
+def _report(
+  diagnosis: Diagnosis, *, html: pathlib.Path | None, as_json: bool
+) -> int:
   """Prints, writes the page, and returns the exit status."""
   from ramjax.data import findings
   from ramjax.data.findings import Severity
   from ramjax.tools import doctor_page, doctor_terminal
 
   if html:
-    out = pathlib.Path(html)
-    if not out.parent.is_dir():
-      raise FileNotFoundError(
-        f"--html={html!r}: the folder {str(out.parent)!r} does not exist. Make"
-        " it first."
-      )
-    out.write_text(doctor_page.page(diagnosis), encoding="utf-8")
+    html.write_text(doctor_page.page(diagnosis), encoding="utf-8")
   worst = findings.worst(diagnosis.found)
   status = {Severity.WARNING: 3, Severity.ERROR: 4}.get(worst, 0)
   if as_json:

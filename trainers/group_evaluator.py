@@ -112,20 +112,19 @@ class GroupEvaluator:
 
 def _make_eval_step(objective: Objective) -> Any:
   """A jitted `(params, reference, carried, batch, key)` to what was found."""
+  evaluate = objective.evaluate
+  assert evaluate is not None
 
   @jax.jit
   def eval_step(params, reference, carried, batch, key):
     if objective.prepare is not None:
       batch, _ = objective.prepare(params, reference, carried, batch, key, 1)
-    loss, metrics = objective.loss_fn(params, batch, key)
+    loss, metrics, outcomes = evaluate(params, batch, key)
     metrics = {
       name: value
       for name, value in metrics.items()
       if not name.startswith(GATE_PREFIX)
     }
-    outcomes = {}
-    if objective.outcomes is not None:
-      outcomes = objective.outcomes(params, batch, key)
     return {"loss": loss, **metrics}, outcomes
 
   return eval_step

@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from ramjax.models import partition, source_params
+from ramjax.models import source_params
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import initial_weights
 from ramjax.trainers.initial_weights import Start
@@ -99,7 +99,7 @@ def choose(
 def load(
   reference: Reference, trained: Any, frozen: Any, mesh: Mesh
 ) -> dict[str, Any]:
-  """The parameters of a reference that stays, on the mesh.
+  """The parameters of a reference that needs any of its own, on the mesh.
 
   Args:
     reference: From `choose`.
@@ -108,7 +108,8 @@ def load(
     mesh: Where they go.
 
   Returns:
-    Parameters; {} where the reference moves, and is kept with the run's state.
+    Parameters; {} where the reference is the frozen base, or moves and is kept
+    with the run's state.
   """
   if reference.start is not None:
     source = reference.start.open()
@@ -118,11 +119,8 @@ def load(
       )
     finally:
       source.close()
-  if reference.sync is not None:
+  if reference.sync is not None or frozen:
     return {}
-  if frozen:
-    # No copy: the arrays of the base serve both models.
-    return partition.without_adapters(partition.join(trained, frozen))
   dtype = reference.config.dtype
   # The step donates the policy's buffers; what stays must be a copy.
   copy = jax.jit(lambda tree: jax.tree.map(lambda x: x.astype(dtype) + 0, tree))

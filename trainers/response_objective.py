@@ -69,15 +69,13 @@ def make_objective(
     The objective; the weight of its loss is the number of losses that count.
   """
 
-  def evaluate(params: Any, batch: GroupBatch, key: jax.Array) -> Any:
+  def evaluate(
+    params: Any, batch: GroupBatch, key: jax.Array
+  ) -> tuple[WeightedMean, dict[str, WeightedMean], Arrays]:
     arrays = task.arrays(params, batch, key)
     statistics = _statistics_of(batch, terms)
     losses, result = loss_terms.weighted_losses(terms, arrays, statistics)
     mask = task.mask(arrays, batch, losses)
-    return arrays, statistics, losses, result, mask
-
-  def loss_fn(params: Any, batch: GroupBatch, key: jax.Array) -> Any:
-    arrays, statistics, losses, result, mask = evaluate(params, batch, key)
     metrics = task.metrics(result, arrays, mask)
     metrics[GATE_PREFIX + "non_finite"] = WeightedMean.of(
       (~jnp.isfinite(losses)).astype(jnp.float32), mask
@@ -87,12 +85,16 @@ def make_objective(
         terms, task.at_reference(arrays), statistics
       )
       metrics[GATE_PREFIX + "expected_loss"] = WeightedMean.of(expected, mask)
-    return WeightedMean.of(losses, mask), jax.lax.stop_gradient(metrics)
+    outcomes = {
+      **task.outcomes(result, arrays, mask),
+      "row_ids": batch.features["row_ids"].reshape(-1),
+    }
+    loss = WeightedMean.of(losses, mask)
+    return loss, jax.lax.stop_gradient(metrics), jax.lax.stop_gradient(outcomes)
 
-  def outcomes(params: Any, batch: GroupBatch, key: jax.Array) -> Arrays:
-    arrays, _, _, result, mask = evaluate(params, batch, key)
-    row_ids = batch.features["row_ids"].reshape(-1)
-    return {**task.outcomes(result, arrays, mask), "row_ids": row_ids}
+  def loss_fn(params: Any, batch: GroupBatch, key: jax.Array) -> Any:
+    loss, metrics, _ = evaluate(params, batch, key)
+    return loss, metrics
 
   prepare = None
   if reference_config is not None or any(term.statistics for term in terms):
@@ -112,7 +114,7 @@ def make_objective(
       for name, value in term.carried.items()
     },
     reference_config=reference_config,
-    outcomes=outcomes,
+    evaluate=evaluate,
   )
 
 

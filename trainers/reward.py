@@ -174,7 +174,7 @@ def _ranked_metrics(
 ) -> dict[str, WeightedMean]:
   """`rewards/accuracy` over all pairs of a ranking, and `rewards/best_first`."""
   scores, present = arrays["scores"], arrays["present"]
-  above = jnp.triu(jnp.ones((scores.shape[1],) * 2, bool), 1)
+  above = jnp.triu(jnp.ones((scores.shape[1],) * 2, bool), 1)[None]
   both = present[:, :, None] & present[:, None, :] & above & mask[:, None, None]
   right = pair_metrics.is_right(scores[:, :, None] - scores[:, None, :])
   best = jnp.argmax(jnp.where(present, scores, -jnp.inf), axis=1) == 0

@@ -138,7 +138,7 @@ def run(
       data = reference_cache.use(
         config,
         data,
-        state.reference,
+        state.all_reference,
         reference.config,
         reference.start or start,
         mesh,

@@ -26,7 +26,8 @@ class TrainState:
     opt_state: State of the optax optimizer.
     ema: Moving average of `params`, or None.
     reference: Parameters of the model that the policy is compared with; {}
-      where there is none, or `moving` is it. They are not in checkpoints.
+      where there is none, or it is `moving`, or the frozen base. They are not
+      in checkpoints.
     moving: A reference that follows the policy, in the shape of `params`; {}
       where there is none.
     carried: Scalars that the algorithm keeps between steps, by name.
@@ -45,9 +46,15 @@ class TrainState:
 
   @property
   def all_reference(self) -> Any:
-    """What the reference model is applied with; {} where there is none."""
+    """What the reference model is applied with; {} where there is none.
+
+    Beside adapters, and unless another model is named, it is the frozen base:
+    the same arrays, for a step cannot be given one buffer twice.
+    """
     if self.moving:
       return partition.join(self.moving, self.frozen)
+    if self.frozen and not self.reference:
+      return partition.without_adapters(self.frozen)
     return self.reference
 
   @property

@@ -38,15 +38,15 @@ class Objective:
     carried: Initial values of scalars that `prepare` keeps between steps.
     reference_config: Of the reference model's shape; None where no term of the
       loss has one.
-    outcomes: `(params, batch, key)` to arrays [n] by name, one value an
-      example, for evaluation; None where there is only the loss.
+    evaluate: As `loss_fn`, and with arrays [n] by name, one value an example,
+      as a third result; None where there is only the loss.
   """
 
   loss_fn: LossFn
   prepare: Callable[..., tuple[Any, Any]] | None = None
   carried: Mapping[str, float] = dataclasses.field(default_factory=dict)
   reference_config: Any = None
-  outcomes: Callable[[Any, Any, jax.Array], Metrics] | None = None
+  evaluate: Callable[[Any, Any, jax.Array], Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import tiny_audit
 
 from ramjax.data import audit_tokens, tokenizers
 from ramjax.data.findings import Severity
-from ramjax.data.rows import ChatRow, Message, TextRow
+from ramjax.data.rows import ChatRow, TextRow
 from ramjax.data.tokenize_rows import Example
 
 _ROWS = [
@@ -72,9 +72,7 @@ def test_a_template_without_bos_is_a_warning(tokenizer_paths):
 
 
 def test_two_bos_are_an_error(clean):
-  data = _changed(
-    clean, lambda tokens, mask: ([_BOS, *tokens], [False, *mask])
-  )
+  data = _changed(clean, lambda tokens, mask: ([_BOS, *tokens], [False, *mask]))
   (finding,) = _check(data)
   assert finding.name == "bos_twice" and finding.severity is Severity.ERROR
 
@@ -105,9 +103,7 @@ def test_an_answer_without_its_end_is_an_error(clean):
 
 
 def test_an_end_that_is_not_supervised_is_an_error(clean):
-  data = _changed(
-    clean, lambda tokens, mask: (tokens, [*mask[:-1], False])
-  )
+  data = _changed(clean, lambda tokens, mask: (tokens, [*mask[:-1], False]))
   assert tiny_audit.names(_check(data)) == ["end_missing"]
 
 
@@ -131,8 +127,8 @@ def test_a_row_that_supervises_nothing_is_an_error(clean):
 
 
 def test_a_low_share_of_supervised_tokens_is_a_warning(ours):
-  # An answer of one token and its end: 2 of at least 101 is 1.98%.
-  prompt = "".join("!?" for _ in range(60))
+  # An answer of at most two tokens and its end, after more than 200.
+  prompt = "!?" * 100
   data = tiny_audit.of_rows([tiny_audit.chat(prompt, "4")], ours)
   (finding,) = _check(data)
   assert finding.name == "mask_share_low"

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches: every token once, order by seed, mixtures, shards, exact resume."""
-
-import collections
+"""Batches of SFT examples: tokens, masks, segments and positions."""
 
 import numpy as np
 import pytest
@@ -82,72 +80,6 @@ def test_packing_fills_rows():
   assert supervised == tokens - sum(len(_segments(b)) for b in taken)
 
 
-def test_an_epoch_holds_every_example_once_and_each_epoch_another_order():
-  examples = _examples(8)
-  taken = _take(_train([examples], pack=False), 4)
-  order = [[token for token, _ in _segments(batch)] for batch in taken]
-  first, second = order[0] + order[1], order[2] + order[3]
-  assert sorted(first) == sorted(second) == list(range(1, 9))
-  assert first != second
-
-
-def test_the_seed_decides_the_order():
-  def order(seed):
-    taken = _take(_train([_examples(30)], seed=seed), 4)
-    return np.concatenate([batch.tokens for batch in taken])
-
-  np.testing.assert_array_equal(order(1), order(1))
-  assert (order(1) != order(2)).any()
-
-
-def test_sources_are_mixed_by_weight_whatever_their_size():
-  many, few = _examples(300), _examples(10, first_id=1001)
-  taken = _take(_train([many, few], weights=[1.0, 3.0], pack=False), 100)
-  count = collections.Counter(
-    token > 1000 for batch in taken for token, _ in _segments(batch)
-  )
-  assert abs(count[True] / 400 - 0.75) < 0.02
-
-
-@pytest.mark.parametrize("pack", [False, True])
-def test_processes_split_the_examples_between_them(pack):
-  seen = []
-  for index in range(3):
-    iterator = _train(
-      [_examples(12)],
-      pack=pack,
-      batch_size=1,
-      process_index=index,
-      process_count=3,
-    )
-    tokens = set()
-    # Four rows hold the four examples of an epoch; packed, one row some of them.
-    for batch in _take(iterator, 1 if pack else 4):
-      tokens |= {token for token, _ in _segments(batch)}
-    seen.append(tokens)
-  assert all(seen)
-  together = [token for part in seen for token in part]
-  assert len(together) == len(set(together)), "two processes read one example"
-  if not pack:
-    assert sorted(together) == list(range(1, 13))
-
-
-@pytest.mark.parametrize("pack", [False, True])
-@pytest.mark.parametrize("consumed", [1, 7])
-def test_an_iterator_restored_from_its_state_goes_on_exactly(pack, consumed):
-  sources = [_examples(50), _examples(20, first_id=1001)]
-  iterator = _train(sources, pack=pack, weights=[2.0, 1.0])
-  for _ in range(consumed):
-    next(iterator)
-  state = iterator.get_state()
-  expected = _take(iterator, 6)
-  resumed = _train(sources, pack=pack, weights=[2.0, 1.0])
-  resumed.set_state(state)
-  for one, other in zip(_take(resumed, 6), expected, strict=True):
-    for a, b in zip(one, other, strict=True):
-      np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize("pack", [False, True])
 @pytest.mark.parametrize("num", [1, 7, 8, 33])
 def test_evaluation_sees_every_example_exactly_once(pack, num):
@@ -165,22 +97,3 @@ def test_counts_by_hand():
     [example], length=8, batch_size=2, pack=False
   )
   assert batches_lib.count_tokens(batch) == (16, 5, 2)
-
-
-@pytest.mark.parametrize(
-  "sources,weights,match",
-  [
-    ([], [], "0 sources"),
-    ([_examples(2)], [1.0, 1.0], "1 sources and 2 weights"),
-    ([_examples(2)], [0.0], "weight=0.0 of source 0"),
-    ([[]], [1.0], "source 0 has 0 examples"),
-  ],
-)
-def test_bad_mixtures_are_refused(sources, weights, match):
-  with pytest.raises(ValueError, match=match):
-    _train(sources, weights=weights)
-
-
-def test_nothing_to_evaluate_is_refused_with_the_remedy():
-  with pytest.raises(ValueError, match="eval_rows"):
-    batches_lib.eval_batches([], length=8, batch_size=2, pack=True)

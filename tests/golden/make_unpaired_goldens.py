@@ -3,8 +3,7 @@
 
 From formulas and derivatives written out by hand, in float64 with Python's
 `math` alone: no code of the project and no automatic differentiation. Run as
-`python tests/golden/make_unpaired_goldens.py`; it overwrites losses/NAME.json,
-and cut.json, whose loss is per token.
+`python tests/golden/make_unpaired_goldens.py`; it overwrites losses/NAME.json.
 """
 
 import json
@@ -272,7 +271,7 @@ _FILES = {
     " -log sigmoid(-beta (r - m))",
     [_bco(0.0, 0.125), _bco(-1.5, 1.0), _bco(50.0, 0.5)],
   ),
-  "cut.json": (
+  "losses/cut.json": (
     "Xu et al., arXiv 2312.14591, section 4",
     "approved: -log p; judged: (-log p_j + (-alpha log(1 - p) if p_j / p >"
     " threshold else -log p)) / 2",

@@ -11,7 +11,7 @@ import pytest
 
 from ramjax.losses.cut import cut_loss
 
-_GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "cut.json"
+_GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "losses" / "cut.json"
 _CASES = json.loads(_GOLDEN.read_text("utf-8"))["cases"]
 _LOG = {p: float(np.log(p)) for p in (0.1, 0.2, 0.4)}
 

@@ -3,8 +3,22 @@
 
 import types
 
-from ramjax.data import audit_data, group_rows, sources
+from ramjax.data import (
+  audit_data,
+  group_rows,
+  sources,
+  tokenizers,
+  train_tokenizer,
+)
 from ramjax.data.rows import ChatRow, Message, TextRow
+
+
+def train(folder):
+  """A tokenizer of 300 tokens, 260 of them specials and bytes."""
+  path = folder / "tok.model"
+  texts = [f"question {i} and answer {i * 7}, then more" for i in range(50)]
+  train_tokenizer.train_sentencepiece(texts, path=path, vocab_size=300)
+  return tokenizers.load_tokenizer(path)
 
 
 def chat(prompt: str, answer: str) -> ChatRow:

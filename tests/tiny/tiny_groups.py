@@ -6,12 +6,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from ramjax.data.batches import TokenBatch
 from ramjax.data.tokenize_groups import Group
-from ramjax.models import llama
+from ramjax.models import llama, lora
 from ramjax.models.config import LlamaConfig
 
 CONFIG = LlamaConfig(
@@ -36,9 +35,12 @@ LENGTHS = {
 @functools.cache
 def params(config: LlamaConfig = CONFIG) -> llama.Params:
   """Random parameters whose attention and outputs are far from uniform."""
-  init = jax.jit(functools.partial(llama.init_params, config))
-  values = jax.device_get(init(jax.random.key(0)))
-  return jax.tree.map(lambda x: 10 * x if x.ndim > 1 else x, values)
+  rng = np.random.default_rng(0)
+  values: llama.Params = {}
+  for path, shape in llama.base_shapes(config).items():
+    value = rng.normal(1.0 if path[-1] == "scale" else 0.0, 0.2, shape)
+    lora.put_at(values, path, value.astype(np.float32))
+  return values
 
 
 def random_group(
@@ -74,11 +76,12 @@ def random_group(
   )
 
 
-def groups_of(num_answers: int) -> list[Group]:
-  """Groups of that many answers each, of `LENGTHS`."""
+def groups_of(*sizes: int) -> list[Group]:
+  """Groups of so many answers each, of `LENGTHS`."""
+  lengths = [pair for size in sizes for pair in LENGTHS[size]]
   return [
-    random_group(num_prompt, lengths, seed=seed)
-    for seed, (num_prompt, lengths) in enumerate(LENGTHS[num_answers])
+    random_group(num_prompt, num_answers, seed=seed)
+    for seed, (num_prompt, num_answers) in enumerate(lengths)
   ]
 
 

@@ -26,7 +26,7 @@ _CONFIG = LlamaConfig(
 _PROGRESS = {"tokens": 2**40, "supervised_tokens": 7, "elapsed_s": 1.5}
 
 
-def _state(mesh, *, seed=0, with_ema=True):
+def _state(mesh, *, seed=0, with_ema=True, **options):
   params = llama.init_params(_CONFIG, jax.random.key(seed), mesh)
   optimizer = optimizers.make_optimizer(
     "adamw",
@@ -37,7 +37,9 @@ def _state(mesh, *, seed=0, with_ema=True):
     weight_decay=0.1,
     clip_norm=1.0,
   )
-  return init_state(params, optimizer, mesh=mesh, seed=seed, with_ema=with_ema)
+  return init_state(
+    params, optimizer, mesh=mesh, seed=seed, with_ema=with_ema, **options
+  )
 
 
 def _batches():
@@ -82,6 +84,36 @@ def test_everything_comes_back_on_any_mesh(tmp_path, axes, with_ema):
   assert kernel.sharding.mesh.shape == mesh.shape
   for opened in (checkpoints, batches, fresh):
     opened.close()
+
+
+def test_a_moving_reference_and_carried_scalars_come_back(tmp_path):
+  mesh = sharding.make_mesh({"fsdp": 8})
+  options = dict(with_ema=False, moving_reference=True)
+  state = _state(mesh, seed=1, carried={"bco/mean": -2.5}, **options)
+  batches = _batches()
+  checkpoints = Checkpoints(tmp_path, keep=1, keep_every=0)
+  checkpoints.save(2, state, batches, _PROGRESS)
+  like = _state(mesh, seed=2, carried={"bco/mean": 0.0}, **options)
+  restored, _ = checkpoints.restore(2, like, batches)
+  _assert_equal(restored, state)
+  assert restored.carried["bco/mean"] == -2.5
+  checkpoints.close()
+  batches.close()
+
+
+def test_a_reference_that_stays_is_not_saved(tmp_path):
+  mesh = sharding.make_mesh({"fsdp": 8})
+  params = llama.init_params(_CONFIG, jax.random.key(7), mesh)
+  state = _state(mesh, with_ema=False, reference=params)
+  batches = _batches()
+  checkpoints = Checkpoints(tmp_path, keep=1, keep_every=0)
+  checkpoints.save(2, state, batches, _PROGRESS)
+  restored, _ = checkpoints.restore(2, state, batches)
+  assert restored.reference is params and restored.moving == {}
+  saved = (tmp_path / "checkpoints/2/train/_METADATA").read_text()
+  assert "reference" not in saved and "moving" not in saved
+  checkpoints.close()
+  batches.close()
 
 
 def test_parameters_are_readable_without_the_trainer(tmp_path):

@@ -41,10 +41,19 @@ class _Log:
 
 def _loss_fn(params, batch, key):
   del key
-  return WeightedMean.of(jnp.square(params["w"] - batch["x"])), {}
+  loss = WeightedMean.of(jnp.square(params["w"] - batch["x"]))
+  return loss, {"gate/off": WeightedMean.of(params["w"])}
 
 
-def _run(workdir, *, data=(1.0,) * 100, on_batch=None, evaluate=None, **when):
+def _run(
+  workdir,
+  *,
+  data=(1.0,) * 100,
+  on_batch=None,
+  evaluate=None,
+  check=lambda metrics: [],
+  **when,
+):
   """Trains w towards `data`; returns what `loop.train` returns, and the log."""
   mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
   optimizer = optax.sgd(0.25)
@@ -78,11 +87,12 @@ def _run(workdir, *, data=(1.0,) * 100, on_batch=None, evaluate=None, **when):
       state,
       batches,
       train_step=step_lib.make_train_step(
-        _loss_fn, optimizer, num_microbatches=1
+        step_lib.Objective(_loss_fn), optimizer, num_microbatches=1
       ),
       place_batch=lambda batch: batch,
       count_batch=count,
       evaluate=evaluate or (lambda state, step: {}),
+      check_first_step=check,
       learning_rate=lambda step: 0.25 + step,
       schedule=loop.Schedule(**{**options, **when}),
       checkpoints=checkpoints,
@@ -176,6 +186,51 @@ def test_a_non_finite_loss_stops_and_names_the_last_good_checkpoint(
     assert "no checkpoint was saved" in str(error.value)
   saved = {p.name for p in (tmp_path / "checkpoints").iterdir()}
   assert not saved & {"4", "5", "6"}
+
+
+def test_the_first_step_is_checked_once_with_figures_from_before_any_update(
+  tmp_path,
+):
+  seen = []
+
+  def check(metrics):
+    seen.append(dict(metrics))
+    return []
+
+  _, _, log = _run(tmp_path, check=check)
+  (metrics,) = seen
+  # (0 - 1)^2 at w = 0; two tokens of eight are supervised.
+  assert metrics["loss"] == 1 and metrics["gate/off"] == 0
+  assert metrics["supervised_share"] == 0.25
+  assert all("gate/off" not in line for _, line in log.lines)
+  assert all("train/gate/off" not in line for _, line in log.lines)
+
+
+def test_a_first_step_that_cannot_be_right_stops_and_saves_nothing(tmp_path):
+  with pytest.raises(loop.FirstStepError) as error:
+    _run(tmp_path, check=lambda metrics: ["one thing.", "another."])
+  assert "  one thing.\n  another.\n" in str(error.value)
+  assert "run.first_step_checks=False" in str(error.value)
+  assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_continued_run_is_not_checked_again(tmp_path):
+  _run(tmp_path, total_steps=2)
+  _run(tmp_path, total_steps=4, check=lambda metrics: ["never asked."])
+
+
+@pytest.mark.parametrize("save_every", [1, 2])
+def test_even_a_save_at_the_first_step_comes_after_the_check(
+  tmp_path, save_every
+):
+  with pytest.raises(loop.FirstStepError):
+    _run(
+      tmp_path,
+      save_every=save_every,
+      check=lambda metrics: ["wrong."],
+      total_steps=3,
+    )
+  assert not list((tmp_path / "checkpoints").iterdir())
 
 
 @pytest.mark.parametrize(

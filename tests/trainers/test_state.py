@@ -72,3 +72,32 @@ def test_the_moving_average_starts_at_the_parameters_in_its_own_buffers():
     np.testing.assert_array_equal(ema, param)
     ema.delete()
     assert not param.is_deleted()
+
+
+def test_a_moving_reference_starts_at_the_parameters_in_its_own_buffers():
+  state = _state("adamw", moving_reference=True)
+  for moving, param in zip(
+    jax.tree.leaves(state.moving), jax.tree.leaves(state.params), strict=True
+  ):
+    np.testing.assert_array_equal(moving, param)
+    assert moving.sharding == param.sharding
+    moving.delete()
+    assert not param.is_deleted()
+
+
+def test_the_reference_is_the_moving_one_where_there_is_one():
+  fixed = {"norm": {"scale": np.zeros(16, np.float32)}}
+  assert _state("adamw").all_reference == {}
+  assert _state("adamw", reference=fixed).all_reference is fixed
+  state = _state("adamw", moving_reference=True, frozen={"base": np.ones(1)})
+  assert state.all_reference.keys() == {*state.params, "base"}
+  for name, tree in state.moving.items():
+    assert state.all_reference[name] == tree
+
+
+def test_carried_scalars_are_float32_on_every_device():
+  state = _state("adamw", carried={"bco/log_ratio_mean": 0.5})
+  value = state.carried["bco/log_ratio_mean"]
+  assert value.dtype == np.float32 and value.shape == () and value == 0.5
+  assert value.sharding.is_fully_replicated
+  assert len(value.sharding.device_set) == 8

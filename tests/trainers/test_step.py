@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The train step: exact accumulation, donation, EMA, keys, metrics."""
+"""The train step: accumulation, donation, averages, references, metrics."""
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models import sharding
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.state import init_state
+from ramjax.trainers.step import Objective, ReferenceSync
 
 
 def _loss_fn(params, batch, key):
@@ -75,7 +76,7 @@ def test_a_batch_with_nothing_to_learn_from_moves_nothing():
   assert grads["w"] == 0 and loss.value == 0
 
 
-def test_each_microbatch_and_each_step_gets_its_own_key():
+def test_microbatches_of_a_step_share_a_key_and_steps_do_not():
   def noisy_loss(params, batch, key):
     noise = jax.random.uniform(key, (1,))
     del batch
@@ -86,14 +87,14 @@ def test_each_microbatch_and_each_step_gets_its_own_key():
   optimizer = optax.sgd(0.0)
   state = _state({"w": jnp.ones(1)}, optimizer)
   train_step = step_lib.make_train_step(
-    noisy_loss, optimizer, num_microbatches=2
+    Objective(noisy_loss), optimizer, num_microbatches=2
   )
   seen = []
   for _ in range(3):
     state, metrics = train_step(state, {"x": np.zeros((2, 1), np.float32)})
     mean = float(metrics["loss"].value)
     variance = float(metrics["noise_squared"].value) - mean**2
-    assert variance > 1e-6, "both microbatches drew the same noise"
+    assert abs(variance) < 1e-6, "the microbatches drew different noise"
     seen.append(mean)
   assert len(set(seen)) == 3
 
@@ -102,7 +103,7 @@ def test_sgd_moves_by_the_learning_rate_times_the_gradient():
   optimizer = optax.sgd(0.5)
   state = _state({"w": jnp.ones(1)}, optimizer)
   train_step = step_lib.make_train_step(
-    lambda p, b, k: _loss_fn({"w": p["w"][0]}, b, k),
+    Objective(lambda p, b, k: _loss_fn({"w": p["w"][0]}, b, k)),
     optimizer,
     num_microbatches=1,
   )
@@ -119,7 +120,7 @@ def test_the_old_state_is_donated():
   optimizer = optax.adam(0.1)
   state = _state({"w": jnp.ones(1)}, optimizer)
   train_step = step_lib.make_train_step(
-    lambda p, b, k: _loss_fn({"w": p["w"][0]}, b, k),
+    Objective(lambda p, b, k: _loss_fn({"w": p["w"][0]}, b, k)),
     optimizer,
     num_microbatches=1,
   )
@@ -131,7 +132,7 @@ def test_the_moving_average_has_its_closed_form():
   optimizer = optax.sgd(0.5)
   state = _state({"w": jnp.ones(1)}, optimizer, with_ema=True)
   train_step = step_lib.make_train_step(
-    lambda p, b, k: _loss_fn({"w": p["w"][0]}, b, k),
+    Objective(lambda p, b, k: _loss_fn({"w": p["w"][0]}, b, k)),
     optimizer,
     num_microbatches=1,
     ema_decay=0.75,
@@ -146,5 +147,96 @@ def test_the_moving_average_has_its_closed_form():
 def test_a_decay_that_does_not_average_is_refused(ema_decay):
   with pytest.raises(ValueError, match="ema_decay"):
     step_lib.make_train_step(
-      _loss_fn, optax.sgd(0.1), num_microbatches=1, ema_decay=ema_decay
+      Objective(_loss_fn),
+      optax.sgd(0.1),
+      num_microbatches=1,
+      ema_decay=ema_decay,
     )
+
+
+def test_mapping_in_microbatches_keeps_the_order_of_the_rows():
+  batch = {"x": np.arange(12.0, dtype=np.float32).reshape(6, 2)}
+  for num_microbatches in (1, 2, 3):
+    result = jax.jit(
+      lambda b, m=num_microbatches: step_lib.map_microbatches(
+        lambda part: {"y": part["x"] * 10}, b, m
+      )
+    )(batch)
+    np.testing.assert_array_equal(result["y"], batch["x"] * 10)
+
+
+def test_what_is_prepared_reaches_the_loss_and_what_is_carried_the_next_step():
+  # `prepare` adds the batch's sum so far: 3, then 6, as a constant.
+  def prepare(params, reference, carried, batch, key, num_microbatches):
+    del params, reference, key
+    assert num_microbatches == 2
+    total = carried["total"] + jnp.sum(batch["x"])
+    return {**batch, "c": jnp.full(2, total)}, {"total": total}
+
+  def loss_fn(params, batch, key):
+    del key
+    return WeightedMean.of(params["w"] * batch["c"]), {}
+
+  optimizer = optax.sgd(1.0)
+  state = _state({"w": jnp.ones(1)}, optimizer, carried={"total": 0.0})
+  train_step = step_lib.make_train_step(
+    Objective(loss_fn, prepare=prepare), optimizer, num_microbatches=2
+  )
+  batch = {"x": np.array([1.0, 2.0], np.float32)}
+  for expected_weight, expected_total in ((1 - 3, 3), (1 - 3 - 6, 6)):
+    state, _ = train_step(state, batch)
+    np.testing.assert_allclose(state.params["w"], [expected_weight])
+    assert state.carried["total"] == expected_total
+
+
+def test_the_share_of_changed_weights_is_counted_in_bfloat16():
+  # Near 1 bfloat16 resolves 2^-7: 0.01 is a mark, 0.001 is none.
+  slopes = np.array([0.01, 0.001, 0.0, 0.01], np.float32)
+
+  def loss_fn(params, batch, key):
+    del key
+    slope = jnp.sum(params["w"] * slopes)
+    return WeightedMean.of(slope * jnp.ones(1), jnp.ones(1, bool)), {}
+
+  optimizer = optax.sgd(1.0)
+  state = _state({"w": jnp.ones(4)}, optimizer)
+  train_step = step_lib.make_train_step(
+    Objective(loss_fn), optimizer, num_microbatches=1
+  )
+  _, metrics = train_step(state, {"x": np.zeros((1, 1), np.float32)})
+  np.testing.assert_allclose(metrics["weights_changed"].value, 0.5)
+
+
+def test_a_reference_moves_every_second_update_by_its_share_of_the_way():
+  # SGD of rate 1 on a slope of 1: w is 10, 9, 8, ... TR-DPO with a rate of
+  # 0.25: r = 10 until update 2, then 0.75 * 10 + 0.25 * 8 = 9.5; after update 4
+  # it is 0.75 * 9.5 + 0.25 * 6 = 8.625.
+  def loss_fn(params, batch, key):
+    del batch, key
+    return WeightedMean.of(params["w"]), {}
+
+  optimizer = optax.sgd(1.0)
+  state = _state({"w": jnp.full(1, 10.0)}, optimizer, moving_reference=True)
+  train_step = step_lib.make_train_step(
+    Objective(loss_fn),
+    optimizer,
+    num_microbatches=1,
+    sync=ReferenceSync(every=2, rate=0.25),
+  )
+  for expected in (10.0, 9.5, 9.5, 8.625):
+    state, _ = train_step(state, {"x": np.zeros((1, 1), np.float32)})
+    np.testing.assert_allclose(state.moving["w"], [expected])
+    assert state.all_reference["w"] is state.moving["w"]
+
+
+def test_a_rate_of_one_replaces_the_reference():
+  moved = ReferenceSync(every=1, rate=1.0).moved(
+    {"w": jnp.ones(2)}, {"w": jnp.full(2, 3.0)}, jnp.int32(1)
+  )
+  np.testing.assert_array_equal(moved["w"], [3.0, 3.0])
+
+
+@pytest.mark.parametrize("every,rate", [(0, 0.5), (1, 0.0), (1, 1.5)])
+def test_a_reference_that_cannot_move_so_is_refused(every, rate):
+  with pytest.raises(ValueError, match="reference.sync_every="):
+    ReferenceSync(every=every, rate=rate)

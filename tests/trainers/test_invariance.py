@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must leave loss, gradient and metrics of every loss unchanged.
+
+Microbatches, packing, prefix sharing, padding and its side, the order of rows,
+chunk size, devices. The losses of a family are compiled together, as a sum
+whose weights are arguments, and then tried one by one.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_objectives
+from tiny_objectives import FAMILIES
+
+from ramjax.data import group_batches
+from ramjax.data.group_batches import GroupBatch
+from ramjax.models import llama, sharding
+from ramjax.trainers import loss_terms
+from ramjax.trainers import step as step_lib
+
+_TOLERANCE = 1e-5
+_ROWS = 16
+_LENGTH = 64
+_LOSSES = [(f, name) for f in FAMILIES for name in FAMILIES[f].terms]
+
+
+class _Cut(NamedTuple):
+  """How the same groups are worked through."""
+
+  num_microbatches: int = 1
+  pack: bool = False
+  share_prompt: bool = False
+  row_length: int = _LENGTH
+  chunk_size: int = 16
+  axes: tuple[tuple[str, int], ...] = ()
+  reverse: bool = False
+  right: bool = False
+
+
+_CUTS = {
+  "packing": _Cut(pack=True),
+  "the order of rows": _Cut(reverse=True),
+  "the side of the padding": _Cut(right=True),
+  "4 microbatches": _Cut(num_microbatches=4),
+  "devices": _Cut(axes=(("fsdp", 8),)),
+  "shared prompts": _Cut(share_prompt=True),
+  "longer rows and chunks": _Cut(row_length=96, chunk_size=3),
+  "2 microbatches": _Cut(num_microbatches=2),
+  "chunks": _Cut(chunk_size=3),
+  "microbatches on devices": _Cut(
+    num_microbatches=2, axes=(("data", 2), ("fsdp", 4))
+  ),
+}
+# Where compiling takes longest for what is least likely to be found.
+_SLOW_CUTS = {"2 microbatches", "chunks", "microbatches on devices"}
+_ALIKE = {"plackett_luce", "regression", "classification", "ordinal"}
+_SLOW_CUTS_OF_THOSE = {"shared prompts", "longer rows and chunks", "devices"}
+
+
+def _cases() -> list[Any]:
+  """Each cut with each loss, losses of a family one after the other."""
+  found = []
+  for family, loss in _LOSSES:
+    for name, cut in _CUTS.items():
+      if cut.share_prompt and not FAMILIES[family].shares_prompts:
+        continue  # Its rows' answers follow different prompts.
+      slow = name in _SLOW_CUTS or (
+        family in _ALIKE and name in _SLOW_CUTS_OF_THOSE
+      )
+      marks = [pytest.mark.slow] if slow else []
+      id_ = f"{loss}-{name}"
+      found.append(pytest.param(family, loss, name, marks=marks, id=id_))
+  return found
+
+
+def _batch(family: str, cut: _Cut) -> GroupBatch:
+  (batch,) = group_batches.eval_batches(
+    FAMILIES[family].groups,
+    row_length=cut.row_length,
+    share_prompt=cut.share_prompt,
+    batch_size=_ROWS,
+    pack=cut.pack,
+  )
+  if cut.reverse:
+    batch = jax.tree.map(lambda x: x[::-1].copy(), batch)
+  return _padding_first(batch) if cut.right else batch
+
+
+def _padding_first(batch: GroupBatch) -> GroupBatch:
+  """The content of each row moved to its end."""
+  used = np.count_nonzero(batch.segment_ids, axis=1)
+
+  def move(values: np.ndarray) -> np.ndarray:
+    rows = zip(values, used, strict=True)
+    return np.stack([np.roll(row, len(row) - num) for row, num in rows])
+
+  moved = {
+    name: move(getattr(batch, name))
+    for name in GroupBatch._fields
+    if name != "features" and getattr(batch, name) is not None
+  }
+  return batch._replace(**moved)
+
+
+@functools.cache
+def _program(family: str, num_microbatches: int, chunk_size: int, shards: int):
+  """`(params, reference, batch, weights)` to what a step computes, jitted."""
+  case = FAMILIES[family]
+  load = loss_terms.load_terms
+
+  def compute(params, reference, batch, weights):
+    def load_weighted(*args: Any, **kwargs: Any) -> Any:
+      terms = load(*args, **kwargs)
+      return tuple(
+        dataclasses.replace(term, weight=weight)
+        for term, weight in zip(terms, weights, strict=True)
+      )
+
+    with mock.patch.object(loss_terms, "load_terms", load_weighted):
+      objective = case.objective(chunk_size=chunk_size, num_shards=shards)
+    key = jax.random.key(3)
+    carried = {k: jnp.float32(v) for k, v in case.carried.items()}
+    assert carried.keys() == objective.carried.keys()
+    if objective.prepare is not None:
+      batch, carried = objective.prepare(
+        params, reference, carried, batch, key, num_microbatches
+      )
+    grads, loss, metrics = step_lib.accumulate_gradients(
+      objective.loss_fn,
+      params,
+      batch,
+      key,
+      num_microbatches=num_microbatches,
+    )
+    values = {name: mean.value for name, mean in metrics.items()}
+    return grads, (loss.value, loss.weight), values, carried
+
+  return jax.jit(compute)
+
+
+@functools.cache
+def _results(family: str, cut: _Cut) -> dict[str, Any]:
+  """What a step computes with each loss of the family, by its name."""
+  case = FAMILIES[family]
+  batch = _batch(family, cut)
+  params = tiny_objectives.random_params(case.config, 1)
+  reference = tiny_objectives.random_params(case.config, 2)
+  weights = np.eye(len(case.terms), dtype=np.float32)
+  if not cut.axes:
+    run = _program(family, cut.num_microbatches, cut.chunk_size, 1)
+    found = [run(params, reference, batch, tuple(row)) for row in weights]
+  else:
+    mesh = sharding.make_mesh(dict(cut.axes))
+    shards = sharding.num_batch_shards(mesh)
+    run = _program(family, cut.num_microbatches, cut.chunk_size, shards)
+    with jax.set_mesh(mesh):
+      placed = jax.device_put(
+        (params, reference), (llama.param_shardings(case.config, mesh),) * 2
+      )
+      batch = sharding.place_batch(batch, mesh)
+      found = [run(*placed, batch, tuple(row)) for row in weights]
+  return dict(zip(case.terms, jax.device_get(found), strict=True))
+
+
+def _assert_same(result: Any, expected: Any) -> None:
+  (grads, loss, metrics, carried), (grads_, loss_, metrics_, carried_) = (
+    result,
+    expected,
+  )
+  assert loss[1] == loss_[1] > 0
+  np.testing.assert_allclose(loss[0], loss_[0], rtol=_TOLERANCE)
+  largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(grads_))
+  assert largest > 1e-3
+  for (path, one), other in zip(
+    jax.tree_util.tree_leaves_with_path(grads),
+    jax.tree.leaves(grads_),
+    strict=True,
+  ):
+    np.testing.assert_allclose(
+      one, other, atol=_TOLERANCE * np.abs(other).max(), err_msg=str(path)
+    )
+  for one, other in ((metrics, metrics_), (carried, carried_)):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+      np.testing.assert_allclose(
+        value, other[name], rtol=_TOLERANCE, atol=_TOLERANCE, err_msg=name
+      )
+
+
+def test_every_loss_that_can_be_trained_has_a_case():
+  assert sorted(name for _, name in _LOSSES) == sorted(
+    tiny_objectives.trainable_losses()
+  )
+
+
+@pytest.mark.parametrize("family,loss,name", _cases())
+def test_loss_gradient_and_metrics_do_not_depend_on(family, loss, name):
+  result = _results(family, _CUTS[name])[loss]
+  _assert_same(result, _results(family, _Cut())[loss])
+
+
+@pytest.mark.parametrize(
+  "family,loss", [("preference", "aot_unpaired"), ("unpaired", "bco")]
+)
+def test_a_loss_alone_is_that_of_the_sum_with_one_weight(family, loss):
+  # The sweep compiles a sum; a run has one term.
+  case = FAMILIES[family]
+  terms = tiny_objectives.weighted({loss: case.terms[loss]})
+  objective = case.objective(terms)
+  assert objective.prepare is not None
+  batch, _ = objective.prepare(
+    tiny_objectives.random_params(case.config, 1),
+    tiny_objectives.random_params(case.config, 2),
+    {k: jnp.float32(v) for k, v in case.carried.items()},
+    _batch(family, _Cut()),
+    jax.random.key(3),
+    1,
+  )
+  params = tiny_objectives.random_params(case.config, 1)
+  value, _ = objective.loss_fn(params, batch, jax.random.key(3))
+  _, expected, _, _ = _results(family, _Cut())[loss]
+  np.testing.assert_allclose(value.value, expected[0], rtol=_TOLERANCE)
