@@ -7,7 +7,8 @@
 
 Of the paper's table for Mistral 7B Instruct: alpha 0.25, beta 2.5, gamma 0.1
 (TRL's index of papers does not say whether that is gamma / beta), 7e-7. Its
-numbers for Llama 3 were not recovered. The rest as SimPO. not yet run
+numbers for Llama 3 were not recovered. Assumed: the rest, as for SimPO. not
+yet run
 """
 
 from ramjax.configs import base, sizes

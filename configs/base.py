@@ -264,6 +264,9 @@ def _run() -> dict:
     compilation_cache="~/.cache/ramjax/xla",
     # Stop at the first step if its figures cannot be right.
     first_step_checks=True,
+    # Have `ramjax doctor` look at the data first, and stop at "errors" or at
+    # "warnings"; "off" does not look.
+    require_doctor="off",
     # Continue a workdir with a config or data that differ from its own.
     allow_config_change=False,
     # Show the whole traceback of an error.

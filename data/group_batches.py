@@ -8,7 +8,7 @@ needs no rule that an ordinary one does not have.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -18,6 +18,8 @@ from ramjax.data.tokenize_groups import Group
 
 # A row has places for one group per so many tokens; those arrays are tiny.
 _TOKENS_PER_GROUP = 16
+# Of NumPy as made here, of JAX within a compiled function.
+_Array = Any
 
 
 class GroupBatch(NamedTuple):
@@ -37,13 +39,13 @@ class GroupBatch(NamedTuple):
       answer, and the number of the group, counted through all sources.
   """
 
-  tokens: np.ndarray
-  response_mask: np.ndarray
-  segment_ids: np.ndarray
-  branch_ids: np.ndarray | None
-  positions: np.ndarray
-  response_ids: np.ndarray
-  features: dict[str, np.ndarray]
+  tokens: _Array
+  response_mask: _Array
+  segment_ids: _Array
+  branch_ids: _Array | None
+  positions: _Array
+  response_ids: _Array
+  features: dict[str, _Array]
 
 
 def train_batches(

@@ -124,10 +124,13 @@ def tokenize_group_rows(
     (left out).
   """
   groups, kept = [], []
-  counts = dict.fromkeys(
-    ("tokens", "supervised_tokens", "rows_truncated", "tokens_truncated"), 0
-  )
-  counts["rows_identical"] = 0
+  counts = {
+    "tokens": 0,
+    "supervised_tokens": 0,
+    "rows_truncated": 0,
+    "tokens_truncated": 0,
+    "rows_identical": 0,
+  }
   progress = tqdm.tqdm(
     rows, desc=f"tokenising {label}", unit="row", disable=None, leave=False
   )

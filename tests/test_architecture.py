@@ -33,6 +33,7 @@ _TESTS = sorted((_ROOT / "tests").rglob("*.py"))
 _TESTS_WITHOUT_A_MODULE = {
   "test_architecture.py",
   "test_configs.py",
+  "test_configs_run.py",
   "test_docs.py",
   "test_packaging.py",
   "data/test_task_answers.py",

@@ -8,6 +8,7 @@ import pathlib
 import re
 from typing import Any
 
+import config_batches
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -15,19 +16,46 @@ import pytest
 
 from ramjax.configs import base
 from ramjax.data import templates
-from ramjax.data.batches import TokenBatch
 from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig
-from ramjax.trainers import from_config, initial_weights, launch, sft
+from ramjax.trainers import (
+  from_config,
+  initial_weights,
+  launch,
+  references,
+  sft,
+)
 from ramjax.trainers import step as step_lib
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _NAMES = sorted(
   path.stem
   for path in (_ROOT / "configs").glob("*.py")
-  if path.stem not in ("__init__", "base")
+  if "\ndef get_config(" in path.read_text("utf-8")
 )
+# Of one method: at tiny size, and the paper's numbers for Llama 3 8B.
+_TINY = [name for name in _NAMES if name.endswith("_tiny")]
+_LARGE = [name for name in _NAMES if name.endswith("_llama3_8b")]
 every_config = pytest.mark.parametrize("name", _NAMES)
+# A trace takes about a second. The large configs differ from the tiny ones in
+# the model's shape, which is the same for all of them.
+_TRACED_ALWAYS = {"dpo_llama3_8b", "kto_llama3_8b", "cut_llama3_8b"}
+every_trace = pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(
+      name,
+      marks=[pytest.mark.slow]
+      if name in _LARGE and name not in _TRACED_ALWAYS
+      else [],
+    )
+    for name in _NAMES
+  ],
+)
+_TREES = {
+  algorithm: getattr(base, algorithm)()
+  for algorithm in ("sft", "preference", "unpaired", "cut", "reward")
+}
 
 
 def _module(name: str):
@@ -42,42 +70,87 @@ def _with_a_model(config: Any) -> Any:
   """A stand-in for the Hugging Face folder that a config leaves to its user."""
   if config.init.from_hf:
     config.init.from_hf = ""
-    config.model.preset = "llama3_2_1b"
+    config.model.preset = config.model.preset or "llama3_2_1b"
+    # Adapters need weights that exist; without them all weights are trained.
+    config.lora.rank = 0
+    config.lora.quantize_base = "none"
   return config
 
 
 def _leaves(config: Any, prefix: str = "") -> set[str]:
+  """Dotted names of the fields, without those that are named freely."""
   found = set()
   for key, value in config.items():
-    if isinstance(value, ml_collections.ConfigDict) and key != "sources":
+    freely = prefix + key in ("data.sources", "loss.terms")
+    if isinstance(value, ml_collections.ConfigDict) and not freely:
       found |= _leaves(value, f"{prefix}{key}.")
     else:
       found.add(prefix + key)
   return found
 
 
+def _docstring(name: str) -> str:
+  return " ".join((_module(name).__doc__ or "").split())
+
+
 @every_config
 def test_the_docstring_gives_the_command_and_what_came_of_it(name):
-  docstring = _module(name).__doc__ or ""
+  docstring = _docstring(name)
   assert f"ramjax train --config=configs/{name}.py" in docstring
   # A measured figure is a result and its unit: "perplexity 12.3, 140 s".
   measured = re.search(r"\d (s|min|minutes|h|hours)\b", docstring)
-  assert "not yet run" in " ".join(docstring.split()) or measured
+  assert "not yet run" in docstring or measured
+
+
+@pytest.mark.parametrize("name", _TINY + _LARGE)
+def test_a_method_names_its_paper(name):
+  if name != "reward_classification_tiny":
+    assert re.search(r"arXiv \d{4}\.\d{5}", _docstring(name))
+
+
+@pytest.mark.parametrize("name", _LARGE)
+def test_a_large_config_says_where_its_numbers_are_from(name):
+  docstring = _docstring(name)
+  assert "assumed" in docstring.lower() or "authors' code" in docstring
+  assert "not yet run" in docstring
 
 
 @every_config
 def test_it_has_the_fields_of_its_algorithm_and_no_others(name):
   config = _config(name)
   assert config.algorithm in launch.algorithms()
-  # The loss brings its own fields, which its `make_loss_fn` knows (below).
-  own = {leaf for leaf in _leaves(config) if not leaf.startswith("loss.")}
-  shared = {
-    leaf for leaf in _leaves(base.sft()) if not leaf.startswith("loss.")
-  }
-  assert own == shared
+  assert _leaves(config) == _leaves(_TREES[config.algorithm])
   assert config.data.sources
   entry = set(base.source("x"))
   assert all(set(s) == entry for s in config.data.sources.values())
+
+
+@pytest.mark.parametrize("name", _LARGE)
+def test_a_large_config_minimises_what_the_tiny_one_does(name):
+  tiny = name.removesuffix("_llama3_8b") + "_tiny"
+  assert _config(name).loss == _config(tiny).loss
+
+
+def test_only_losses_without_a_paper_on_language_models_have_no_large_config():
+  methods = {name.removesuffix("_tiny") for name in _TINY}
+  large = {name.removesuffix("_llama3_8b") for name in _LARGE}
+  # Ordinal regression and classification have no recipe to follow.
+  assert methods - large == {"reward_ordinal", "reward_classification"}
+  assert large <= methods
+
+
+def test_every_loss_has_a_config():
+  losses = {
+    path.stem
+    for path in (_ROOT / "losses").glob("*.py")
+    if f"\ndef {path.stem}_loss(" in path.read_text("utf-8")
+  }
+  used = {
+    term for name in _TINY for term in _config(name).loss.get("terms", {})
+  }
+  # SFT is its own algorithm, with its own configs.
+  assert losses - used == {"sft"}
+  assert used <= losses
 
 
 @every_config
@@ -112,39 +185,80 @@ def test_it_holds_data_only(name):
 
 
 @every_config
-def test_one_update_traces(name):
+def test_the_parts_of_a_run_can_be_made(name):
   config = _with_a_model(_config(name))
   model = initial_weights.make_model_config(config)
-  from_config.make_loop_schedule(config)
+  schedule = from_config.make_loop_schedule(config)
+  assert config.optim.warmup_steps < schedule.total_steps
   templates.template_digest(config.data.template)
+  params: Any = {"weight": jnp.zeros((2, 2))}
+  optimizer = from_config.make_optimizer(
+    config, from_config.make_learning_rate(config)
+  )
+  optimizer.update(params, optimizer.init(params), params)
+  # On the eight devices that a large config is meant for.
+  from_config.make_mesh(config, model)
+
+
+@every_trace
+def test_the_loss_traces(name):
+  config = _with_a_model(_config(name))
+  model = initial_weights.make_model_config(config)
+  reference = references.choose(config, model)
+  algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
+  objective = algorithm.ALGORITHM.make_objective(
+    config,
+    model,
+    num_shards=1,
+    reference_config=None if reference is None else reference.config,
+  )
+  params, _ = llama.abstract_params(model)
+  reference_params: Any = {}
+  if objective.reference_config is not None:
+    reference_params, _ = llama.abstract_params(objective.reference_config)
+  batch = config_batches.abstract_batch(config)
+  key = jax.random.key(0)
+
+  def loss(params, reference_params, batch):
+    carried = {k: jnp.float32(v) for k, v in objective.carried.items()}
+    kept = carried
+    if objective.prepare is not None:
+      batch, kept = objective.prepare(
+        params, reference_params, carried, batch, key, 2
+      )
+    assert kept.keys() == carried.keys()
+    return objective.loss_fn(params, batch, key)
+
+  # Shapes only: an 8B model costs no memory here.
+  mean, metrics = jax.eval_shape(loss, params, reference_params, batch)
+  for value in (mean, *metrics.values()):
+    assert value.total.shape == () and value.total.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", ["sft_llama3_1_8b", "dpo_llama3_8b"])
+def test_one_update_of_a_large_model_traces(name):
+  config = _with_a_model(_config(name))
+  model = initial_weights.make_model_config(config)
   optimizer = from_config.make_optimizer(
     config, from_config.make_learning_rate(config)
   )
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
-  loss_fn = algorithm.make_loss_fn(model, num_shards=1, **config.loss.to_dict())
-  params, _ = llama.abstract_params(model)
-  shape = (config.data.batch_size, config.data.max_length)
-  integers: Any = jax.ShapeDtypeStruct(shape, jnp.int32)
-  booleans: Any = jax.ShapeDtypeStruct(shape, jnp.bool_)
-  batch = TokenBatch(
-    tokens=integers,
-    response_mask=booleans,
-    segment_ids=integers,
-    positions=integers,
+  objective = algorithm.ALGORITHM.make_objective(
+    config, model, num_shards=1, reference_config=model
   )
+  params, _ = llama.abstract_params(model)
 
   def update(params, batch):
+    key = jax.random.key(0)
+    if objective.prepare is not None:
+      batch, _ = objective.prepare(params, params, {}, batch, key, 2)
     grads, loss, _ = step_lib.accumulate_gradients(
-      loss_fn,
-      params,
-      batch,
-      jax.random.key(0),
-      num_microbatches=config.data.num_microbatches,
+      objective.loss_fn, params, batch, key, num_microbatches=2
     )
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
     return updates, loss.value
 
-  # Shapes only: an 8B model costs no memory here.
+  batch = config_batches.abstract_batch(config)
   updates, loss = jax.eval_shape(update, params, batch)
   assert loss.shape == () and loss.dtype == jnp.float32
   assert jax.tree.map(lambda x: x.shape, updates) == jax.tree.map(
@@ -161,13 +275,16 @@ def test_the_model_covers_the_tokenizer_that_is_trained(name):
 
 
 # Sections whose reader takes them whole, and refuses a field it does not know.
-_TAKEN_WHOLE = {"model", "loss", "mesh"}
+_TAKEN_WHOLE = {"model", "mesh"}
+# Sections that are handed on, and what they are called there.
+_CALLED = {"init": "fields", "reference": "fields"}
 
 
 def _reads(folders: tuple[str, ...]) -> set[tuple[str, str]]:
   """(section, field) of each `x.section.field`; ("", field) of any `x.field`.
 
-  `x[...].field` counts as the latter, `x["section"]["field"]` as the former.
+  `section.field` of a variable counts as the former; `x[...].field` counts as
+  the latter, `x["section"]["field"]` as the former.
   """
   found = set()
   for path in (p for f in folders for p in (_ROOT / f).glob("*.py")):
@@ -176,6 +293,8 @@ def _reads(folders: tuple[str, ...]) -> set[tuple[str, str]]:
         found.add(("", node.attr))
         if isinstance(node.value, ast.Attribute):
           found.add((node.value.attr, node.attr))
+        elif isinstance(node.value, ast.Name):
+          found.add((node.value.id, node.attr))
       match node:
         case ast.Subscript(
           value=ast.Subscript(slice=ast.Constant(value=section)),
@@ -185,14 +304,22 @@ def _reads(folders: tuple[str, ...]) -> set[tuple[str, str]]:
   return found
 
 
-def test_every_field_is_read_by_the_code():
+@pytest.mark.parametrize("algorithm", _TREES)
+def test_every_field_is_read_by_the_code(algorithm):
   reads = _reads(("trainers", "data", "evals"))
+  # The loss of SFT is taken whole; see below.
+  whole = _TAKEN_WHOLE | ({"loss"} if algorithm == "sft" else set())
   unread = set()
-  for leaf in _leaves(base.sft()):
+  for leaf in _leaves(_TREES[algorithm]):
     section, _, field = leaf.rpartition(".")
-    if section not in _TAKEN_WHOLE and (section, field) not in reads:
+    names = {section, _CALLED.get(section, section)}
+    if section not in whole and not reads & {(n, field) for n in names}:
       unread.add(leaf)
   assert not unread
+
+
+def test_every_algorithm_has_its_tree():
+  assert set(_TREES) == set(launch.algorithms())
 
 
 def test_every_field_of_a_source_is_read_by_the_code():

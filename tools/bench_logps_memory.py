@@ -42,6 +42,9 @@ def measure(shape: Mapping[str, int]) -> Report:
     In bytes: `full_logits`; `temporary` and `output` of the compiled program,
     as XLA plans them; `resident`, by how much the process grew while it ran,
     which on an accelerator says little.
+
+  Raises:
+    ValueError: The backend does not tell.
   """
   import jax
   import jax.numpy as jnp
@@ -65,6 +68,11 @@ def measure(shape: Mapping[str, int]) -> Report:
   gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
   compiled = gradient.lower(*arguments).compile()
   planned = compiled.memory_analysis()
+  if planned is None:
+    raise ValueError(
+      f"JAX's backend {jax.default_backend()!r} does not say how much memory a"
+      " program takes: set JAX_PLATFORMS=cpu."
+    )
   before = bench_machine.peak_memory_bytes()
   jax.block_until_ready(compiled(*arguments))
   return dict(

@@ -15,6 +15,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from ramjax.configs import base
 from ramjax.data import group_batches, group_rows, load, parse_rows
 from ramjax.data.tokenize_groups import Group
@@ -83,34 +85,15 @@ def prepare(
   config.optim.learning_rate = _LEARNING_RATE
   fields = config.model.to_dict()
   model = presets.llama_config(fields.pop("preset"), **fields)
-  loaded = load.load_rows(
-    rows,
-    parse=parse_rows.parse_preference,
-    max_bad_share=bench_training.MAX_BAD_SHARE,
-    quarantine_path=folder / "quarantine.jsonl",
-  )
-  tokenizer = bench_training.make_tokenizer(
-    folder, loaded.rows, model.vocab_size, config.data.template
-  )
-  pairs, _, counts = group_rows.tokenize_group_rows(
-    loaded.rows,
-    template=config.data.template,
-    tokenizer=tokenizer,
-    max_length=config.data.max_length,
-    label=rows,
-  )
-  bench_training.require_a_batch(pairs, rows)
-  _require_whole_answers(pairs, rows)
+  pairs, found = _tokenize(folder, rows, config, model.vocab_size)
   bench_preference_pairs.save(folder / "pairs.npz", pairs)
   lengths = [bench_preference_pairs.longest_answer(pair) for pair in pairs]
   raw = bench_training.median_batch(lengths)
   bench_preference_pairs.save(folder / "raw.npz", [pairs[i] for i in raw])
   padded = bench_training.padded_length(max(lengths[i] for i in raw))
-  facts = dict(
+  facts: dict[str, Any] = dict(
     rows=rows,
-    rows_sha256=loaded.fingerprint,
-    data=dict(counts, examples=len(pairs)),
-    tokenizer_vocab_size=tokenizer.vocab_size,
+    **found,
     size=size,
     model=dataclasses.asdict(model),
     parameters=model.num_parameters,
@@ -147,6 +130,35 @@ def prepare(
     flops=lambda counts: bench_training.model_flops(model, counts),
     facts=facts,
     lines=_introduction(facts, model),
+  )
+
+
+def _tokenize(
+  folder: pathlib.Path, rows: str, config: ConfigDict, vocab_size: int
+) -> tuple[list[Group], dict[str, Any]]:
+  """The pairs of a source, and what is known of them."""
+  loaded = load.load_rows(
+    rows,
+    parse=parse_rows.parse_preference,
+    max_bad_share=bench_training.MAX_BAD_SHARE,
+    quarantine_path=folder / "quarantine.jsonl",
+  )
+  tokenizer = bench_training.make_tokenizer(
+    folder, loaded.rows, vocab_size, config.data.template
+  )
+  pairs, _, counts = group_rows.tokenize_group_rows(
+    loaded.rows,
+    template=config.data.template,
+    tokenizer=tokenizer,
+    max_length=config.data.max_length,
+    label=rows,
+  )
+  bench_training.require_a_batch(pairs, rows)
+  _require_whole_answers(pairs, rows)
+  return pairs, dict(
+    rows_sha256=loaded.fingerprint,
+    data=dict(counts, examples=len(pairs)),
+    tokenizer_vocab_size=tokenizer.vocab_size,
   )
 
 

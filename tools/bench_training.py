@@ -7,7 +7,7 @@ imports this module.
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -92,8 +92,8 @@ def configure(config: ConfigDict, rows: str, size: str, device: str) -> None:
   config.optim.warmup_steps = 0
 
 
-def require_a_batch(rows: Sequence[Row], label: str) -> None:
-  """Checks that there are rows for one of TRL's batches.
+def require_a_batch(rows: Sized, label: str) -> None:
+  """Checks that there are rows, or pairs, for one of TRL's batches.
 
   Raises:
     ValueError: There are not.

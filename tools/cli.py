@@ -11,8 +11,8 @@ from collections.abc import Sequence
 _COMMANDS = {
   "train": ("ramjax.trainers.launch", "train an experiment, or continue it"),
   "doctor": ("ramjax.tools.doctor", "look at the data of a run before it runs"),
-  "mistakes": ("ramjax.tools.mistakes", "pairs of right and own wrong answers"),
   "report": ("ramjax.tools.report", "one HTML page about a run"),
+  "results": ("ramjax.tools.results", "held-out figures of runs, side by side"),
   "convert": ("ramjax.tools.convert", "weights to and from Hugging Face"),
   "tokenizer": ("ramjax.tools.tokenizer", "train a tokenizer on rows"),
   "prepare": ("ramjax.tools.prepare", "write rows as a TFDS dataset"),

@@ -6,107 +6,23 @@ of text and the hover read-out belong to the page that shows it; each mark is a
 CSS class and also differs in stroke, so that colour is never the only cue.
 """
 
-import dataclasses
 import html
 import json
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ramjax.tools import report_ticks
+from ramjax.tools import report_points, report_ticks
+from ramjax.tools.report_points import Drawn, Series
 
 WIDTH, HEIGHT = 480, 256
 # The plot's edges, in units of the view box: room for the labels around it.
 LEFT, RIGHT, TOP, BOTTOM = 52, 466, 12, 212
 
-# Beyond this a number is drawn as a gap: spans of such axes overflow a float.
-_LARGEST = 1e100
-
-Mark = Literal["line", "dots", "dashes", "rule"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Series:
-  """One named curve.
-
-  Attributes:
-    name: What the legend says.
-    x: [N] positions, finite and ascending.
-    y: [N] values; what is not finite becomes a gap.
-    mark: "line", "dots" (a dashed line with a dot on each point), "dashes", or
-      "rule" (a dotted line over the whole width at the last value).
-    window: Odd. Above 1 the points are drawn faint, and their running mean over
-      this many of them is drawn over them.
-  """
-
-  name: str
-  x: Sequence[float]
-  y: Sequence[float]
-  mark: Mark = "line"
-  window: int = 1
-
-
-def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-  """The mean over a centred window, of what is finite in it.
-
-  Args:
-    values: [N] values.
-    window: Odd number of values; at the ends only those that exist count.
-
-  Returns:
-    [N] means; NaN where `values` is not finite.
-  """
-  finite = np.isfinite(values)
-  ones = np.ones(window)
-  # Cumulative sums would be faster, but one huge value would blur all later
-  # means.
-  sums = np.convolve(np.where(finite, values, 0.0), ones)
-  counts = np.convolve(finite.astype(float), ones)
-  inside = slice(window // 2, window // 2 + len(values))
-  means = sums[inside] / np.maximum(counts[inside], 1.0)
-  return np.where(finite, means, np.nan)
-
-
-def thin(
-  x: np.ndarray, y: np.ndarray, limit: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """At most `limit` points of a curve, with its extremes and its gaps.
-
-  The curve is cut into equal runs of points; of each run the lowest, the
-  highest and the first that is not finite are kept, and both ends.
-
-  Args:
-    x: [N] positions.
-    y: [N] values.
-    limit: Most points to return, at least 5.
-
-  Returns:
-    The kept [M] positions and values, M <= `limit`, in their order.
-  """
-  if len(x) <= limit:
-    return x, y
-  finite = np.isfinite(y)
-  runs = (limit - 2) // (2 if finite.all() else 3)
-  keep = {0, len(x) - 1}
-  for run in np.array_split(np.arange(len(x)), runs):
-    good = run[finite[run]]
-    if good.size:
-      keep.update((good[y[good].argmin()], good[y[good].argmax()]))
-    if good.size < run.size:
-      keep.add(run[~finite[run]][0])
-  kept = np.array(sorted(keep))
-  return x[kept], y[kept]
-
-
-class _Drawn(NamedTuple):
-  """A curve as it is drawn: thinned, gaps are NaN, at least one is not."""
-
-  name: str
-  mark: str
-  x: np.ndarray
-  y: np.ndarray
+# An axis is not made for smaller numbers than this.
+_TINY = 1e-24
 
 
 class _Axes(NamedTuple):
@@ -138,6 +54,8 @@ def line_chart(
   y_log: bool = False,
   y_zero: bool = False,
   y_percent: bool = False,
+  y_noise: float = 0.0,
+  note: str = "",
   max_points: int = 600,
 ) -> str:
   """A chart of some curves over counted steps, as HTML that stands alone.
@@ -153,19 +71,22 @@ def line_chart(
     y_log: Whether the vertical axis is logarithmic.
     y_zero: Whether a linear vertical axis has to include zero.
     y_percent: Whether the values are shares to be labelled in percent.
+    y_noise: Values that are all as close to zero as this are drawn as level,
+      and not on an axis that magnifies rounding.
+    note: What to read from the chart, below it.
     max_points: Most points drawn of each curve; see `thin`.
 
   Returns:
     A `<figure class="chart">`. Its `<svg>` carries the drawn points as JSON in
     `data-chart`, for a hover read-out.
   """
-  drawn: list[_Drawn] = []
-  notes = []
+  drawn: list[Drawn] = []
+  notes = [note] if note else []
   for one in series:
     x, y = np.asarray(one.x, float), np.asarray(one.y, float)
-    good = np.abs(y) < _LARGEST
+    good = np.abs(y) < report_points.LARGEST
     if y_log:
-      good &= y > 1 / _LARGEST
+      good &= y > 1 / report_points.LARGEST
     if not good.all():
       notes.append(
         f"{np.sum(~good):,} of {len(y):,} values of {one.name} cannot be"
@@ -175,18 +96,13 @@ def line_chart(
     if not good.any():
       continue
     y = np.where(good, y, np.nan)
-    if one.window > 1:
-      drawn.append(_Drawn(one.name, "faint", *thin(x, y, max_points)))
-      name = f"{one.name}, mean of {one.window}"
-      y = running_mean(y, one.window)
-    else:
-      name = one.name
-    drawn.append(_Drawn(name, one.mark, *thin(x, y, max_points)))
+    drawn += report_points.prepare(one, x, y, max_points)
   if drawn:
-    axes = _fit(drawn, y_log, y_zero)
+    axes = _fit(drawn, y_log, y_zero, y_noise)
     # One curve needs no legend: the title names it.
-    keys = "".join(map(_legend_entry, drawn)) if len(drawn) > 1 else ""
-    body = f'<div class="legend">{keys}</div>' + _svg(
+    legend = len(drawn) > 1 or drawn[0].band is not None
+    keys = [legend_entry(one.name, one.style) for one in drawn if legend]
+    body = f'<div class="legend">{"".join(keys)}</div>' + _svg(
       drawn, axes, title=title, x_label=x_label, y_percent=y_percent
     )
   else:
@@ -199,16 +115,22 @@ def line_chart(
   )
 
 
-def _legend_entry(one: _Drawn) -> str:
-  dot = '<circle cx="12" cy="5" r="3"/>' if one.mark == "dots" else ""
+def legend_entry(name: str, style: str) -> str:
+  """What a legend says of a curve, as HTML.
+
+  Args:
+    name: Any text.
+    style: CSS class of the curve, its mark first: "dots" or "dots chosen".
+  """
+  dot = '<circle cx="12" cy="5" r="3"/>' if style.startswith("dots") else ""
   return (
-    f'<span class="key"><svg class="{one.mark}" viewBox="0 0 24 10">'
-    f'<path d="M1 5H23"/>{dot}</svg>{html.escape(one.name)}</span>'
+    f'<span class="key"><svg class="{style}" viewBox="0 0 24 10">'
+    f'<path d="M1 5H23"/>{dot}</svg>{html.escape(name)}</span>'
   )
 
 
 def _svg(
-  drawn: list[_Drawn],
+  drawn: list[Drawn],
   axes: _Axes,
   *,
   title: str,
@@ -239,16 +161,19 @@ def _svg(
     f' x="{(LEFT + RIGHT) / 2:g}" y="{HEIGHT - 6}">{html.escape(x_label)}'
     "</text>"
   )
+  parts += [_band(axes, one) for one in drawn]
   parts += [_curve(axes, one) for one in drawn]
   data = {
     "x": axes.x_range,
     "plot": (LEFT, RIGHT, TOP, BOTTOM),
     "label": x_label,
     "percent": y_percent,
-    "curves": [{"name": d.name, "points": _points(d)} for d in drawn],
+    "curves": [
+      {"name": d.name, "points": report_points.points(d)} for d in drawn
+    ],
   }
   packed = html.escape(json.dumps(data, separators=(",", ":")))
-  told = ". ".join(_in_words(one, x_label) for one in drawn)
+  told = ". ".join(report_points.in_words(one, x_label) for one in drawn)
   return (
     f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
     f' aria-label="{html.escape(f"{title}. {told}.")}"'
@@ -256,11 +181,16 @@ def _svg(
   )
 
 
-def _fit(drawn: list[_Drawn], y_log: bool, y_zero: bool) -> _Axes:
+def _fit(
+  drawn: list[Drawn], y_log: bool, y_zero: bool, y_noise: float
+) -> _Axes:
   """Axes that hold every drawn point."""
   xs = np.concatenate([one.x for one in drawn])
-  ys = np.concatenate([one.y[np.isfinite(one.y)] for one in drawn])
-  x_low, x_high = _apart(float(xs.min()), float(xs.max()), by=0.5)
+  ys = np.concatenate([one.y for one in drawn])
+  bands = [one.band.ravel() for one in drawn if one.band is not None]
+  ys = np.concatenate([ys, *bands])
+  ys = ys[np.isfinite(ys)]
+  x_low, x_high = _apart(float(xs.min()), float(xs.max()), by=0.5, least=1e-12)
   if 0 < x_low < 0.05 * x_high:
     x_low = 0.0  # The first line of a log is not at step 0.
   low, high = float(ys.min()), float(ys.max())
@@ -271,7 +201,10 @@ def _fit(drawn: list[_Drawn], y_log: bool, y_zero: bool) -> _Axes:
   else:
     if y_zero:
       low, high = min(low, 0.0), max(high, 0.0)
-    low, high = _apart(low, high, by=max(abs(low) / 10, 1e-9))
+    if max(abs(low), abs(high)) <= max(y_noise, _TINY):
+      # No scale is known; a share's is 100%.
+      low, high = (0.0, 1.0) if y_zero else (-1.0, 1.0)
+    low, high = _apart(low, high, by=abs(low) / 10, least=1e-6)
     y_ticks = report_ticks.linear_ticks(low, high)
   x_ticks = report_ticks.linear_ticks(x_low, x_high, whole=True)
   x_ticks = [tick for tick in x_ticks if x_low <= tick <= x_high]
@@ -279,14 +212,30 @@ def _fit(drawn: list[_Drawn], y_log: bool, y_zero: bool) -> _Axes:
   return _Axes((x_low, x_high), y_range, y_log, x_ticks, y_ticks)
 
 
-def _apart(low: float, high: float, by: float) -> tuple[float, float]:
-  """The range, widened by `by` on both sides if it is but one value."""
-  if high - low <= 1e-12 * max(abs(low), abs(high), 1e-12):
+def _apart(
+  low: float, high: float, *, by: float, least: float
+) -> tuple[float, float]:
+  """The range, widened by `by` on both sides if it is but one value.
+
+  So it is if its width is at most `least` of the values.
+  """
+  if high - low <= least * max(abs(low), abs(high)):
     return low - by, high + by
   return low, high
 
 
-def _curve(axes: _Axes, one: _Drawn) -> str:
+def _band(axes: _Axes, one: Drawn) -> str:
+  """The area between the ends of the intervals: a stroke if there is but one."""
+  if one.band is None:
+    return ""
+  good = np.isfinite(one.band).all(axis=0)
+  x, (low, high) = one.x[good], one.band[:, good]
+  around = [*zip(x, high, strict=True), *zip(x[::-1], low[::-1], strict=True)]
+  points = (f"{axes.across(a):.1f} {axes.down(b):.1f}" for a, b in around)
+  return f'<path class="band" d="M{"L".join(points)}Z"/>'
+
+
+def _curve(axes: _Axes, one: Drawn) -> str:
   """One curve's path, broken at the gaps, and its dots."""
   if one.mark == "rule":
     level = axes.down(float(one.y[np.isfinite(one.y)][-1]))
@@ -303,22 +252,6 @@ def _curve(axes: _Axes, one: _Drawn) -> str:
     pen_up = False
     if one.mark == "dots" or alone:
       dots.append(f'<circle cx="{x}" cy="{y}" r="3.2"/>')
-  return f'<g class="{one.mark}"><path d="{"".join(path)}"/>{"".join(dots)}</g>'
-
-
-def _in_words(one: _Drawn, x_label: str) -> str:
-  """The curve for someone who cannot see it: both its ends."""
-  good = np.flatnonzero(np.isfinite(one.y))
-  ends = [good[0]] if len(good) == 1 else [good[0], good[-1]]
-  return f"{one.name}: " + ", ".join(
-    f"{one.y[i]:.4g} at {x_label} {one.x[i]:.10g}" for i in ends
+  return (
+    f'<g class="{one.style}"><path d="{"".join(path)}"/>{"".join(dots)}</g>'
   )
-
-
-def _points(one: _Drawn) -> list[list[float]]:
-  """The finite points, to six significant digits."""
-  return [
-    [int(x) if x == int(x) else float(x), float(f"{y:.6g}")]
-    for x, y in zip(one.x, one.y, strict=True)
-    if math.isfinite(y)
-  ]

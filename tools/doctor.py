@@ -157,6 +157,7 @@ def diagnose(config: Any, *, name: str, num_rows: int) -> Diagnosis:
     template=config.data.template,
     max_length=config.data.max_length,
     pack=config.data.pack,
+    row_ids=loaded.train_row_ids,
   )
   return Diagnosis(
     name=name,

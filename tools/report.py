@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from ramjax.tools import (
+  report_calibration,
   report_charts,
   report_headline,
   report_look,
@@ -35,17 +36,19 @@ def page(run: Run) -> str:
   Returns:
     The document, without lone surrogates: it can be written as UTF-8.
   """
-  charts, left_out = report_charts.charts(run.curves)
+  algorithm = (run.config or {}).get("algorithm")
+  charts = report_charts.charts(run.curves, algorithm=algorithm)
   sections = [report_headline.headline(run)]
-  if charts:
-    sections.append(_section("Curves", _grid(charts[:2])))
+  if charts.first:
+    sections.append(_section("Curves", _grid(charts.first)))
+  sections += _answers(run, charts.of_answers)
   accuracies = report_tables.accuracies(run.curves, run.samples)
   if accuracies is not None:
     tables = report_tables.accuracy_tables(accuracies)
     chart = report_charts.verified_chart(run.curves)
     if chart and len(accuracies.rows) > report_tables.MOST_IN_ONE:
       # Beside a long table there is no room for it.
-      charts.insert(2, chart)
+      charts.more.insert(0, chart)
       chart = ""
     body = (
       f'<div class="verified"><div class="card tablecard">{tables}</div>'
@@ -55,10 +58,10 @@ def page(run: Run) -> str:
   if run.samples:
     body = report_samples.samples_section(run.samples)
     sections.append(_section("Samples, before and after", body))
-  if charts[2:]:
-    body = _grid(charts[2:])
-    if left_out:
-      body += f'<p class="hint">{left_out:,} more metrics have no chart.</p>'
+  if charts.more:
+    body = _grid(charts.more)
+    if left := charts.left_out:
+      body += f'<p class="hint">{left:,} more metrics have no chart.</p>'
     sections.append(_section("More curves", body))
   for title, tree in (("Config", run.config), ("Provenance", run.manifest)):
     if tree is not None:
@@ -82,6 +85,25 @@ def page(run: Run) -> str:
     + "\n<footer>Written by <code>ramjax report</code>.</footer>\n"
     f"</main><script>{report_look.SCRIPT}</script></body></html>\n"
   )
+
+
+def _answers(run: Run, charts: list[str]) -> list[str]:
+  """What compares answers: curves, and accuracy by subset and confidence."""
+  calibration = report_calibration.calibration_chart(run.curves)
+  subsets = report_tables.subset_accuracies(run.curves)
+  sections = []
+  if subsets is None or len(subsets.rows) > report_tables.MOST_IN_ONE:
+    charts, calibration = [*charts, *filter(None, [calibration])], ""
+  if charts:
+    sections.append(_section("Better and worse answers", _grid(charts)))
+  if subsets is not None:
+    tables = report_tables.accuracy_tables(subsets)
+    body = (
+      f'<div class="verified"><div class="card tablecard">{tables}</div>'
+      f"{calibration}</div>"
+    )
+    sections.append(_section("Held-out pairs", body))
+  return sections
 
 
 def _section(title: str, body: str) -> str:

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a run's metrics become which charts of its report."""
+"""A run's metrics drawn as the charts of its report."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ramjax.tools import curves, report_text
+from ramjax.tools import (
+  curves,
+  report_calibration,
+  report_metrics,
+  report_points,
+  report_text,
+)
+from ramjax.tools.report_metrics import Chart, Line
 from ramjax.tools.report_run import Curve
 
 # A curve of more points is noise to the eye: its running mean is drawn over it.
@@ -12,152 +19,101 @@ _SMOOTH_FROM = 60
 _MOST_OTHERS = 16
 _MOST_TOGETHER = 4
 
-VERIFIED = "eval/verified_accuracy"
-_UNIGRAM = "eval/unigram_perplexity"
+_WEIGHTS_CHANGED = "train/weights_changed"
 
 
-class _Chart(NamedTuple):
-  """A chart's caption, unit, and (metric, name in the legend, mark) curves.
+class Charts(NamedTuple):
+  """HTML figures by their place on the page.
 
-  Positive values whose extremes have a ratio of `log_from` or more are drawn on
-  a logarithmic axis.
+  Attributes:
+    first: At most two, what one looks at first.
+    of_answers: What compares answers: rewards, log-probabilities.
+    more: The rest.
+    left_out: How many metrics have no chart.
   """
 
-  title: str
-  unit: str
-  curves: tuple[tuple[str, str, curves.Mark], ...]
-  log_from: float = math.inf
-  noisy: bool = True
-  axis: dict[str, bool] = {}  # noqa: RUF012
+  first: list[str]
+  of_answers: list[str]
+  more: list[str]
+  left_out: int
 
 
-_SHARE = {"y_percent": True, "y_zero": True}
-
-# In the order of the page; the first two that exist are its headline.
-_KNOWN = (
-  _Chart(
-    "Loss",
-    "nats per token",
-    (
-      ("train/loss", "train", "line"),
-      ("eval/loss", "held out", "dots"),
-    ),
-    log_from=30.0,
-  ),
-  _Chart(
-    "Held-out perplexity",
-    "",
-    (
-      ("eval/perplexity", "model", "dots"),
-      (_UNIGRAM, "token frequencies alone", "rule"),
-    ),
-    log_from=3.0,
-  ),
-  _Chart(
-    "Token accuracy",
-    "share of next tokens predicted",
-    (
-      ("train/accuracy", "train", "line"),
-      ("eval/accuracy", "held out", "dots"),
-    ),
-    axis=_SHARE,
-  ),
-  _Chart(
-    "Learning rate",
-    "",
-    (("train/learning_rate", "learning rate", "line"),),
-    noisy=False,
-    axis={"y_zero": True},
-  ),
-  _Chart(
-    "Gradient norm",
-    "before clipping",
-    (("train/grad_norm", "gradient norm", "line"),),
-    log_from=30.0,
-  ),
-  _Chart(
-    "Throughput",
-    "tokens per second",
-    (
-      ("train/tokens_per_s", "all tokens", "line"),
-      ("train/supervised_tokens_per_s", "supervised tokens", "dashes"),
-    ),
-    axis={"y_zero": True},
-  ),
-  _Chart(
-    "Padding",
-    "share of the batch",
-    (("train/padding_share", "padding", "line"),),
-    axis=_SHARE,
-  ),
-  _Chart(
-    "Time per step",
-    "seconds",
-    (("train/step_s", "step", "line"),),
-    axis={"y_zero": True},
-  ),
-)
-
-# Shown as a key figure, or in a chart of their own.
-_NOT_OTHERS = frozenset(
-  {"train/tokens", "train/supervised_tokens", VERIFIED}
-  | {key for chart in _KNOWN for key, _, _ in chart.curves}
-)
-
-
-def charts(metrics: dict[str, Curve]) -> tuple[list[str], int]:
+def charts(metrics: dict[str, Curve], *, algorithm: object = None) -> Charts:
   """A chart for everything that was measured over the run.
 
   Args:
     metrics: Metric name to its curve.
+    algorithm: Of the run's config, for the unit of its loss.
 
   Returns:
-    HTML figures, the known metrics in a fixed order, then the others by name,
-    train and eval together, at most 16 of these; and how many metrics that
-    leaves without a chart.
+    The known metrics in a fixed order, then the others by name, train and eval
+    together, at most 16 of these.
   """
-  found = [_draw(chart, metrics) for chart in _KNOWN]
+  known = report_metrics.known(report_metrics.loss_unit(algorithm, metrics))
+  drawn = [(chart, _draw(chart, metrics)) for chart in known]
+  drawn = [(chart, figure) for chart, figure in drawn if figure]
+  rest = drawn[2:]
+  more = [figure for chart, figure in rest if not chart.of_answers]
   others: dict[str, list[str]] = {}
   for key in sorted(metrics):
-    if key not in _NOT_OTHERS and not key.startswith(f"{VERIFIED}/"):
+    if not _has_its_place(key, known):
       others.setdefault(key.partition("/")[2] or key, []).append(key)
   left_out = sum(map(len, others.values()))
   for name, keys in sorted(others.items())[:_MOST_OTHERS]:
-    marks: list[tuple[str, str, curves.Mark]] = [
-      (key, key, "dots" if key.startswith("eval/") else "line")
+    lines = tuple(
+      Line(key, key, "dots" if key.startswith("eval/") else "line")
       for key in keys[:_MOST_TOGETHER]
-    ]
-    left_out -= len(marks)
-    title = name.replace("_", " ")
-    found.append(_draw(_Chart(title, "", tuple(marks)), metrics))
-  return [figure for figure in found if figure], left_out
+    )
+    left_out -= len(lines)
+    more.append(_draw(Chart(name.replace("_", " "), "", lines), metrics))
+  return Charts(
+    first=[figure for _, figure in drawn[:2]],
+    of_answers=[figure for chart, figure in rest if chart.of_answers],
+    more=more,
+    left_out=left_out,
+  )
 
 
 def verified_chart(metrics: dict[str, Curve]) -> str:
   """The share of verified answers over the run; "" without two evaluations."""
-  if VERIFIED not in metrics or len(metrics[VERIFIED].steps) < 2:
+  verified = report_metrics.VERIFIED
+  if verified not in metrics or len(metrics[verified].steps) < 2:
     return ""
-  chart = _Chart(
+  chart = Chart(
     "Verified accuracy",
     "share of held-out answers checked as right",
-    ((VERIFIED, "all kinds", "dots"),),
-    axis=_SHARE,
+    (Line(verified, "all kinds", "dots"),),
+    zero=True,
+    percent=True,
   )
   return _draw(chart, metrics)
 
 
-def _draw(chart: _Chart, metrics: dict[str, Curve]) -> str:
+def _has_its_place(key: str, known: tuple[Chart, ...]) -> bool:
+  """Whether a metric is a key figure, in a table, or in a chart of its own."""
+  lines = [line for chart in known for line in chart.lines]
+  return (
+    key in ("train/tokens", "train/supervised_tokens")
+    or key == report_metrics.VERIFIED
+    or key.startswith(f"{report_metrics.VERIFIED}/")
+    or key.startswith(f"{report_metrics.PAIR_ACCURACY}/")
+    or report_calibration.is_part(key)
+    or any(key in (line.key, line.low, line.high) for line in lines)
+  )
+
+
+def _draw(chart: Chart, metrics: dict[str, Curve]) -> str:
   """The chart as HTML; "" if none of its own metrics was logged."""
   series, drawable = [], []
-  for key, name, mark in chart.curves:
-    if key not in metrics:
+  for line in chart.lines:
+    if line.key not in metrics:
       continue
-    curve = metrics[key]
-    name = report_text.visible(name, 60)
+    curve = metrics[line.key]
     window = 1
-    if mark == "line" and chart.noisy and len(curve.steps) >= _SMOOTH_FROM:
+    smooth = line.mark == "line" or (line.mark == "dashes" and line.tint)
+    if smooth and chart.noisy and len(curve.steps) >= _SMOOTH_FROM:
       window = min(max(len(curve.steps) // 40, 3), 301) | 1
-    series.append(curves.Series(name, curve.steps, curve.values, mark, window))
+    series.append(_series(line, metrics, window))
     drawable += [v for v in curve.values if math.isfinite(v)]
   if not any(one.mark != "rule" for one in series):
     return ""
@@ -167,12 +123,51 @@ def _draw(chart: _Chart, metrics: dict[str, Curve]) -> str:
     and max(drawable) / min(drawable) >= chart.log_from
   )
   units = [chart.unit] * bool(chart.unit) + ["log scale"] * use_log
-  options: dict[str, Any] = dict(chart.axis)
   return curves.line_chart(
     series,
     title=report_text.visible(chart.title, 60),
     x_label="step",
     y_label=", ".join(units),
     y_log=use_log,
-    **options,
+    y_zero=chart.zero,
+    y_percent=chart.percent,
+    y_noise=chart.noise,
+    note=_reading(chart, metrics),
+  )
+
+
+def _series(
+  line: Line, metrics: dict[str, Curve], window: int
+) -> report_points.Series:
+  """The curve of a metric, and its interval if both ends were logged."""
+  curve = metrics[line.key]
+  name = report_text.visible(line.name, 60)
+  ends: list[list[float] | None] = [None, None]
+  if line.low in metrics and line.high in metrics:
+    name += " with its 95% interval"
+    for i, key in enumerate((line.low, line.high)):
+      found = dict(zip(metrics[key].steps, metrics[key].values, strict=True))
+      ends[i] = [found.get(step, math.nan) for step in curve.steps]
+  return report_points.Series(
+    name,
+    curve.steps,
+    curve.values,
+    line.mark,
+    window,
+    tint=line.tint,
+    low=ends[0],
+    high=ends[1],
+  )
+
+
+def _reading(chart: Chart, metrics: dict[str, Curve]) -> str:
+  """What to read from the chart, where that is not plain."""
+  if chart.lines[0].key != _WEIGHTS_CHANGED:
+    return ""
+  share = metrics[_WEIGHTS_CHANGED].values[-1]
+  if not math.isfinite(share):
+    return ""
+  return (
+    f"The last updates each changed {report_text.percent(share)} of the"
+    " weights; the rest moved by less than bfloat16 can tell."
   )

@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import Any
 
-from ramjax.tools import report_tables, report_text
+from ramjax.tools import report_metrics, report_tables, report_text
 from ramjax.tools.report_run import Curve, Run
 
 
@@ -75,6 +75,7 @@ def _figures(
       detail = f"token frequencies alone: {report_text.number(guess, 3)}"
     ends = [report_text.number(curve.values[i], 3) for i in (0, -1)]
     figures.append(("Held-out perplexity", _change(curve, ends), detail))
+  figures += _of_answers(curves)
   accuracies = report_tables.accuracies(curves, run.samples)
   if accuracies is not None:
     row = accuracies.rows[0]
@@ -84,7 +85,9 @@ def _figures(
     figures.append(("Verified accuracy", value, "of held-out answers"))
   if "train/loss" in curves:
     losses = curves["train/loss"].values
-    detail = f"from {report_text.number(losses[0])}, nats per token"
+    unit = report_metrics.loss_unit(config.get("algorithm"), curves)
+    parts = [f"from {report_text.number(losses[0])}", *filter(None, [unit])]
+    detail = ", ".join(parts)
     last = report_text.number(losses[-1])
     figures.append(("Final train loss", last, detail))
   steps = max((curve.steps[-1] for curve in curves.values()), default=0)
@@ -92,6 +95,50 @@ def _figures(
   detail = f"of {planned:,} planned" if isinstance(planned, int) else ""
   figures.append(("Steps", f"{steps:,}", detail))
   return figures + _costs(run, manifest)
+
+
+def _of_answers(curves: dict[str, Curve]) -> list[tuple[str, str, str]]:
+  """How held-out answers are told apart, or rated."""
+  figures = []
+  accuracy = report_metrics.PAIR_ACCURACY
+  if accuracy in curves:
+    curve = curves[accuracy]
+    low, high = (curves.get(f"{accuracy}_{end}") for end in ("low", "high"))
+    detail = "of pairs"
+    if low is not None and high is not None:
+      ends = [report_text.percent(one.values[-1]) for one in (low, high)]
+      detail = f"95% interval {ends[0]} to {ends[1]}"
+    ends = [report_text.percent(curve.values[i]) for i in (0, -1)]
+    figures.append(("Held-out pair accuracy", _change(curve, ends), detail))
+  gap = _gap(curves)
+  for name, curve, detail in (
+    (
+      "Held-out margin",
+      curves.get("eval/rewards/margin"),
+      "reward of chosen less rejected",
+    ),
+    ("Held-out reward gap", gap, "mean of desirable less undesirable"),
+    (
+      "Held-out error",
+      curves.get("eval/error"),
+      "mean distance from the rating",
+    ),
+  ):
+    if curve is not None:
+      ends = [report_text.number(curve.values[i], 3) for i in (0, -1)]
+      figures.append((name, _change(curve, ends), detail))
+  return figures
+
+
+def _gap(curves: dict[str, Curve]) -> Curve | None:
+  """Mean reward of desirable answers less that of undesirable ones."""
+  sides = [
+    curves.get(f"eval/rewards/{side}") for side in ("desirable", "undesirable")
+  ]
+  if sides[0] is None or sides[1] is None or sides[0].steps != sides[1].steps:
+    return None
+  pairs = zip(sides[0].values, sides[1].values, strict=True)
+  return Curve(sides[0].steps, [a - b for a, b in pairs])
 
 
 def _costs(run: Run, manifest: dict[str, Any]) -> list[tuple[str, str, str]]:

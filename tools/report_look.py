@@ -85,6 +85,13 @@ h2 { font-size: 19px; margin: 40px 0 14px; letter-spacing: -0.01em; }
 .dots circle { fill: var(--card); stroke: var(--orange); stroke-width: 1.8; }
 .dashes path { stroke: var(--teal); stroke-width: 1.7;
   stroke-dasharray: 8 3; stroke-linecap: butt; }
+.chosen path, .chosen circle { stroke: var(--blue); }
+.rejected path, .rejected circle { stroke: var(--orange); }
+.dashes circle, .rejected circle { fill: var(--orange); }
+.chart path.band { fill: var(--orange); fill-opacity: 0.13;
+  stroke: var(--orange); stroke-opacity: 0.35; stroke-width: 0.8; }
+.gap { stroke: var(--orange); stroke-width: 5; stroke-opacity: 0.25; }
+.chart text.value { fill: var(--ink); }
 .rule path { stroke: var(--soft); stroke-width: 1.4; stroke-dasharray: 2 3; }
 .pointer { stroke: var(--soft); stroke-opacity: 0.7; }
 .readout { position: absolute; z-index: 2; pointer-events: none; top: 62px;
@@ -227,7 +234,9 @@ for (const plot of document.querySelectorAll("svg[data-chart]")) {
     const lines = chart.curves.map((curve, i) => {
       const step = found[i][0] === at ? "" :
         ` (${chart.label} ${found[i][0].toLocaleString("en-US")})`;
-      return `${curve.name}: ${write(found[i][1])}${step}`;
+      const [, value, ...ends] = found[i];
+      const interval = ends.length ? ` (${ends.map(write).join(" to ")})` : "";
+      return `${curve.name}: ${write(value)}${interval}${step}`;
     });
     readout.textContent =
       `${chart.label} ${at.toLocaleString("en-US")}\\n${lines.join("\\n")}`;

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of a report: verified accuracy, and nested settings."""
+"""The tables of a report: accuracy by kind, and nested settings."""
 
 import json
 import math
 from typing import Any, NamedTuple
 
 from ramjax.tools import report_text
-from ramjax.tools.report_charts import VERIFIED
+from ramjax.tools.report_metrics import PAIR_ACCURACY, VERIFIED
 from ramjax.tools.report_run import Curve, Sample
 
 # Rows that one table of kinds may have beside a chart, and rows at all.
@@ -16,7 +16,7 @@ _MOST_ROWS = 800
 
 
 class Accuracy(NamedTuple):
-  """The share of verified answers of one kind, at two steps."""
+  """The share of one kind that is right, at two steps."""
 
   kind: str
   first: float
@@ -24,12 +24,13 @@ class Accuracy(NamedTuple):
 
 
 class Accuracies(NamedTuple):
-  """Verified accuracy by kind: all kinds together come first."""
+  """Accuracy by kind: all kinds together come first."""
 
   first_step: int
   last_step: int
   rows: list[Accuracy]
   from_samples: bool
+  of: str = "Kind"
 
 
 def accuracies(
@@ -44,19 +45,13 @@ def accuracies(
   Returns:
     The shares, or None if nothing was ever verified.
   """
-  rows, steps = [], []
-  for key in sorted(metrics):
-    if key == VERIFIED or key.startswith(f"{VERIFIED}/"):
-      curve = metrics[key]
-      kind = key[len(VERIFIED) + 1 :] or "all kinds"
-      rows.append(Accuracy(kind, curve.values[0], curve.values[-1]))
-      steps += curve.steps
-  if rows:
-    return Accuracies(min(steps), max(steps), rows, from_samples=False)
+  if found := _measured(metrics, VERIFIED, "all kinds"):
+    return found
   judged = [one for one in samples if one.verified is not None]
   if not judged:
     return None
   first, last = judged[0].step, judged[-1].step
+  rows = []
   kinds = sorted({one.kind for one in judged if one.kind is not None})
   for kind in [None, *kinds]:
     ends = [
@@ -73,8 +68,32 @@ def accuracies(
   return Accuracies(first, last, rows, from_samples=True)
 
 
+def subset_accuracies(metrics: dict[str, Curve]) -> Accuracies | None:
+  """Accuracy on held-out pairs by subset; None if they are not told apart."""
+  found = _measured(metrics, PAIR_ACCURACY, "all pairs")
+  if found is None or len(found.rows) < 2:
+    return None
+  return found._replace(of="Subset")
+
+
+def _measured(
+  metrics: dict[str, Curve], name: str, together: str
+) -> Accuracies | None:
+  """A metric and those below it, at the first and last evaluation."""
+  rows, steps = [], []
+  for key in sorted(metrics):
+    if key == name or key.startswith(f"{name}/"):
+      curve = metrics[key]
+      kind = key[len(name) + 1 :] or together
+      rows.append(Accuracy(kind, curve.values[0], curve.values[-1]))
+      steps += curve.steps
+  if not rows:
+    return None
+  return Accuracies(min(steps), max(steps), rows, from_samples=False)
+
+
 def accuracy_tables(found: Accuracies) -> str:
-  """Verified accuracy before and after, one row a kind, with bars.
+  """Accuracy before and after, one row a kind, with bars.
 
   Args:
     found: The shares.
@@ -120,7 +139,8 @@ def _accuracy_table(found: Accuracies, rows: list[Accuracy]) -> str:
       f'<td class="gain">{gain if math.isfinite(change) else "n/a"}</td></tr>'
     )
   return (
-    '<table class="accuracy"><thead><tr><th scope="col">Kind</th>'
+    '<table class="accuracy"><thead><tr><th scope="col">'
+    f"{found.of}</th>"
     '<th class="bars"><span class="visually-hidden">Bars</span></th>'
     f'<th scope="col">step {found.first_step:,}</th>'
     f'<th scope="col">step {found.last_step:,}</th>'

@@ -27,6 +27,7 @@ class GroupData:
     train: Groups of each source.
     train_rows: The rows of each source, before tokenisation; a row may stand
       for several groups, or for none if its answers are the same.
+    train_row_ids: The index in those of each group.
     weights: Relative weight of each source.
     held_out: Groups of all held-out rows.
     held_out_subsets: The subset that each of those belongs to.
@@ -39,6 +40,7 @@ class GroupData:
 
   train: list[list[Group]]
   train_rows: list[list[Row]]
+  train_row_ids: list[list[int]]
   weights: list[float]
   held_out: list[Group]
   held_out_subsets: list[str]
@@ -93,7 +95,7 @@ def load_groups(
     vocab_size=vocab_size,
   )
 
-  train, held_out, subsets, summary = [], [], [], {}
+  train, row_ids, held_out, subsets, summary = [], [], [], [], {}
   for source in loaded:
     expanded = [
       (one, record)
@@ -102,8 +104,10 @@ def load_groups(
       )
       for one in expand(row)
     ]
+    own_ids = [i for i, row in enumerate(source.train) for _ in expand(row)]
     rows = [one for row in source.train for one in expand(row)]
-    groups, _, counts = _tokenize(config, tokenizer, rows, source.name)
+    groups, indices, counts = _tokenize(config, tokenizer, rows, source.name)
+    row_ids.append([own_ids[i] for i in indices])
     if not groups:
       raise ValueError(
         f"source {source.name!r}: in all {len(rows)} rows the answers are the"
@@ -129,6 +133,7 @@ def load_groups(
   return GroupData(
     train=train,
     train_rows=[source.train for source in loaded],
+    train_row_ids=row_ids,
     weights=[config.data.sources[source.name].weight for source in loaded],
     held_out=held_out,
     held_out_subsets=subsets,

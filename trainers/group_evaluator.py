@@ -128,4 +128,3 @@ def _make_eval_step(objective: Objective) -> Any:
     return {"loss": loss, **metrics}, outcomes
 
   return eval_step
-

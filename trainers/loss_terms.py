@@ -22,7 +22,7 @@ Arrays = dict[str, jax.Array]
 
 # How the candidates of Cringe's contrast are drawn (`losses.token_gaps`):
 # options of every term that compares with one.
-CONTRAST_OPTIONS = ("top_k", "stop_candidate_gradient")
+CONTRAST_OPTIONS = {"top_k": int, "stop_candidate_gradient": bool}
 _GAP_ARRAYS = ("rejected_gap_losses", "gap_losses")
 
 
@@ -115,21 +115,24 @@ def _load_term(
   wanted = {p: s for p, s in parameters.items() if p not in arrays}
   contrast: dict[str, Any] = {}
   if not arrays.isdisjoint(_GAP_ARRAYS):
-    wanted |= dict.fromkeys(CONTRAST_OPTIONS, _REQUIRED)
+    wanted |= {
+      option: inspect.Parameter(option, _KEYWORD_ONLY, annotation=kind)
+      for option, kind in CONTRAST_OPTIONS.items()
+    }
   _check_options(name, given, wanted)
-  if not arrays.isdisjoint(_GAP_ARRAYS):
-    contrast = {option: given.pop(option) for option in CONTRAST_OPTIONS}
-  # `--config.loss.terms.dpo_norm.beta=5` is an integer, and means 5.0.
   given = {
-    option: float(value)
-    if wanted[option].annotation is float and type(value) is int
-    else value
+    option: _as_annotated(f"loss.terms.{name}.{option}", value, wanted[option])
     for option, value in given.items()
   }
-  # What `batch_statistics` returns is an array of the loss that no algorithm
-  # has; without it, every array must come from the rows.
+  if not arrays.isdisjoint(_GAP_ARRAYS):
+    contrast = {option: given.pop(option) for option in CONTRAST_OPTIONS}
   absent = arrays - set(provided)
-  if absent and statistics is None:
+  if statistics is not None:
+    # What it returns is an array of the loss that no algorithm has; what it
+    # takes must come from the rows, or from the update before.
+    absent &= inspect.signature(statistics).parameters.keys()
+    absent -= {"mask", *carried}
+  if absent:
     raise ValueError(
       f"loss.terms.{name} needs {', '.join(sorted(absent))}, which"
       f" algorithm={algorithm!r} does not have. It has"
@@ -148,7 +151,20 @@ def _load_term(
   )
 
 
-_REQUIRED = inspect.Parameter("option", inspect.Parameter.KEYWORD_ONLY)
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
+
+def _as_annotated(field: str, value: Any, parameter: inspect.Parameter) -> Any:
+  """The value of an option, in the type that the loss says it is."""
+  annotation = parameter.annotation
+  kinds = typing.get_args(annotation) or (annotation,)
+  # `--config.loss.terms.dpo_norm.beta=5` is an integer, and means 5.0.
+  if float in kinds and type(value) is int:
+    return float(value)
+  if type(value) not in kinds:
+    expected = " or ".join(getattr(kind, "__name__", "?") for kind in kinds)
+    raise ValueError(f"{field}={value!r} must be of type {expected}.")
+  return value
 
 
 def _is_array(parameter: inspect.Parameter) -> bool:

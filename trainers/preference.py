@@ -11,7 +11,6 @@ import ml_collections
 
 from ramjax.data.group_batches import GroupBatch
 from ramjax.evals.response_likelihood import response_likelihood
-from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
   contrast,
@@ -67,9 +66,7 @@ def make_preference_objective(
     ValueError: What `loss_terms.load_terms` refuses; a model without LM head.
   """
   run.require_language_model(config, "preference")
-  loaded = loss_terms.load_terms(
-    terms, provided=ARRAYS, algorithm="preference"
-  )
+  loaded = loss_terms.load_terms(terms, provided=ARRAYS, algorithm="preference")
   candidates = loss_terms.contrast_of(loaded)
 
   def arrays(params: Any, batch: GroupBatch, key: jax.Array) -> Arrays:

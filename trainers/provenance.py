@@ -25,7 +25,9 @@ FREE_FIELDS = frozenset(
   {
     "run.allow_config_change",
     "run.compilation_cache",
+    "run.first_step_checks",
     "run.log_every",
+    "run.require_doctor",
     "run.tensorboard",
     "run.tracebacks",
     "run.wandb_project",

@@ -73,16 +73,18 @@ def use(
   key = _key(config, data, groups, model_config, start)
   if (folder / KEY_FILE).exists():
     _refuse_stale(folder, key)
-    logps = np.load(folder / LOGPS_FILE, allow_pickle=False)
+    num_answers = max(group.size for group in groups)
+    logps = _read(folder, (len(groups), num_answers))
   else:
     logps = _compute(config, data, groups, params, model_config, mesh)
+    if not np.isfinite(logps).all():
+      raise ValueError(
+        "the reference gives an answer a log-probability that is not finite:"
+        " its weights are damaged, or too large for model.dtype"
+        f"={model_config.dtype!r}."
+      )
     if jax.process_index() == 0:
       _write(folder, key, logps)
-  if len(logps) != len(groups) or not np.isfinite(logps).all():
-    raise ValueError(
-      f"{folder / LOGPS_FILE} is damaged: {len(logps)} rows where {len(groups)}"
-      " are due, or values that are not finite. Delete the folder."
-    )
   found = iter(logps)
 
   def of(groups: Sequence[Group]) -> list[Group]:
@@ -182,6 +184,8 @@ def _refuse_stale(folder: pathlib.Path, key: Mapping[str, str]) -> None:
     stored = json.loads(path.read_text())
   except ValueError:
     stored = {}
+  if not isinstance(stored, dict):
+    stored = {}
   wrong = [name for name, value in key.items() if stored.get(name) != value]
   if wrong:
     raise ValueError(
@@ -189,6 +193,25 @@ def _refuse_stale(folder: pathlib.Path, key: Mapping[str, str]) -> None:
       f" {', '.join(wrong)}. Name another folder, or delete this one to compute"
       " them anew."
     )
+
+
+def _read(folder: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
+  """The log-probabilities of a folder; refuses what cannot be them."""
+  path = folder / LOGPS_FILE
+  try:
+    with path.open("rb") as file:
+      logps = np.lib.format.read_array(file, allow_pickle=False)
+  except (ValueError, EOFError, OSError) as error:
+    raise ValueError(
+      f"{path} cannot be read ({error}): delete the folder."
+    ) from error
+  is_right = (logps.shape, logps.dtype) == (shape, np.float32)
+  if not is_right or not np.isfinite(logps).all():
+    raise ValueError(
+      f"{path} is damaged: it does not hold {shape[0]} x {shape[1]} finite"
+      " float32 numbers. Delete the folder."
+    )
+  return logps
 
 
 def _write(

@@ -151,7 +151,7 @@ def _load_terms(
   """The kind of rows that serves every term, and the terms."""
   every = {name for kind in _KINDS.values() for name in kind.arrays}
   loaded = loss_terms.load_terms(terms, provided=every, algorithm="reward")
-  wanted = frozenset().union(*(term.arrays for term in loaded))
+  wanted = {name for term in loaded for name in term.arrays}
   for name, kind in _KINDS.items():
     if wanted <= set(kind.arrays):
       return name, loaded
@@ -169,9 +169,7 @@ def _blank(arrays: Arrays) -> Arrays:
   }
 
 
-def _ranked_metrics(
-  arrays: Arrays, mask: jax.Array
-) -> dict[str, WeightedMean]:
+def _ranked_metrics(arrays: Arrays, mask: jax.Array) -> dict[str, WeightedMean]:
   """`rewards/accuracy` over all pairs of a ranking, and `rewards/best_first`."""
   scores, present = arrays["scores"], arrays["present"]
   above = jnp.triu(jnp.ones((scores.shape[1],) * 2, bool), 1)[None]

@@ -18,6 +18,7 @@ from ramjax.data.tokenizers import Tokenizer
 from ramjax.models import sharding, weights
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  audited,
   from_config,
   initial_weights,
   loop,
@@ -117,6 +118,7 @@ def run(
   data = algorithm.load_data(
     config, workdir, vocab_size=model_config.vocab_size
   )
+  audited.require(config, data)
   described = initial_weights.describe(config, start)
   _claim(config, workdir, data, model_config, described, reference)
 
@@ -148,49 +150,85 @@ def run(
     batches = algorithm.train_batches(config, data)
     opened.callback(batches.close)
 
-    # Checkpoint
-    checkpoints = from_config.make_checkpoints(config, workdir)
-    opened.callback(checkpoints.close)
-    state, progress, restored = checkpoints.restore_latest(state, batches)
-    recorder = from_config.make_recorder(
-      config, workdir, first_step=restored or 0, progress=progress
-    )
-    opened.callback(recorder.close)
-    for name, counts in data.summary.items():
-      recorder.say(f"data {name}: {algorithm.describe_source(counts)}")
-    _announce(recorder, config, model_config, state, restored)
-
-    # Evals
-    evaluator = algorithm.make_evaluator(
-      config, model_config, data, mesh, objective
-    )
-
-    def evaluate(state: TrainState, step: int) -> Mapping[str, float]:
-      metrics, samples = evaluator.evaluate(state, step)
-      recorder.samples(samples)
-      return metrics
-
-    def check_first_step(metrics: Mapping[str, float]) -> list[str]:
-      if not config.run.first_step_checks:
-        return []
-      is_start = reference is not None and reference.is_start
-      return algorithm.check_first_step(metrics, is_start)
-
-    # Loop
-    _, outcome = loop.train(
-      state,
-      batches,
+    return _train(
+      config,
+      workdir,
+      algorithm,
+      opened,
+      model_config=model_config,
+      reference=reference,
+      objective=objective,
+      data=data,
+      batches=batches,
+      mesh=mesh,
+      state=state,
       train_step=train_step,
-      place_batch=lambda batch: sharding.place_batch(batch, mesh),
-      count_batch=algorithm.count_batch,
-      evaluate=evaluate,
-      check_first_step=check_first_step,
-      learning_rate=learning_rate,
       schedule=schedule,
-      checkpoints=checkpoints,
-      recorder=recorder,
-      progress=progress,
+      learning_rate=learning_rate,
     )
+
+
+def _train(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  algorithm: Algorithm,
+  opened: contextlib.ExitStack,
+  *,
+  model_config: LlamaConfig,
+  reference: references.Reference | None,
+  objective: step_lib.Objective,
+  data: RunData,
+  batches: grain.DatasetIterator,
+  mesh: Mesh,
+  state: TrainState,
+  train_step: Callable[..., Any],
+  schedule: loop.Schedule,
+  learning_rate: optax.Schedule,
+) -> loop.Outcome:
+  """From the first state, or the last checkpoint, to the end of the run."""
+  # Checkpoint
+  checkpoints = from_config.make_checkpoints(config, workdir)
+  opened.callback(checkpoints.close)
+  state, progress, restored = checkpoints.restore_latest(state, batches)
+  recorder = from_config.make_recorder(
+    config, workdir, first_step=restored or 0, progress=progress
+  )
+  opened.callback(recorder.close)
+  for name, counts in data.summary.items():
+    recorder.say(f"data {name}: {algorithm.describe_source(counts)}")
+  _announce(recorder, config, model_config, state, restored)
+
+  # Evals
+  evaluator = algorithm.make_evaluator(
+    config, model_config, data, mesh, objective
+  )
+
+  def evaluate(state: TrainState, step: int) -> Mapping[str, float]:
+    metrics, samples = evaluator.evaluate(state, step)
+    recorder.samples(samples)
+    return metrics
+
+  def check_first_step(metrics: Mapping[str, float]) -> list[str]:
+    if not config.run.first_step_checks:
+      return []
+    is_start = reference is not None and reference.is_start
+    return algorithm.check_first_step(metrics, is_start)
+
+  # Loop
+  _, outcome = loop.train(
+    state,
+    batches,
+    train_step=train_step,
+    place_batch=lambda batch: sharding.place_batch(batch, mesh),
+    count_batch=algorithm.count_batch,
+    evaluate=evaluate,
+    check_first_step=check_first_step,
+    learning_rate=learning_rate,
+    schedule=schedule,
+    checkpoints=checkpoints,
+    recorder=recorder,
+    progress=progress,
+  )
   return outcome
 
 

@@ -39,6 +39,11 @@ class SFTData:
   tokenizer: Tokenizer
   summary: dict[str, dict[str, Any]]
 
+  @property
+  def train_row_ids(self) -> list[range]:
+    """The index in `train_rows` of each example: one each, in their order."""
+    return [range(len(rows)) for rows in self.train_rows]
+
 
 def load_sft_data(
   config: ml_collections.ConfigDict,
@@ -112,7 +117,9 @@ def load_sft_data(
     weights=[config.data.sources[source.name].weight for source in loaded],
     held_out=held_out,
     held_out_rows=sources.in_turn([source.held_out for source in loaded]),
-    held_out_records=sources.in_turn([source.held_out_records for source in loaded]),
+    held_out_records=sources.in_turn(
+      [source.held_out_records for source in loaded]
+    ),
     tokenizer=tokenizer,
     summary=summary,
   )

@@ -251,11 +251,11 @@ def _changed_in_bfloat16(old: Any, new: Any) -> WeightedMean:
   copy of the weights in bfloat16, as a sampler holds, then stays what it was.
   """
 
-  def of(before: jax.Array, after: jax.Array) -> WeightedMean:
-    before, after = before.astype(jnp.bfloat16), after.astype(jnp.bfloat16)
-    return WeightedMean.of((before != after).astype(jnp.float32))
+  def is_other(before: jax.Array, after: jax.Array) -> jax.Array:
+    return before.astype(jnp.bfloat16) != after.astype(jnp.bfloat16)
 
-  parts = jax.tree.leaves(
-    jax.tree.map(of, old, new), is_leaf=lambda x: isinstance(x, WeightedMean)
+  changed = jax.tree.leaves(jax.tree.map(is_other, old, new))
+  return WeightedMean(
+    sum((jnp.sum(x, dtype=jnp.float32) for x in changed), jnp.float32(0)),
+    jnp.float32(sum(x.size for x in changed)),
   )
-  return sum(parts[1:], start=parts[0])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers judged one by one: KTO, BCO, binary Cringe, unlikelihood."""
 
-import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import ml_collections
 from ramjax.data import group_rows, parse_rows
 from ramjax.data.group_batches import GroupBatch
 from ramjax.data.rows import PreferenceRow, UnpairedRow
+from ramjax.data.tokenize_groups import Group
 from ramjax.evals.response_likelihood import (
   ResponseLikelihood,
   response_likelihood,
@@ -69,7 +69,7 @@ def make_unpaired_objective(
   """
   run.require_language_model(config, "unpaired")
   loaded = _load_terms(terms)
-  names = frozenset().union(*(term.arrays for term in loaded))
+  names = {name for term in loaded for name in term.arrays}
   candidates = loss_terms.contrast_of(loaded)
   lib: dict[str, Any] = dict(chunk_size=chunk_size, num_shards=num_shards)
 
@@ -137,9 +137,7 @@ def _present(batch: GroupBatch) -> jax.Array:
   return _own(batch.features["present"]) > 0
 
 
-def _unlikelihoods(
-  scored: ResponseLikelihood, batch: GroupBatch
-) -> jax.Array:
+def _unlikelihoods(scored: ResponseLikelihood, batch: GroupBatch) -> jax.Array:
   values = token_unlikelihoods(scored.tokens.logps)
   return sum_by_response(values, scored.tokens.mask, batch)
 
@@ -154,11 +152,17 @@ def _at_reference(arrays: Arrays) -> Arrays:
 def _metrics(
   result: Any, arrays: Arrays, mask: jax.Array
 ) -> dict[str, WeightedMean]:
-  """Rewards and log-probabilities of desirable and undesirable answers.
+  """Means over the desirable and over the undesirable answers of a batch.
 
-  `rewards/margin` is the difference of the two mean rewards, and has the weight
-  of neither: it is reported by the two means. `labels/desirable` is the share
-  of desirable answers.
+  Args:
+    result: A `losses.unpaired.UnpairedLoss`.
+    arrays: [N] each.
+    mask: [N] bool, the answers that count.
+
+  Returns:
+    `rewards/desirable`, `rewards/undesirable`, `logps/...` of both (nats an
+    answer) and, with a reference, `kl/...`: log pi - log pi_ref. Further
+    `labels/desirable`, the share of desirable answers.
   """
   labels = arrays["labels"]
   found = {
@@ -200,18 +204,20 @@ def _load_data(
   vocab_size: int,
 ) -> group_data.GroupData:
   terms = _load_terms(config.loss.terms.to_dict())
-  finish = {}
-  if any("kl_logps" in term.arrays for term in terms):
-    finish["finish"] = functools.partial(
-      group_rows.with_mismatched, max_length=config.data.max_length
-    )
+  needs_other = any("kl_logps" in term.arrays for term in terms)
+
+  def finish(groups: list[Group]) -> list[Group]:
+    if not needs_other:
+      return groups
+    return group_rows.with_mismatched(groups, config.data.max_length)
+
   return group_data.load_groups(
     config,
     workdir,
     vocab_size=vocab_size,
     parse=_parse,
     expand=_expand,
-    **finish,
+    finish=finish,
   )
 
 

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny_letters import Letters
 
 from ramjax.data import templates, tokenize_rows, tokenizers
 from ramjax.data.rows import ChatRow, Message, TextRow
@@ -34,23 +35,6 @@ def loaded(tokenizer_paths):
   return {
     kind: tokenizers.load_tokenizer(tokenizer_paths[kind]) for kind in KINDS
   }
-
-
-class Letters:
-  """A tokenizer to count by: one token a character, BOS 1, EOS 2."""
-
-  bos_id, eos_id = 1, 2
-
-  def encode(self, text: str, *, at_start: bool) -> list[int]:
-    del at_start
-    return [ord(letter) for letter in text]
-
-  def special_id(self, name: str, *, template: str = "") -> int:
-    del template
-    return {"bos": 1, "eos": 2}[name]
-
-  def read(self, tokens: np.ndarray) -> str:
-    return "".join({1: "[", 2: "]"}.get(t, chr(t)) for t in tokens.tolist())
 
 
 def tokenize(row, max_length, template="plain"):

@@ -44,10 +44,17 @@ def _one_query(query, keys, values):
   return weights / weights.sum() @ values.astype(np.float64)
 
 
-def _naive(query, key, value, segment_ids):
+def _naive(query, key, value, segment_ids, branch_ids=None):
+  if branch_ids is None:
+    branch_ids = np.zeros_like(segment_ids)
   output = np.zeros(query.shape)
   for b, t, n in np.ndindex(query.shape[:3]):
-    seen = np.flatnonzero(segment_ids[b, : t + 1] == segment_ids[b, t])
+    seen = [
+      s
+      for s in range(t + 1)
+      if segment_ids[b, s] == segment_ids[b, t]
+      and branch_ids[b, s] in (0, branch_ids[b, t])
+    ]
     kv_head = n // (_N // _K)
     output[b, t, n] = _one_query(
       query[b, t, n], key[b, seen, kv_head], value[b, seen, kv_head]
@@ -246,3 +253,110 @@ def test_cached_window_equals_dense_masking(window):
   np.testing.assert_allclose(
     output, _dense(query, key, value, seen), rtol=1e-5, atol=1e-5
   )
+
+
+def _branches(segment_ids):
+  """Each segment is a prefix and the branches 1, 2 and 3."""
+  branch_ids = np.zeros_like(segment_ids)
+  for b, row in enumerate(segment_ids):
+    for segment in set(row.tolist()) - {0}:
+      at = np.flatnonzero(row == segment)
+      for branch, start in ((1, 3), (2, 5), (3, 7)):
+        branch_ids[b, at[start * len(at) // 9 :]] = branch
+  return branch_ids
+
+
+@pytest.mark.parametrize("length", _LENGTHS)
+def test_branches_equal_a_loop_over_queries(length):
+  arrays = _inputs(length)
+  segment_ids = _segments(length)
+  branch_ids = _branches(segment_ids)
+  output = _attend(*arrays, segment_ids=segment_ids, branch_ids=branch_ids)
+  expected = _naive(*arrays, segment_ids, branch_ids)
+  np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_hand_value_of_two_branches():
+  # The prompt and two answers of a token each: scores of a query with itself
+  # are log 3, with the prompt 0, so weights are 1/4 and 3/4.
+  query = jnp.array([0.0, 1.0, 1.0]).reshape(1, 3, 1, 1)
+  key = jnp.array([0.0, np.log(3.0), np.log(3.0)], jnp.float32)
+  value = jnp.array([8.0, 4.0, 16.0]).reshape(1, 3, 1, 1)
+  output = _attend(
+    query,
+    key.reshape(1, 3, 1, 1),
+    value,
+    segment_ids=jnp.ones((1, 3), jnp.int32),
+    branch_ids=jnp.array([[0, 1, 2]], jnp.int32),
+  )
+  np.testing.assert_allclose(output[0, :, 0, 0], [8.0, 5.0, 14.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("length", [18, 128, 512])
+@pytest.mark.parametrize("changed", [1, 2, 3])
+def test_no_bit_of_a_branch_depends_on_another(length, changed):
+  arrays = _inputs(length)
+  ids = dict(segment_ids=_segments(length))
+  ids["branch_ids"] = _branches(ids["segment_ids"])
+  hit = (ids["segment_ids"] == 2) & (ids["branch_ids"] == changed)
+  before = np.asarray(_attend(*arrays, **ids))
+  after = np.asarray(_attend(*_with_noise(arrays, hit), **ids))
+  np.testing.assert_array_equal(before[~hit], after[~hit])
+  # Not one of its own outputs stayed.
+  assert np.all(np.any(before != after, axis=(2, 3))[hit])
+
+
+def test_every_branch_depends_on_its_prefix():
+  arrays = _inputs(18)
+  ids = dict(segment_ids=_segments(18))
+  ids["branch_ids"] = _branches(ids["segment_ids"])
+  hit = (ids["segment_ids"] == 2) & (ids["branch_ids"] == 0)
+  before = np.asarray(_attend(*arrays, **ids))
+  after = np.asarray(_attend(*_with_noise(arrays, hit), **ids))
+  moved = np.any(before != after, axis=(2, 3))
+  np.testing.assert_array_equal(moved, ids["segment_ids"] == 2)
+
+
+@pytest.mark.parametrize("branch", [1, 2, 3])
+def test_no_gradient_crosses_branches(branch):
+  query, key, value = _inputs(18)
+  segment_ids = _segments(18)
+  branch_ids = _branches(segment_ids)
+  own = branch_ids == branch
+
+  def of_branch(query, key, value):
+    output = attention.attend(
+      query,
+      key,
+      value,
+      segment_ids=jnp.asarray(segment_ids),
+      branch_ids=jnp.asarray(branch_ids),
+    )
+    return jnp.sum(jnp.where(own[:, :, None, None], output, 0))
+
+  grads = jax.jit(jax.grad(of_branch, (0, 1, 2)))(query, key, value)
+  for i, grad in enumerate(grads):
+    reached = np.any(np.asarray(grad) != 0, axis=(2, 3))
+    # Keys and values of the prefix too.
+    seen = own | ((branch_ids == 0) & (segment_ids > 0))
+    np.testing.assert_array_equal(reached, own if i == 0 else seen)
+
+
+def test_one_branch_changes_no_bit():
+  arrays = _inputs(128)
+  segment_ids = _segments(128)
+  expected = _attend(*arrays, segment_ids=segment_ids)
+  for branch_ids in (np.zeros_like(segment_ids), segment_ids):
+    output = _attend(*arrays, segment_ids=segment_ids, branch_ids=branch_ids)
+    np.testing.assert_array_equal(output, expected)
+
+
+def test_branches_and_a_window_are_refused():
+  query, key, value = map(jnp.asarray, _inputs(7))
+  ids = jnp.ones((_B, 7), jnp.int32)
+  with pytest.raises(
+    ValueError, match=r"sliding_window=4 .* set data\.share_prompt=False"
+  ):
+    attention.attend(
+      query, key, value, segment_ids=ids, branch_ids=ids, window=4
+    )

@@ -12,6 +12,7 @@ import tiny_adapters
 from tiny_adapters import WIDE
 
 from ramjax.models import (
+  frozen_base,
   heads,
   llama,
   lora,
@@ -156,3 +157,21 @@ def test_every_device_holds_its_part():
     jax.device_get(trained),
     jax.device_get(partition.split(one, config)[0]),
   )
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_score_head_takes_no_language_head_from_its_source(quantization):
+  scored = dataclasses.replace(
+    tiny_adapters.adapted("ranks", WIDE),
+    num_labels=1,
+    quantization=quantization,
+  )
+  plain = dataclasses.replace(scored, num_labels=0)
+  source = tiny_adapters.base_source(plain)
+  loaded = frozen_base.load(source, scored, MESH())
+  expected = frozen_base.load(source, plain, MESH())
+  assert set(expected) - set(loaded) == {"lm_head"}
+  # The score head is not there either: the caller makes it anew.
+  assert "score" not in loaded
+  del expected["lm_head"]
+  jax.tree.map(np.testing.assert_array_equal, loaded, expected)

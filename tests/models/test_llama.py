@@ -204,6 +204,73 @@ def test_cache_with_segments_is_refused(config, params):
     )
 
 
+def test_cache_with_branches_is_refused(config, params):
+  cache = cache_lib.init_cache(config, batch_size=1, length=2)
+  ones = jnp.ones((1, 2), jnp.int32)
+  with pytest.raises(ValueError, match="branch_ids and cache were both given"):
+    llama.apply(
+      params, config, ones, positions=ones, branch_ids=ones, cache=cache
+    )
+
+
+# A prefix of 40 tokens and branches of 30 and 50; then another segment.
+_BRANCHES = np.repeat([0, 1, 2, 1], [40, 30, 50, 8])[None].astype(np.int32)
+_BRANCH_SEGMENTS = np.repeat([1, 2], [120, 8])[None].astype(np.int32)
+_BRANCH_POSITIONS = np.concatenate(
+  [np.arange(70), np.arange(40, 90), np.arange(8)]
+)[None].astype(np.int32)
+
+
+@pytest.mark.parametrize("remat", ["none", "dots"])
+def test_branches_equal_rows_of_their_own(config, params, remat):
+  config = dataclasses.replace(config, remat=remat)
+  rng = np.random.default_rng(6)
+  tokens = rng.integers(0, config.vocab_size, (1, 128)).astype(np.int32)
+  hidden = _quick_apply(
+    params,
+    config,
+    tokens,
+    positions=_BRANCH_POSITIONS,
+    segment_ids=_BRANCH_SEGMENTS,
+    branch_ids=_BRANCHES,
+  )
+  rows = np.zeros((3, 128), np.int32)
+  of_row = [np.r_[0:70], np.r_[0:40, 70:120], np.r_[120:128]]
+  for row, places in zip(rows, of_row, strict=True):
+    row[: len(places)] = tokens[0, places]
+  positions = np.broadcast_to(np.arange(128), rows.shape)
+  alone = _quick_apply(params, config, rows, positions=positions)
+  for i, places in enumerate(of_row):
+    np.testing.assert_allclose(
+      np.asarray(hidden)[0, places],
+      np.asarray(alone)[i, : len(places)],
+      rtol=1e-5,
+      atol=1e-5,
+    )
+
+
+def test_one_branch_changes_no_bit_of_the_model(config, params, packed):
+  batch, _ = packed
+  given = dict(positions=batch.positions, segment_ids=batch.segment_ids)
+  np.testing.assert_array_equal(
+    _apply(params, config, batch.tokens, **given),
+    _apply(
+      params,
+      config,
+      batch.tokens,
+      branch_ids=np.zeros_like(batch.tokens),
+      **given,
+    ),
+  )
+
+
+def test_branches_need_full_attention(config, params):
+  config = dataclasses.replace(config, sliding_window=8)
+  ones = jnp.ones((1, 2), jnp.int32)
+  with pytest.raises(ValueError, match="sliding_window=8"):
+    llama.apply(params, config, ones, positions=ones, branch_ids=ones)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("remat", ["none", "full"])
 def test_states_have_the_dtype_of_the_config(config, params, dtype, remat):

@@ -106,3 +106,29 @@ def test_a_device_reads_only_its_rows_of_the_embedding(source_of):
   reads = [read[1:] for read in source.reads if "embed_tokens" in read[0]]
   # Two halves of the vocabulary of 64.
   assert sorted(reads) == [(0, 32), (32, 64)]
+
+
+@pytest.mark.parametrize(
+  ("name", "left_out"),
+  [("3", "lm_head"), ("llama_3_labels", "score"), ("3_2", "lm_head")],
+)
+def test_a_head_that_is_left_out_is_not_read(source_of, name, left_out):
+  source, mesh = source_of(name), _mesh("fsdp")
+  params = source_params.load_params(source, mesh, without=(left_out,))
+  assert not any(read[0].startswith(left_out) for read in source.reads)
+  expected = dict(source_params.load_params(source_of(name), mesh))
+  # Tied embeddings have no head of their own to leave out.
+  assert (expected.pop(left_out, None) is None) == (name == "3_2")
+  _check_equal(params, jax.device_get(expected))
+
+
+def test_a_leaf_that_is_left_out_is_not_listed(source_of):
+  mesh = _mesh("fsdp")
+  every = source_params.LeafLoader(source_of("3"), mesh).paths
+  loader = source_params.LeafLoader(
+    source_of("3"), mesh, without={"lm_head", "embed"}
+  )
+  assert set(every) - set(loader.paths) == {
+    ("lm_head", "kernel"),
+    ("embed", "embedding"),
+  }

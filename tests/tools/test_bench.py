@@ -96,10 +96,10 @@ def test_help_shows_an_example(capsys):
 
 def test_sizes_in_the_help_are_those_of_the_target():
   from ramjax.models import presets
-  from ramjax.tools import bench_sft
+  from ramjax.tools import bench_training
 
   said = " ".join(bench._parser().format_help().split())
-  for name, fields in bench_sft.SIZES.items():
+  for name, fields in bench_training.SIZES.items():
     size = presets.llama_config("tiny", **fields).num_parameters
     assert f"{name} {size / 1e6:.1f}M" in said
 
@@ -212,4 +212,41 @@ def test_both_sides_train_on_the_same_tokens_from_the_same_loss(
   assert kept["gradient_checkpointing"] and not kept["packing"]
   printed = capsys.readouterr().out
   assert "supervised tokens/s, ours packed / trl default: " in printed
+  assert max(map(len, printed.splitlines())) <= bench_table.WIDTH
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_both_sides_train_on_the_same_pairs_from_the_same_loss(
+  tmp_path, monkeypatch, capsys
+):
+  for package in ("torch", "transformers", "trl"):
+    pytest.importorskip(package)
+  monkeypatch.delenv("XLA_FLAGS", raising=False)
+  out = tmp_path / "out.json"
+  argv = ["preference", "--size=tiny", "--steps=2", "--against=trl"]
+  rows = "--rows=task_pairs:200?seed=0"
+  assert bench.main([*argv, rows, f"--json={out}"]) == 0
+  report = json.loads(out.read_text())
+  cases = report["cases"]
+  assert len(cases) == 8 and all(len(c["rounds"]) == 2 for c in cases.values())
+  prepared = cases["trl default"]["rounds"][0]["data"]
+  assert prepared == {
+    name: report["data"][name]
+    for name in ("examples", "tokens", "supervised_tokens")
+  }
+  loss = next(f for f in report["findings"] if f["figure"] == "loss")
+  # Not ln 2, which any two sides would agree on.
+  assert abs(loss["ours"][0] - 0.6931) > 1e-3 and loss["apart"][0] < 1e-5
+  kept = cases["trl default"]["rounds"][0]["settings"]
+  assert kept["per_device_train_batch_size"] == 8 and kept["beta"] == 0.1
+  assert kept["gradient_checkpointing"]
+  assert not kept["precompute_ref_log_probs"]
+  # However little of it a case computes, the policy starts from ln 2.
+  for name in cases:
+    if "raw" not in name:
+      first = cases[name]["rounds"][0]["losses"][0]
+      assert first == pytest.approx(0.693147, abs=1e-4), name
+  printed = capsys.readouterr().out
+  assert "tokens/s, ours +cached / trl default: " in printed
   assert max(map(len, printed.splitlines())) <= bench_table.WIDTH

@@ -8,7 +8,9 @@ from ramjax.tools.bench_cases import Case
 
 
 def _report(step_s, *, supervised, peak=700, compile_s=None):
-  counts = dict(places=100, tokens=80, supervised=supervised, pairs=7)
+  counts = dict(
+    places=100, padding=20, tokens=80, supervised=supervised, pairs=7
+  )
   return dict(
     step_s=step_s,
     counts=counts,
@@ -52,7 +54,7 @@ def test_rates_are_totals_over_total_time_and_percentiles_over_all_steps():
   for name, value in expected.items():
     assert summary[name] == pytest.approx(value), name
   assert summary["counts"] == dict(
-    places=200, tokens=160, supervised=40, pairs=14
+    places=200, padding=40, tokens=160, supervised=40, pairs=14
   )
 
 
@@ -73,6 +75,10 @@ def test_ratios_are_pooled_and_by_round():
   # a: 60 in 3 s; b: 30 in 8 s. Rounds: 10 / 2.5 and 40 / 5.
   assert rate["value"] == pytest.approx((60 / 3) / (30 / 8))
   assert rate["rounds"] == pytest.approx([4.0, 8.0])
+  tokens = bench_cases.ratio(summaries, "tokens_per_s", "a", "b")
+  # a: 160 in 3 s; b: 160 in 8 s. Rounds: 40 / 20 and 80 / 20.
+  assert tokens["value"] == pytest.approx(8 / 3)
+  assert tokens["rounds"] == pytest.approx([2.0, 4.0])
   times = bench_cases.ratio(summaries, "step_s_median", "a", "b")
   assert times["value"] == pytest.approx(0.5)
   assert times["rounds"] == pytest.approx([0.5, 0.25])

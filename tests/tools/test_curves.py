@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from ramjax.tools import curves, report_ticks
-from ramjax.tools.curves import Series
+from ramjax.tools import curves, report_points, report_ticks
+from ramjax.tools.report_points import Series
 
 # The plot spans 52..466 across and 212..12 down, as curves.py says.
 NAN = math.nan
@@ -219,7 +219,7 @@ def test_running_mean_is_drawn_over_the_faint_points():
 
 
 def test_running_mean_skips_what_is_not_finite():
-  means = curves.running_mean(np.array([1, NAN, 3, math.inf, 6, 9.0]), 3)
+  means = report_points.running_mean(np.array([1, NAN, 3, math.inf, 6, 9.0]), 3)
   np.testing.assert_array_equal(means, [1, NAN, 3, NAN, 7.5, 7.5])
 
 
@@ -227,7 +227,7 @@ def test_thinning_keeps_extremes_gaps_and_ends():
   x = np.arange(100_000.0)
   y = np.sin(x / 9000)
   y[31_234], y[77_777], y[50_001] = 40.0, -40.0, NAN
-  kept_x, kept_y = curves.thin(x, y, 600)
+  kept_x, kept_y = report_points.thin(x, y, 600)
   assert len(kept_x) <= 600
   assert {0, 31_234, 50_001, 77_777, 99_999} <= set(kept_x)
   assert np.isnan(kept_y[kept_x == 50_001]).all()
@@ -237,7 +237,7 @@ def test_thinning_keeps_extremes_gaps_and_ends():
 
 def test_short_curves_are_not_thinned():
   x = np.arange(600.0)
-  kept_x, kept_y = curves.thin(x, x, 600)
+  kept_x, kept_y = report_points.thin(x, x, 600)
   assert kept_x is x and kept_y is x
 
 

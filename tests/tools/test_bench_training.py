@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of what the benchmarks of training share."""
+
+import pytest
+
+from ramjax.data.rows import TextRow
+from ramjax.models.config import LlamaConfig
+from ramjax.tools import bench_training
+
+SHAPE = LlamaConfig(
+  vocab_size=10,
+  width=4,
+  mlp_width=6,
+  num_layers=2,
+  num_heads=2,
+  num_kv_heads=1,
+  head_dim=2,
+)
+
+
+def test_flops_by_hand():
+  # One layer: query and output 4 x 4, key and value 4 x 2, three of 4 x 6:
+  # 120 weights, 240 in both, 6 operations a token each: 7,200. The head: 40
+  # weights, 2 tokens: 480. Attention of 5 tokens: 15 pairs, 4 x 2 operations
+  # each (query-key and weight-value, width 4, two a multiply-add) is 16
+  # forward, 48 with the backward pass, 2 layers: 1,440.
+  counts = dict(places=99, tokens=5, supervised=2, pairs=15)
+  assert bench_training.model_flops(SHAPE, counts) == 7200 + 480 + 1440
+
+
+def test_padding_costs_no_flops():
+  counts = dict(places=8, tokens=5, supervised=2, pairs=15)
+  more = dict(counts, places=8000)
+  assert bench_training.model_flops(
+    SHAPE, counts
+  ) == bench_training.model_flops(SHAPE, more)
+
+
+def test_vocabulary_is_halved_until_the_rows_fill_it(tmp_path):
+  rows = [TextRow("what is this ", f"number {i} of them") for i in range(99)]
+  # They hold fewer than 8,192 pieces, and fewer than 512.
+  with pytest.raises(ValueError, match="vocab_size=512 is more than"):
+    bench_training.make_tokenizer(tmp_path, rows, 8192, "plain")
+  words = [TextRow("", f"w{i * 7919 % 9973:x}q" * 3) for i in range(900)]
+  tokenizer = bench_training.make_tokenizer(tmp_path, words, 8192, "plain")
+  assert tokenizer.vocab_size in (512, 1024, 2048, 4096)
+
+
+def test_median_batch_is_that_of_the_median_padded_length():
+  lengths = [*[3] * 7, 9, *[3] * 7, 40, *[3] * 7, 20, 99]
+  assert bench_training.median_batch(lengths) == range(16, 24)
+
+
+@pytest.mark.parametrize(("longest", "padded"), [(1, 8), (8, 8), (9, 16)])
+def test_raw_batch_is_padded_to_a_multiple(longest, padded):
+  assert bench_training.padded_length(longest) == padded
+
+
+def _summaries():
+  def of(tokens, step_s):
+    counts = dict(tokens=tokens, supervised=1)
+    return dict(
+      tokens_per_s=tokens / step_s,
+      step_s_median=step_s,
+      rounds=[dict(step_s=[step_s], counts=counts)],
+    )
+
+  return {"ours": of(300, 0.5), "trl": of(100, 1.0)}
+
+
+def test_ratios_are_said_with_those_of_each_round():
+  rate = bench_training.rate_ratio(_summaries(), "tokens_per_s", "ours", "trl")
+  assert rate.sentence == "tokens/s, ours / trl: 6.00 (by round: 6.00)"
+  times = bench_training.time_ratio(_summaries(), "ours", "trl")
+  assert times.sentence == (
+    "step time, ours / trl: 0.50 (by round: 0.50); below 1, ours is faster"
+  )

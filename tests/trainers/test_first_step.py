@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gates of the first step: what passes, and what each of them says."""
+
+import math
+
+import pytest
+
+from ramjax.trainers import first_step
+
+_GOOD = {
+  "loss": math.log(2),
+  "grad_norm": 1.5,
+  "supervised_share": 0.3,
+  "rewards/margin": 0.0,
+  "gate/non_finite": 0.0,
+  "gate/expected_loss": math.log(2),
+  "gate/off_reference/chosen": 0.0,
+  "gate/off_reference/rejected": 0.0,
+}
+
+
+def _of_reference(is_start=True, **changed):
+  return first_step.check_against_reference({**_GOOD, **changed}, is_start)
+
+
+def test_figures_of_a_sound_start_pass_every_gate():
+  assert first_step.check(_GOOD) == []
+  assert _of_reference() == []
+  assert first_step.check_reward(_GOOD, False) == []
+
+
+def test_figures_within_rounding_pass():
+  near = {"loss": math.log(2) * 1.0009, "gate/off_reference/chosen": 0.049}
+  assert _of_reference(**near) == []
+
+
+@pytest.mark.parametrize(
+  "changed,says",
+  [
+    ({"supervised_share": 0.0}, "0.00% of the tokens are supervised"),
+    ({"grad_norm": 0.0}, "the gradient is exactly 0"),
+    ({"gate/non_finite": 0.25}, "25.0% of the examples have a loss that"),
+  ],
+)
+def test_each_general_gate_says_what_is_wrong(changed, says):
+  for check in (
+    lambda metrics: first_step.check(metrics),
+    lambda metrics: first_step.check_against_reference(metrics, False),
+    lambda metrics: first_step.check_reward(metrics, False),
+  ):
+    (sentence,) = check({**_GOOD, **changed})
+    assert says in sentence
+
+
+def test_an_answer_that_policy_and_reference_score_differently_is_named():
+  (sentence,) = _of_reference(**{"gate/off_reference/rejected": 0.2})
+  assert "of a rejected answer is 0.2 nats" in sentence
+  assert "other rows or other weights" in sentence
+
+
+def test_a_difference_that_is_no_number_is_named():
+  nan = {"gate/off_reference/chosen": float("nan")}
+  (sentence,) = _of_reference(**nan)
+  assert "chosen answer is nan" in sentence
+
+
+def test_a_loss_that_is_not_that_of_equal_models_is_named():
+  (sentence,) = _of_reference(loss=0.75)
+  assert "the loss is 0.750000" in sentence and "0.693147" in sentence
+
+
+def test_several_sentences_come_together():
+  wrong = _of_reference(
+    **{"loss": 9.0, "grad_norm": 0.0, "gate/off_reference/chosen": 8.0}
+  )
+  assert len(wrong) == 3
+
+
+def test_another_model_as_reference_may_differ_from_the_policy():
+  assert _of_reference(False, loss=9.0) == []
+
+
+def test_a_loss_without_reference_is_not_compared_with_one():
+  without = {k: v for k, v in _GOOD.items() if k != "gate/expected_loss"}
+  assert (
+    first_step.check_against_reference({**without, "loss": 9.0}, True) == []
+  )
+
+
+@pytest.mark.parametrize("loss,passes", [(1.0, True), (1.1, False)])
+def test_a_new_head_may_be_half_as_bad_again_as_one_that_says_nothing(
+  loss, passes
+):
+  # ln 2 = 0.693, and 1.5 times that is 1.04.
+  wrong = first_step.check_reward({**_GOOD, "loss": loss}, False)
+  assert (wrong == []) == passes
+  assert passes or "lower reward.init_std" in wrong[0]

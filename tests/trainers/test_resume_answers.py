@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs on answers, stopped in the middle: they end as if nothing had happened.
+
+The same bits of parameters, optimizer, a reference that moves and scalars that
+are carried; the same rows in the same order; the same figures in the log.
+"""
+
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+import tiny_model_folder
+
+from ramjax.configs import base
+from ramjax.trainers import cut, loop, preference, reward, unpaired
+
+_STEPS, _STOP = 6, 3
+_CRINGE = dict(
+  weight=0.5,
+  alpha=0.5,
+  b=-1.0,
+  tau=5.0,
+  stop_gradient_gate=False,
+  logp_reduction="sum",
+  token_reduction="mean",
+  top_k=3,
+  stop_candidate_gradient=False,
+)
+
+
+def _words(i, num):
+  return " ".join(f"word {(i * 7 + k) % 97}" for k in range(num))
+
+
+def _pair(i):
+  return {
+    "prompt": f"word {i} and",
+    "chosen": _words(i, 1 + i % 2),
+    "rejected": _words(i + 1, 1 + i % 3),
+  }
+
+
+def _judged(i):
+  return {
+    "prompt": f"word {i} and",
+    "completion": _words(i, 1 + i % 2),
+    "judgement": None if i % 3 else "more of it",
+  }
+
+
+def _preference():
+  config = base.preference(
+    dpo=dict(weight=1.0, beta=0.5), pairwise_cringe=_CRINGE
+  )
+  config.reference.sync_every = 2
+  config.reference.sync_rate = 0.25
+  return preference, config, _pair
+
+
+def _unpaired():
+  # The first updates are those in which BCO's running mean moves most.
+  config = base.unpaired(
+    bco=dict(weight=1.0, beta=0.5),
+    kto=dict(
+      weight=1.0, beta=0.5, desirable_weight=1.0, undesirable_weight=1.5
+    ),
+  )
+  return unpaired, config, _pair
+
+
+def _cut():
+  config = base.cut(cut=dict(weight=1.0, alpha=0.5, threshold=1.0))
+  return cut, config, _judged
+
+
+def _reward():
+  config = base.reward(
+    bradley_terry=dict(
+      weight=1.0, margin="none", label_smoothing=0.0, centering=0.01
+    )
+  )
+  config.reward.init_std = 0.02
+  return reward, config, _pair
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A model; compiled programs are kept, as between launches."""
+  root = tmp_path_factory.mktemp("start")
+  tiny_model_folder.write(root / "model")
+  kept = {
+    name: getattr(jax.config, name)
+    for name in (
+      "jax_compilation_cache_dir",
+      "jax_persistent_cache_min_compile_time_secs",
+    )
+  }
+  jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  yield root
+  for name, value in kept.items():
+    jax.config.update(name, value)
+
+
+class _Launches:
+  """Starts a run again and again; remembers its last state."""
+
+  def __init__(self, folder, case, monkeypatch):
+    self._algorithm, self._config, row = case()
+    name = self._config.algorithm
+    data = folder / f"{name}.jsonl"
+    rows = [json.dumps(row(i)) for i in range(60)]
+    data.write_text("\n".join(rows))
+    config = self._config
+    config.init.from_hf = str(folder / "model")
+    config.data.sources.main = base.source(str(data))
+    config.data.max_length = 40
+    config.data.batch_size = 16
+    config.data.num_microbatches = 2
+    config.optim.learning_rate = 1e-2
+    config.optim.warmup_steps = 1
+    config.optim.ema_decay = 0.9
+    config.run.total_steps = _STEPS
+    config.run.log_every = 1
+    config.evals.num_prompts = 0
+    config.checkpoint.every_steps = 0
+    self.state = None
+    self._monkeypatch = monkeypatch
+
+  def __call__(self, workdir, *, stop_after=None):
+    """Runs it; SIGTERM arrives while step `stop_after` is counted."""
+    train = loop.train
+    counted = []
+
+    def train_and_stop(state, batches, *, count_batch, **options):
+      def count(batch):
+        counted.append(batch)
+        if len(counted) == stop_after:
+          os.kill(os.getpid(), signal.SIGTERM)
+        return count_batch(batch)
+
+      self.state, outcome = train(state, batches, count_batch=count, **options)
+      return self.state, outcome
+
+    with self._monkeypatch.context() as patched:
+      patched.setattr(loop, "train", train_and_stop)
+      outcome = self._algorithm.main(self._config, workdir)
+    return outcome, counted
+
+
+def _bits(state):
+  rest = jax.device_get(
+    (state.step, state.params, state.opt_state, state.ema, state.moving,
+     state.carried, jax.random.key_data(state.key))
+  )  # fmt: skip
+  return jax.tree_util.tree_leaves_with_path(rest)
+
+
+def _log(workdir):
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  found = {}
+  for line in lines:
+    entry = json.loads(line)
+    found.setdefault(entry["step"], {}).update(
+      (name, value)
+      for name, value in entry.items()
+      if not name.endswith(("_s", "/step_s", "tokens_per_s", "time"))
+    )
+  return found
+
+
+@pytest.mark.parametrize(
+  "case", [_preference, _unpaired, _cut, _reward], ids=lambda f: f.__name__[1:]
+)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(
+  folder, tmp_path, monkeypatch, case
+):
+  launch = _Launches(folder, case, monkeypatch)
+  outcome, batches = launch(tmp_path / "whole")
+  assert outcome is loop.Outcome.FINISHED and len(batches) == _STEPS
+  whole = launch.state
+
+  outcome, first = launch(tmp_path / "cut", stop_after=_STOP)
+  assert outcome is loop.Outcome.PREEMPTED and len(first) == _STOP
+  outcome, second = launch(tmp_path / "cut")
+  assert outcome is loop.Outcome.FINISHED and len(second) == _STEPS - _STOP
+  resumed = launch.state
+
+  for one, other in zip([*first, *second], batches, strict=True):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+  assert any((one.tokens != batches[0].tokens).any() for one in batches[1:])
+  for (path, one), (_, other) in zip(_bits(resumed), _bits(whole), strict=True):
+    np.testing.assert_array_equal(one, other, err_msg=str(path))
+  assert _log(tmp_path / "cut") == _log(tmp_path / "whole")
+  assert _log(tmp_path / "whole").keys() >= set(range(1, _STEPS + 1))
+  shutil.rmtree(tmp_path)
+
+
+def test_what_is_resumed_is_not_trivial(folder, tmp_path, monkeypatch):
+  # The test above would pass if nothing moved.
+  launch = _Launches(folder, _unpaired, monkeypatch)
+  launch(tmp_path / "run", stop_after=1)
+  before = dict(launch.state.carried)
+  assert before["bco/log_ratio_count"] > 0
+  launch(tmp_path / "run")
+  after = launch.state.carried
+  assert after["bco/log_ratio_count"] == 6 * before["bco/log_ratio_count"]
+  assert after["bco/log_ratio_mean"] != before["bco/log_ratio_mean"]

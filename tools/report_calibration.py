@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calibration of a report: is a sure model as often right as it is sure?"""
+
+import html
+import re
+from typing import NamedTuple
+
+from ramjax.tools import curves, report_text
+from ramjax.tools.report_run import Curve
+
+_ERROR = "eval/rewards/calibration_error"
+_BIN = re.compile(
+  r"eval/rewards/calibration(?:_error)?/([01]\.[0-9]{1,3})-([01]\.[0-9]{1,3})"
+)
+# What a model says is better it gives at least this chance.
+_LOWEST = 0.5
+_BELOW_THE_AXIS = 19
+
+
+class _Bin(NamedTuple):
+  """A range of confidence, and the share of its pairs named rightly."""
+
+  low: float
+  high: float
+  accuracy: float
+
+
+def is_part(key: str) -> bool:
+  """Whether a metric is drawn or told by `calibration_chart`."""
+  return key == _ERROR or _BIN.fullmatch(key) is not None
+
+
+def calibration_chart(metrics: dict[str, Curve]) -> str:
+  """Accuracy by confidence at the last evaluation, as an HTML figure.
+
+  Args:
+    metrics: The run's curves: `eval/rewards/calibration_error` and, for each
+      bin, `eval/rewards/calibration_error/<low>-<high>` (or
+      `eval/rewards/calibration/<low>-<high>`), its accuracy.
+
+  Returns:
+    The figure; "" if no bin was logged.
+  """
+  found = {k: curve for k, curve in metrics.items() if is_part(k)}
+  last = max((curve.steps[-1] for curve in found.values()), default=0)
+  # A bin that is empty is not logged: what it held earlier is of no interest.
+  bins = sorted(
+    _Bin(float(match[1]), float(match[2]), curve.values[-1])
+    for key, curve in found.items()
+    if (match := _BIN.fullmatch(key)) and curve.steps[-1] == last
+  )
+  bins = [
+    one
+    for one in bins
+    if _LOWEST <= one.low < one.high <= 1 and 0 <= one.accuracy <= 1
+  ]
+  if not bins:
+    return ""
+  told = ". ".join(
+    f"{_share(one.accuracy)} right at {_share(one.low)} to {_share(one.high)}"
+    for one in bins
+  )
+  legend = curves.legend_entry("held-out pairs", "dots")
+  legend += curves.legend_entry("as sure as it is right", "rule")
+  return (
+    '<figure class="chart"><figcaption><b>Calibration</b> <span class="unit">'
+    f"pairs named rightly, by confidence, step {last:,}</span></figcaption>"
+    f'<div class="legend">{legend}</div>'
+    f'<svg class="plot" viewBox="0 0 {curves.WIDTH} {curves.HEIGHT}" role="img"'
+    f' aria-label="Calibration. {html.escape(told)}.">{_axes()}'
+    f"{''.join(map(_mark, bins))}</svg>"
+    f'<p class="hint">{_hint(found.get(_ERROR), last)}</p></figure>'
+  )
+
+
+def _hint(error: Curve | None, last: int) -> str:
+  text = "Below the line the rewards promise more than they hold."
+  if error is None or error.steps[-1] != last:
+    return text
+  number = report_text.number(error.values[-1], 3)
+  before = ""
+  if len(error.steps) > 1:
+    first = report_text.number(error.values[0], 3)
+    before = f" ({first} at step {error.steps[0]:,})"
+  return (
+    f"Calibration error <b>{number}</b>{before}: the mean distance of the dots"
+    f" from the line, by number of pairs. {text}"
+  )
+
+
+def _axes() -> str:
+  """Grid, labels and the diagonal."""
+  left, right, bottom = curves.LEFT, curves.RIGHT, curves.BOTTOM
+  parts = []
+  for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+    y = _down(share)
+    parts.append(
+      f'<path class="grid" d="M{left} {y:.1f}H{right}"/><text class="y"'
+      f' x="{left - 8}" y="{y + 4:.1f}">{_share(share)}</text>'
+    )
+  for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
+    x = _across(share)
+    parts.append(
+      f'<path class="tick" d="M{x:.1f} {bottom}v4"/><text class="x"'
+      f' x="{x:.1f}" y="{bottom + _BELOW_THE_AXIS}">{_share(share)}</text>'
+    )
+  return (
+    f'{"".join(parts)}<path class="axis" d="M{left} {bottom}H{right}"/>'
+    f'<text class="x name" x="{(left + right) / 2:g}" y="{curves.HEIGHT - 6}">'
+    'confidence, σ(|margin|)</text><g class="rule"><path'
+    f' d="M{left} {_down(_LOWEST):.1f}L{right} {_down(1.0):.1f}"/></g>'
+  )
+
+
+def _mark(one: _Bin) -> str:
+  """A bin's dot in the middle of the bin, its gap to the line, its number."""
+  middle = (one.low + one.high) / 2
+  x, y, line = _across(middle), _down(one.accuracy), _down(middle)
+  # On the side that is away from the line, unless that is off the plot.
+  above = y <= line
+  if not curves.TOP + 16 <= y <= curves.BOTTOM - 16:
+    above = not above
+  place = y - 9 if above else y + 18
+  return (
+    f'<path class="gap" d="M{x:.1f} {line:.1f}V{y:.1f}"/><g class="dots">'
+    f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.2"/></g><text class="x value"'
+    f' x="{x:.1f}" y="{place:.1f}">{_share(one.accuracy)}</text>'
+  )
+
+
+def _across(confidence: float) -> float:
+  share = (confidence - _LOWEST) / (1 - _LOWEST)
+  return curves.LEFT + (curves.RIGHT - curves.LEFT) * share
+
+
+def _down(share: float) -> float:
+  return curves.BOTTOM - (curves.BOTTOM - curves.TOP) * share
+
+
+def _share(share: float) -> str:
+  return f"{100 * share:.0f}%"
