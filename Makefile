@@ -6,7 +6,7 @@ WORKDIR ?= runs/quickstart
 
 .PHONY: help quickstart test test-slow test-peers check lock clean
 help:
-	@echo 'make quickstart   train a tiny model on generated tasks (CPU, minutes)'
+	@echo 'make quickstart   fine-tune a tiny model, then a reward model, DPO, Pairwise Cringe'
 	@echo 'make test         lint, types and the test suite'
 	@echo 'make test-slow    kill tests, long runs, mutation check, fuzzing'
 	@echo 'make test-peers   agreement with transformers and TRL'
@@ -23,7 +23,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 quickstart: $(VENV)/.ready
 	$(BIN)/ramjax train --config=configs/sft_quickstart.py --workdir=$(WORKDIR)
-	@$(BIN)/ramjax report $(WORKDIR)
+	$(BIN)/ramjax train --config=configs/reward_quickstart.py --workdir=$(WORKDIR)-reward --config.init.from_run=$(WORKDIR)
+	$(BIN)/ramjax train --config=configs/dpo_quickstart.py --workdir=$(WORKDIR)-dpo --config.init.from_run=$(WORKDIR)
+	$(BIN)/ramjax train --config=configs/pairwise_cringe_quickstart.py --workdir=$(WORKDIR)-cringe --config.init.from_run=$(WORKDIR)
+	@for run in $(WORKDIR) $(WORKDIR)-reward $(WORKDIR)-dpo $(WORKDIR)-cringe; do $(BIN)/ramjax report $$run; done
+	@$(BIN)/ramjax results $(WORKDIR) $(WORKDIR)-reward $(WORKDIR)-dpo $(WORKDIR)-cringe
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

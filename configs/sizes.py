@@ -64,3 +64,33 @@ def llama3_8b(config: Any) -> Any:
   config.evals.max_new_tokens = 512
   config.checkpoint.every_steps = 100
   return config
+
+
+def quickstart_stage(config: Any) -> Any:
+  """What follows the quickstart's fine-tuning: 30 updates on its tasks.
+
+  Args:
+    config: A tree of `base`, changed in place.
+
+  Returns:
+    The same tree.
+  """
+  config.init.from_run = "runs/quickstart"
+  # Other tasks than those of the fine-tuning, which are those of seed 0.
+  config.data.sources.pairs = base.source(
+    "task_pairs:6000?seed=1", eval_path="task_pairs:256?seed=2"
+  )
+  config.data.max_length = 128
+  config.data.row_length = 256
+  config.data.batch_size = 16
+  config.model.remat = "dots"
+  config.optim.learning_rate = 3e-4
+  config.optim.weight_decay = 0.0
+  config.optim.warmup_steps = 5
+  config.run.total_steps = 30
+  config.evals.every_steps = 0
+  config.evals.num_prompts = 256
+  config.evals.num_samples = 24
+  config.evals.max_new_tokens = 32
+  config.checkpoint.every_steps = 0
+  return config

@@ -172,7 +172,7 @@ def test_a_tiny_config_runs_to_its_end(name, run, tmp_path):
   assert metrics["step"] == 3
   for value in metrics.values():
     assert not isinstance(value, float) or math.isfinite(value)
-  assert metrics["grad_norm"] > 0
+  assert metrics["train/grad_norm"] > 0
   assert "eval/loss" in metrics
 
 
@@ -188,5 +188,7 @@ def test_a_run_of_sdpo_goes_on_from_the_one_before(run, tmp_path):
   assert manifest["reference"]["is_start"]
   # Policy and reference begin as the same model: DPO costs log 2.
   lines = (second / "metrics.jsonl").read_text().splitlines()
-  losses = [json.loads(line)["loss"] for line in lines if '"loss"' in line]
+  losses = [
+    json.loads(line)["train/loss"] for line in lines if "train/loss" in line
+  ]
   assert losses[0] == pytest.approx(math.log(2), abs=1e-4)

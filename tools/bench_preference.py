@@ -206,8 +206,8 @@ def _introduction(facts: Mapping[str, Any], model: LlamaConfig) -> list[str]:
     f"raw: the same {raw_rows // 2} pairs, answers padded to {raw_length}, every"
     f" step (TRL: {raw_rows} rows; ours: {raw_rows // 2} of {2 * raw_length}),"
     " and a reference of other weights, so that the first loss is not ln 2",
-    f"{facts['formula']} Nor does the reference, or a prompt computed once count"
-    " for less.",
+    f"{facts['formula']} So does the reference; a prompt counts once for each"
+    " answer, even where it is computed once.",
   ]
 
 

@@ -60,7 +60,7 @@ def calibration_chart(metrics: dict[str, Curve]) -> str:
     f"{_share(one.accuracy)} right at {_share(one.low)} to {_share(one.high)}"
     for one in bins
   )
-  legend = curves.legend_entry("held-out pairs", "dots")
+  legend = curves.legend_entry("held-out pairs", "dots alone")
   legend += curves.legend_entry("as sure as it is right", "rule")
   return (
     '<figure class="chart"><figcaption><b>Calibration</b> <span class="unit">'
@@ -107,7 +107,7 @@ def _axes() -> str:
   return (
     f'{"".join(parts)}<path class="axis" d="M{left} {bottom}H{right}"/>'
     f'<text class="x name" x="{(left + right) / 2:g}" y="{curves.HEIGHT - 6}">'
-    'confidence, σ(|margin|)</text><g class="rule"><path'
+    'confidence, sigmoid(|margin|)</text><g class="rule"><path'
     f' d="M{left} {_down(_LOWEST):.1f}L{right} {_down(1.0):.1f}"/></g>'
   )
 
@@ -116,15 +116,13 @@ def _mark(one: _Bin) -> str:
   """A bin's dot in the middle of the bin, its gap to the line, its number."""
   middle = (one.low + one.high) / 2
   x, y, line = _across(middle), _down(one.accuracy), _down(middle)
-  # On the side that is away from the line, unless that is off the plot.
-  above = y <= line
-  if not curves.TOP + 16 <= y <= curves.BOTTOM - 16:
-    above = not above
-  place = y - 9 if above else y + 18
+  # Beside the dot, away from the line.
+  place = y - 3 if y <= line else y + 12
+  place = min(max(place, curves.TOP + 8), curves.BOTTOM - 4)
   return (
     f'<path class="gap" d="M{x:.1f} {line:.1f}V{y:.1f}"/><g class="dots">'
-    f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.2"/></g><text class="x value"'
-    f' x="{x:.1f}" y="{place:.1f}">{_share(one.accuracy)}</text>'
+    f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.2"/></g><text class="value"'
+    f' x="{x + 8:.1f}" y="{place:.1f}">{_share(one.accuracy)}</text>'
   )
 
 

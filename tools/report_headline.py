@@ -39,7 +39,7 @@ def _facts(
   """What was trained, on what, where and by which code, as far as known."""
   facts = []
   for name, path in (("Algorithm", "algorithm"), ("Model", "model.preset")):
-    if isinstance(config.get(path), str):
+    if config.get(path) and isinstance(config[path], str):
       facts.append((name, config[path]))
   sources = [
     value

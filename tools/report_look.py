@@ -90,6 +90,7 @@ h2 { font-size: 19px; margin: 40px 0 14px; letter-spacing: -0.01em; }
 .dashes circle, .rejected circle { fill: var(--orange); }
 .chart path.band { fill: var(--orange); fill-opacity: 0.13;
   stroke: var(--orange); stroke-opacity: 0.35; stroke-width: 0.8; }
+.alone path { display: none; }
 .gap { stroke: var(--orange); stroke-width: 5; stroke-opacity: 0.25; }
 .chart text.value { fill: var(--ink); }
 .rule path { stroke: var(--soft); stroke-width: 1.4; stroke-dasharray: 2 3; }
@@ -176,6 +177,12 @@ div.text { min-width: 0; }
 .settings tr:first-child > * { border-top: 0; }
 footer { color: var(--soft); font-size: 13px; margin-top: 40px; }
 
+@media (min-width: 861px) {
+  .figures:has(> :nth-child(9):last-child) {
+    grid-template-columns: repeat(3, 1fr); }
+  .figures:has(> :nth-child(10):last-child) {
+    grid-template-columns: repeat(5, 1fr); }
+}
 @media (max-width: 860px) {
   .figures { grid-template-columns: repeat(2, 1fr); }
   .charts, .verified { grid-template-columns: minmax(0, 1fr); }

@@ -95,7 +95,7 @@ def known(unit: str) -> tuple[Chart, ...]:
     ),
     Chart(
       "Pair accuracy",
-      "share of pairs whose better answer has the higher reward",
+      "share of pairs with chosen above rejected",
       (
         Line("train/rewards/accuracy", "train"),
         Line(
@@ -115,10 +115,10 @@ def known(unit: str) -> tuple[Chart, ...]:
       "nats per token",
       (
         *_both("nll"),
-        Line("train/nll/conditioned", "train, given the judgment", "dashes"),
+        Line("train/nll/conditioned", "train, flagged, given the judgment", "dashes"),
         Line(
           "eval/nll/conditioned",
-          "held out, given the judgment",
+          "held out, flagged, given the judgment",
           "dots",
           tint="rejected",
         ),
@@ -146,7 +146,7 @@ def known(unit: str) -> tuple[Chart, ...]:
     ),
     Chart(
       "Ratio to the reference",
-      "log π − log π_ref, nats per answer",  # noqa: RUF001
+      "log π \N{MINUS SIGN} log π_ref, nats per answer",
       _by_side("kl"),
       noise=_ROUNDING,
       of_answers=True,

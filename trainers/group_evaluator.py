@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from ramjax.data import group_batches
 from ramjax.evals.pair_accuracy import pair_accuracy
+from ramjax.evals.reference_kl import make_kl_step
 from ramjax.models import sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers.group_data import GroupData
@@ -55,6 +56,14 @@ class GroupEvaluator:
         )
       ]
     self._eval_step = _make_eval_step(objective)
+    self._kl_step = None
+    if objective.reference_config is not None:
+      self._kl_step = make_kl_step(
+        model_config,
+        objective.reference_config,
+        chunk_size=config.loss.chunk_size,
+        num_shards=sharding.num_batch_shards(mesh),
+      )
     self._answers = None
     if not model_config.num_labels:
       self._answers = HeldOutAnswers(
@@ -93,6 +102,15 @@ class GroupEvaluator:
       f"eval/{name}": float(total / weight) if weight else 0.0
       for name, (total, weight) in sums.items()
     }
+    # With log-probabilities from disk there is no reference to run.
+    if self._kl_step is not None and state.all_reference:
+      means = [
+        self._kl_step(state.eval_params, state.all_reference, batch)
+        for batch in self._batches
+      ]
+      pairs = jax.device_get([(mean.total, mean.weight) for mean in means])
+      total, weight = np.sum(np.asarray(pairs, np.float64), axis=0)
+      found["eval/kl_per_token"] = float(total / weight)
     outcomes = [outcome for _, outcome in results]
     if "margin" in outcomes[0]:
       found |= self._pair_metrics(outcomes)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairwise Cringe on the quickstart's tasks.
+
+    ramjax train --config=configs/pairwise_cringe_quickstart.py \
+        --workdir=runs/quickstart-cringe
+
+Starts from the model in `runs/quickstart`; no reference. not yet run
+"""
+
+from ramjax.configs import base, sizes
+
+
+def get_config():
+  """Xu et al., arXiv 2312.16682; the numbers are this project's own."""
+  config = base.preference(
+    pairwise_cringe=dict(
+      weight=1.0,
+      alpha=0.1,
+      b=0.0,
+      tau=10.0,
+      stop_gradient_gate=True,
+      logp_reduction="sum",
+      token_reduction="mean",
+      top_k=5,
+      stop_candidate_gradient=False,
+    )
+  )
+  return sizes.quickstart_stage(config)

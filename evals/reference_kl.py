@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a policy is from its reference on the answers of a batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ramjax.data.group_batches import GroupBatch
+from ramjax.evals.likelihood import Likelihood, likelihood
+from ramjax.losses.token_kl import token_kl
+from ramjax.losses.weighted_mean import WeightedMean
+from ramjax.models.config import LlamaConfig
+
+
+def make_kl_step(
+  config: LlamaConfig,
+  reference_config: LlamaConfig,
+  *,
+  chunk_size: int,
+  num_shards: int = 1,
+) -> Callable[[Any, Any, GroupBatch], WeightedMean]:
+  """A jitted `(params, reference, batch)` to the mean divergence, in nats.
+
+  It is KL(policy || reference) of the next token, exact over the vocabulary,
+  averaged over the tokens of the batch's answers.
+  """
+
+  @jax.jit
+  def kl_step(params: Any, reference: Any, batch: GroupBatch) -> WeightedMean:
+    def run(params: Any, config: LlamaConfig) -> Likelihood:
+      return likelihood(
+        params,
+        config,
+        batch,
+        branch_ids=batch.branch_ids,
+        chunk_size=chunk_size,
+        num_shards=num_shards,
+      )
+
+    own, ref = run(params, config), run(reference, reference_config)
+    values = token_kl(
+      hidden=own.hidden,
+      kernel=own.kernel,
+      ref_hidden=ref.hidden,
+      ref_kernel=ref.kernel,
+      mask=own.mask,
+      chunk_size=chunk_size,
+      num_shards=num_shards,
+    )
+    return WeightedMean.of(values, own.mask)
+
+  return kl_step
