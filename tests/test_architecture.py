@@ -31,6 +31,7 @@ _MODULES = sorted(p for f in _MAY_IMPORT for p in (_ROOT / f).glob("*.py"))
 _TESTS = sorted((_ROOT / "tests").rglob("*.py"))
 # Tests of more than one module, or of none; each is named for its claim.
 _TESTS_WITHOUT_A_MODULE = {
+  "test_add_a_loss.py",
   "test_architecture.py",
   "test_configs.py",
   "test_configs_run.py",
@@ -45,7 +46,9 @@ _TESTS_WITHOUT_A_MODULE = {
   "losses/test_unpaired_agreement.py",
   "models/test_hf_agreement.py",
   "models/test_hf_parity.py",
+  "trainers/test_invariance.py",
   "trainers/test_resume.py",
+  "trainers/test_resume_answers.py",
   "models/test_peft_agreement.py",
   "models/test_source_params_processes.py",
   "trainers/test_sft_loss.py",

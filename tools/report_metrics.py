@@ -82,85 +82,7 @@ def known(unit: str) -> tuple[Chart, ...]:
   Args:
     unit: Of the loss.
   """
-  return (
-    Chart("Loss", unit, _both("loss"), log_from=30.0),
-    Chart(
-      "Held-out perplexity",
-      "",
-      (
-        Line("eval/perplexity", "model", "dots"),
-        Line("eval/unigram_perplexity", "token frequencies alone", "rule"),
-      ),
-      log_from=3.0,
-    ),
-    Chart(
-      "Pair accuracy",
-      "share of pairs with chosen above rejected",
-      (
-        Line("train/rewards/accuracy", "train"),
-        Line(
-          PAIR_ACCURACY,
-          "held out",
-          "dots",
-          low=f"{PAIR_ACCURACY}_low",
-          high=f"{PAIR_ACCURACY}_high",
-        ),
-      ),
-      zero=True,
-      percent=True,
-    ),
-    Chart("Error", "mean distance from the rating", _both("error"), zero=True),
-    Chart(
-      "Negative log-likelihood of the answers",
-      "nats per token",
-      (
-        *_both("nll"),
-        Line("train/nll/conditioned", "train, flagged, given the judgment", "dashes"),
-        Line(
-          "eval/nll/conditioned",
-          "held out, flagged, given the judgment",
-          "dots",
-          tint="rejected",
-        ),
-      ),
-    ),
-    Chart(
-      "Rewards",
-      "mean over answers",
-      _by_side("rewards"),
-      noise=_ROUNDING,
-      of_answers=True,
-    ),
-    Chart(
-      "Margin",
-      "reward of the chosen answer less that of the rejected",
-      _both("rewards/margin"),
-      noise=_ROUNDING,
-      of_answers=True,
-    ),
-    Chart(
-      "Log-probabilities",
-      "log π, nats per answer",
-      _by_side("logps"),
-      of_answers=True,
-    ),
-    Chart(
-      "Ratio to the reference",
-      "log π \N{MINUS SIGN} log π_ref, nats per answer",
-      _by_side("kl"),
-      noise=_ROUNDING,
-      of_answers=True,
-    ),
-    Chart(
-      "Best answer ranked first",
-      "share of rankings",
-      _both("rewards/best_first"),
-      zero=True,
-      percent=True,
-      of_answers=True,
-    ),
-    *_OF_TRAINING,
-  )
+  return (Chart("Loss", unit, _both("loss"), log_from=30.0), *_KNOWN)
 
 
 def _both(name: str) -> tuple[Line, ...]:
@@ -182,7 +104,94 @@ def _by_side(name: str) -> tuple[Line, ...]:
   return tuple(lines)
 
 
-_OF_TRAINING = (
+_KNOWN = (
+  Chart(
+    "Held-out perplexity",
+    "",
+    (
+      Line("eval/perplexity", "model", "dots"),
+      Line("eval/unigram_perplexity", "token frequencies alone", "rule"),
+    ),
+    log_from=3.0,
+  ),
+  Chart(
+    "Pair accuracy",
+    "share of pairs with chosen above rejected",
+    (
+      Line("train/rewards/accuracy", "train"),
+      Line(
+        PAIR_ACCURACY,
+        "held out",
+        "dots",
+        low=f"{PAIR_ACCURACY}_low",
+        high=f"{PAIR_ACCURACY}_high",
+      ),
+    ),
+    zero=True,
+    percent=True,
+  ),
+  Chart("Error", "mean distance from the rating", _both("error"), zero=True),
+  Chart(
+    "Negative log-likelihood of the answers",
+    "nats per token",
+    (
+      *_both("nll"),
+      Line(
+        "train/nll/conditioned",
+        "train, flagged, given the judgment",
+        "dashes",
+      ),
+      Line(
+        "eval/nll/conditioned",
+        "held out, flagged, given the judgment",
+        "dots",
+        tint="rejected",
+      ),
+    ),
+  ),
+  Chart(
+    "Rewards",
+    "mean over answers",
+    _by_side("rewards"),
+    noise=_ROUNDING,
+    of_answers=True,
+  ),
+  Chart(
+    "Margin",
+    "reward of the chosen answer less that of the rejected",
+    _both("rewards/margin"),
+    noise=_ROUNDING,
+    of_answers=True,
+  ),
+  Chart(
+    "Log-probabilities",
+    "log π, nats per answer",
+    _by_side("logps"),
+    of_answers=True,
+  ),
+  Chart(
+    "Ratio to the reference",
+    "log π \N{MINUS SIGN} log π_ref, nats per answer",
+    _by_side("kl"),
+    noise=_ROUNDING,
+    of_answers=True,
+  ),
+  Chart(
+    "Divergence from the reference",
+    "KL, held out, nats per token",
+    (Line("eval/kl_per_token", "held out", "dots"),),
+    zero=True,
+    noise=1e-7,
+    of_answers=True,
+  ),
+  Chart(
+    "Best answer ranked first",
+    "share of rankings",
+    _both("rewards/best_first"),
+    zero=True,
+    percent=True,
+    of_answers=True,
+  ),
   Chart(
     "Token accuracy",
     "share of next tokens predicted",

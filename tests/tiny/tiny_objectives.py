@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every loss that an algorithm over answers can train, with rows to train on.
 
-A loss without a case here fails `test_invariance.py`.
+A loss on pairs, on labelled or on judged answers without a case here is tried
+with the options of its config; one with neither fails `test_invariance.py`.
 """
 
 import dataclasses
+import importlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +21,7 @@ from ramjax.models.config import LlamaConfig
 from ramjax.trainers import cut, preference, reward, unpaired
 from ramjax.trainers.step import Objective
 
-_LOSSES = pathlib.Path(__file__).parents[2] / "losses"
+_ROOT = pathlib.Path(__file__).parents[2]
 # Not trained by an algorithm over answers.
 _OTHERS = {"sft"}
 _DRAWN = dict(top_k=3, stop_candidate_gradient=False)
@@ -178,7 +180,7 @@ _NAN = float("nan")
 _ONE_SCORE = dataclasses.replace(CONFIG, num_labels=1)
 _THREE_SCORES = dataclasses.replace(CONFIG, num_labels=3)
 _GRADES = rated(10, [0.0], [2.0], [_NAN], [1.0])
-FAMILIES = {
+_FAMILIES = {
   "preference": Family("preference", _PAIRS, CONFIG, pairs(10)),
   "unpaired": Family(
     "unpaired",
@@ -227,9 +229,34 @@ def trainable_losses() -> set[str]:
   """Modules of `losses/` with a loss, but those of other algorithms."""
   return {
     path.stem
-    for path in _LOSSES.glob("*.py")
+    for path in (_ROOT / "losses").glob("*.py")
     if f"\ndef {path.stem}_loss(" in path.read_text("utf-8")
   } - _OTHERS
+
+
+def _with_new_losses(families: dict[str, Family]) -> dict[str, Family]:
+  """Adds the losses that have no case, with the options of a config."""
+  known = {name for family in families.values() for name in family.terms}
+  missing = trainable_losses() - known
+  for path in sorted((_ROOT / "configs").glob("*.py")) if missing else ():
+    module = importlib.import_module(f"ramjax.configs.{path.stem}")
+    if not hasattr(module, "get_config"):
+      continue
+    config = module.get_config()
+    family = families.get(config.algorithm)
+    if family is None:
+      continue
+    new = {
+      name: {k: _DRAWN.get(k, v) for k, v in term.items() if k != "weight"}
+      for name, term in config.loss.terms.items()
+      if name in missing
+    }
+    terms = {**new, **family.terms}
+    families[config.algorithm] = dataclasses.replace(family, terms=terms)
+  return families
+
+
+FAMILIES = _with_new_losses(_FAMILIES)
 
 
 def random_params(config: LlamaConfig, seed: int) -> Any:

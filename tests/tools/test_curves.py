@@ -167,6 +167,73 @@ def test_constant_curve_is_level():
   assert path(figure) == "M52.0 112.0h0L466.0 112.0"
 
 
+@pytest.mark.parametrize("values", [[0.0, 0.0], [0.0, -3e-7]])
+def test_zero_and_rounding_are_not_magnified(values):
+  figure = chart(Series("a", [0, 1], values), y_noise=1e-5)
+  assert texts(figure, "y") == ["-1", "-0.5", "0", "0.5", "1"]
+  shares = chart(Series("a", [0, 1], values), y_zero=True, y_noise=1e-5)
+  assert texts(shares, "y") == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+
+
+def test_learning_rates_below_rounding_keep_their_axis():
+  figure = chart(Series("a", [0, 1], [0.0, 5e-7]), y_zero=True)
+  assert texts(figure, "y")[-1] == "5e-7"
+
+
+def test_float32_rounding_of_a_loss_is_level():
+  # One unit in the last place of log 2, drawn on an axis of a tenth about it.
+  figure = chart(Series("a", [0, 1], [0.6931471824, 0.6931472420]))
+  assert texts(figure, "y") == ["0.6", "0.65", "0.7", "0.75", "0.8"]
+  assert path(figure) == "M52.0 118.9h0L466.0 118.9"
+
+
+def test_interval_is_a_band_around_its_curve():
+  figure = chart(
+    Series("a", [0, 1, 2], [4, 5, 5], "dots", low=[2, 0, NAN], high=[6, 10, 9])
+  )
+  (band,) = drawing(figure).iterfind("path[@class='band']")
+  # Upper ends, then back along the lower ones; the third has none.
+  assert band.get("d") == "M52.0 92.0L259.0 12.0L259.0 212.0L52.0 172.0Z"
+  data = json.loads(drawing(figure).attrib["data-chart"])
+  assert data["curves"][0]["points"] == [[0, 4, 2, 6], [1, 5, 0, 10], [2, 5]]
+  assert "4 (2 to 6) at step 0" in drawing(figure).attrib["aria-label"]
+  assert found(figure, "div/span") == "a"
+
+
+def test_interval_without_a_finite_end_is_no_band():
+  figure = chart(Series("a", [0, 1], [4, 5], low=[NAN, 1], high=[6, math.inf]))
+  assert drawing(figure).find("path[@class='band']") is None
+
+
+def test_thinned_interval_stays_with_its_points():
+  x = np.arange(5_000.0)
+  y = np.sin(x / 100)
+  figure = chart(
+    Series("a", list(x), list(y), low=list(y - 1), high=list(y + 1))
+  )
+  points = json.loads(drawing(figure).attrib["data-chart"])["curves"][0]
+  assert 100 < len(points["points"]) <= 600
+  for _, value, low, high in points["points"]:
+    assert low == pytest.approx(value - 1, abs=1e-5)
+    assert high == pytest.approx(value + 1, abs=1e-5)
+
+
+def test_tint_is_the_colour_and_the_mark_stays():
+  figure = chart(
+    Series("a", [0, 1, 2], [0, 1, 2], "dashes", window=3, tint="rejected")
+  )
+  groups = drawing(figure).findall("g")
+  assert [g.get("class") for g in groups] == [
+    "faint rejected",
+    "dashes rejected",
+  ]
+
+
+def test_note_is_below_the_chart_and_escaped():
+  figure = chart(Series("a", [0, 1], [0, 1]), note="<b>1</b>")
+  assert found(figure, "p") == "<b>1</b>"
+
+
 def test_marks_differ_without_colour():
   x, y = [0, 1], [0, 1]
   figure = chart(

@@ -12,13 +12,11 @@ import pytest
 
 from ramjax.tools import (
   report,
-  report_charts,
   report_run,
   report_samples,
   report_tables,
-  report_text,
 )
-from ramjax.tools.report_run import Curve, Sample
+from ramjax.tools.report_run import Curve, Run, Sample
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e\x1b[31m"
 
@@ -393,105 +391,85 @@ def test_accuracy_of_each_kind_has_bars_and_a_change(workdir):
   assert 'bar after" style="width:100.0%"' in page
 
 
-def test_accuracy_is_counted_from_samples_without_evaluations():
-  samples = [
-    Sample(0, 0, "p", "r", None, "a", False),
-    Sample(0, 1, "p", "r", None, "b", True),
-    Sample(9, 0, "p", "r", None, "a", True),
-    Sample(9, 1, "p", "r", None, "b", True),
-    Sample(9, 2, "p", "r", None, "b", None),
-  ]
-  found = report_tables.accuracies({}, samples)
-  assert found is not None and found.from_samples
-  assert (found.first_step, found.last_step) == (0, 9)
-  assert found.rows == [("all kinds", 0.5, 1), ("a", 0, 1), ("b", 1, 1)]
-  assert "Counted from the samples" in report_tables.accuracy_tables(found)
-  assert report_tables.accuracies({}, []) is None
+# Runs on answers.
+
+_PAIRS = {
+  "train/loss": Curve([5, 10], [0.7, 0.5]),
+  "train/weights_changed": Curve([5, 10], [0.4, 0.265]),
+  "eval/loss": Curve([0, 10], [0.6931, 0.6]),
+  "eval/rewards/accuracy": Curve([0, 10], [0.5, 0.75]),
+  "eval/rewards/accuracy_low": Curve([0, 10], [0.4, 0.65]),
+  "eval/rewards/accuracy_high": Curve([0, 10], [0.6, 0.8312]),
+  "eval/rewards/margin": Curve([0, 10], [0.0, 1.234]),
+  "eval/rewards/chosen": Curve([0, 10], [0.0, 0.2]),
+  "eval/rewards/rejected": Curve([0, 10], [0.0, -1.034]),
+  "eval/logps/chosen": Curve([0, 10], [-40.0, -38.0]),
+  "eval/logps/rejected": Curve([0, 10], [-41.0, -51.0]),
+  "eval/kl/chosen": Curve([0, 10], [0.0, 2.0]),
+  "eval/kl/rejected": Curve([0, 10], [0.0, -10.0]),
+  "eval/rewards/calibration_error": Curve([0, 10], [0.0, 0.125]),
+  "eval/rewards/calibration_error/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
+  "eval/rewards/calibration_error/0.9-1.0": Curve([10], [1.0]),
+}
+_SUBSETS = {
+  "eval/rewards/accuracy/chat": Curve([0, 10], [0.5, 0.9]),
+  "eval/rewards/accuracy/safety": Curve([0, 10], [0.5, 0.6]),
+}
 
 
-def test_many_kinds_are_two_tables_best_first():
-  rows = [report_tables.Accuracy("all kinds", 0.0, 0.5)]
-  shares = {"b": 0.1, "a": 0.1, "c": 0.9, "d": math.nan}
-  rows += [report_tables.Accuracy(k, 0.0, v) for k, v in shares.items()]
-  found = report_tables.Accuracies(0, 9, rows, from_samples=False)
-  one = report_tables.accuracy_tables(found)
-  names = re.findall('<th scope="row">(.*?)</th>', one)
-  assert names == ["all kinds", "c", "a", "b", "d"]
-  assert one.count("<table") == 1
-  more = [report_tables.Accuracy(f"k{i}", 0.0, 0.0) for i in range(20)]
-  two = report_tables.accuracy_tables(found._replace(rows=rows + more))
-  assert two.count("<table") == 2
-  assert two.count('<th scope="row">') == 25
+def run_of(curves, algorithm="preference"):
+  config = {"algorithm": algorithm, "model": {"preset": ""}}
+  return Run("r", curves, None, [], config, None, [])
 
 
-def test_flatten_keeps_order_and_stops_at_plain_lists():
-  tree = {"b": {"y": 1, "x": [1, 2]}, "a": [{"k": None}], "e": {}}
-  assert report_tables.flatten(tree) == [
-    ("b.y", 1),
-    ("b.x", [1, 2]),
-    ("a[0].k", None),
-    ("e", {}),
-  ]
+def test_loss_of_pairs_is_nowhere_said_to_be_per_token():
+  text = Seen(report.page(run_of(_PAIRS))).text
+  assert "Final train loss 0.5000 from 0.7000, per pair" in text
+  assert "nats per token" not in text
 
 
-def test_deep_nesting_is_flattened_without_recursion():
-  tree: dict = {}
-  for _ in range(5_000):
-    tree = {"a": tree}
-  ((path, leaf),) = report_tables.flatten(tree)
-  assert path.count("a") == 5_000 and leaf == {}
+def test_absent_metrics_make_no_box():
+  page = report.page(run_of({"train/loss": Curve([1, 2], [2.0, 1.0])}))
+  assert page.count('<figure class="chart"') == 1
+  assert "Calibration" not in page
+  assert "Better and worse" not in page
+  assert "Held-out" not in Seen(page).text
 
 
-def test_long_settings_are_cut_and_say_so():
-  text = Seen(report_tables.settings({"g": {str(i): i for i in range(999)}}))
-  assert "999 entries" in text.text
-  assert "The first 800 of 999 entries are shown." in text.text
+def test_subsets_stand_beside_the_calibration():
+  page = report.page(run_of({**_PAIRS, **_SUBSETS}))
+  text = Seen(page).text
+  assert "Held-out pairs Subset Bars step 0 step 10 points all pairs" in text
+  assert "chat 50.0% 90.0% +40.0" in text
+  assert text.index("safety 50.0%") < text.index("Calibration pairs named")
+  assert text.count("Calibration pairs named") == 1
 
 
-def test_metrics_of_other_algorithms_get_charts_too():
-  curve = Curve([0, 1], [0.0, 1.0])
-  figures, left_out = report_charts.charts(
-    {"train/reward_margin": curve, "eval/reward_margin": curve, "loss": curve}
-  )
-  assert len(figures) == 2 and left_out == 0
-  assert "reward margin" in figures[1]
-  many = {f"train/m{i}": curve for i in range(20)}
-  assert report_charts.charts(many)[1] == 4
+def test_one_set_of_pairs_needs_no_table():
+  assert report_tables.subset_accuracies(_PAIRS) is None
+  text = Seen(report.page(run_of(_PAIRS))).text
+  assert "Subset" not in text
+  assert text.count("Calibration pairs named") == 1
 
 
-def test_wide_range_of_losses_is_on_a_log_axis():
-  (figure,), _ = report_charts.charts(
-    {"train/loss": Curve([0, 1], [9.0, 0.009])}
-  )
-  assert "log scale" in figure
-  (figure,), _ = report_charts.charts({"train/loss": Curve([0, 1], [9.0, 3.0])})
-  assert "log scale" not in figure
+def test_many_subsets_take_the_whole_width():
+  many = {
+    f"eval/rewards/accuracy/s{i}": Curve([0, 10], [0.5, 0.5]) for i in range(20)
+  }
+  page = report.page(run_of({**_PAIRS, **many}))
+  assert page.index("<b>Calibration</b>") < page.index("Held-out pairs</h2>")
 
 
-def test_numbers_are_short():
-  assert report_text.count(9_876) == "9,876"
-  assert report_text.count(12_345) == "12.3k"
-  assert report_text.count(999_600) == "1.00M"
-  assert report_text.count(1_235_000_000) == "1.24B"
-  assert report_text.number(3.19511, 3) == "3.20"
-  assert report_text.number(22026.46) == "22,026"
-  assert report_text.number(0.00001234) == "1.234e-05"
-  assert report_text.number(0) == "0"
-  assert report_text.number(-math.inf) == "\N{MINUS SIGN}∞"
-  assert report_text.percent(0.12345) == "12.3%"
-  assert report_text.percent(math.nan) == "NaN"
-
-
-@pytest.mark.parametrize(
-  ("seconds", "text"),
-  [
-    (0.26, "0.3 s"),
-    (42.4, "42 s"),
-    (59.7, "1 min 0 s"),
-    (185, "3 min 5 s"),
-    (8040, "2 h 14 min"),
-    (86400 * 3 + 3600 * 5, "3 d 5 h"),
-  ],
-)
-def test_durations_are_in_two_units(seconds, text):
-  assert report_text.duration(seconds) == text
+def test_names_of_a_stranger_stay_text(tmp_path):
+  line = {
+    "step": 1,
+    **{key: curve.values[-1] for key, curve in _PAIRS.items()},
+    f"eval/rewards/accuracy/{EVIL}": 0.5,
+    f"eval/rewards/calibration_error/{EVIL}": 0.5,
+    f"eval/rewards/calibration_error/0.5-0.6{EVIL}": 0.5,
+  }
+  (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+  (tmp_path / "config.json").write_text(json.dumps({"algorithm": [EVIL]}))
+  page = report.page(report_run.read_run(tmp_path))
+  assert Seen(page).tags.count("script") == 1
+  assert "<script>alert(1)" in Seen(page).text

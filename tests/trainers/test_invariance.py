@@ -123,8 +123,10 @@ def _program(family: str, num_microbatches: int, chunk_size: int, shards: int):
     with mock.patch.object(loss_terms, "load_terms", load_weighted):
       objective = case.objective(chunk_size=chunk_size, num_shards=shards)
     key = jax.random.key(3)
-    carried = {k: jnp.float32(v) for k, v in case.carried.items()}
-    assert carried.keys() == objective.carried.keys()
+    carried = {
+      name: jnp.float32(value)
+      for name, value in {**objective.carried, **case.carried}.items()
+    }
     if objective.prepare is not None:
       batch, carried = objective.prepare(
         params, reference, carried, batch, key, num_microbatches

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,15 @@ import pytest
 import tiny_model_folder
 
 from ramjax.configs import base
-from ramjax.trainers import cut, loop, preference, reward, unpaired
+from ramjax.models import sharding
+from ramjax.trainers import (
+  cut,
+  from_config,
+  loop,
+  preference,
+  reward,
+  unpaired,
+)
 
 _STEPS, _STOP = 6, 3
 _CRINGE = dict(
@@ -89,7 +98,11 @@ def _reward():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """A model; compiled programs are kept, as between launches."""
+  """A model; compiled programs are kept, as between launches.
+
+  One device: a program of two models that comes from that cache can deadlock on
+  simulated ones, whose collectives then wait for threads that others hold.
+  """
   root = tmp_path_factory.mktemp("start")
   tiny_model_folder.write(root / "model")
   kept = {
@@ -100,10 +113,14 @@ def folder(tmp_path_factory):
     )
   }
   jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
   yield root
   for name, value in kept.items():
     jax.config.update(name, value)
+
+
+def _one_device(*_):
+  return sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
 
 
 class _Launches:
@@ -128,7 +145,7 @@ class _Launches:
     config.run.log_every = 1
     config.evals.num_prompts = 0
     config.checkpoint.every_steps = 0
-    self.state = None
+    self.state: Any = None
     self._monkeypatch = monkeypatch
 
   def __call__(self, workdir, *, stop_after=None):
@@ -148,6 +165,7 @@ class _Launches:
 
     with self._monkeypatch.context() as patched:
       patched.setattr(loop, "train", train_and_stop)
+      patched.setattr(from_config, "make_mesh", _one_device)
       outcome = self._algorithm.main(self._config, workdir)
     return outcome, counted
 
@@ -174,7 +192,14 @@ def _log(workdir):
 
 
 @pytest.mark.parametrize(
-  "case", [_preference, _unpaired, _cut, _reward], ids=lambda f: f.__name__[1:]
+  "case",
+  [
+    _preference,
+    _unpaired,
+    pytest.param(_cut, marks=pytest.mark.slow),
+    pytest.param(_reward, marks=pytest.mark.slow),
+  ],
+  ids=["preference", "unpaired", "cut", "reward"],
 )
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
   folder, tmp_path, monkeypatch, case
@@ -183,6 +208,12 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
   outcome, batches = launch(tmp_path / "whole")
   assert outcome is loop.Outcome.FINISHED and len(batches) == _STEPS
   whole = launch.state
+  # Else nothing is shown: all that can move has moved.
+  for name, value in whole.carried.items():
+    assert value != 0, name
+  for name, moved in whole.moving.items():
+    same = jax.tree.map(np.array_equal, moved, whole.params[name])
+    assert not any(jax.tree.leaves(same)), name
 
   outcome, first = launch(tmp_path / "cut", stop_after=_STOP)
   assert outcome is loop.Outcome.PREEMPTED and len(first) == _STOP
@@ -198,15 +229,3 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
   assert _log(tmp_path / "cut") == _log(tmp_path / "whole")
   assert _log(tmp_path / "whole").keys() >= set(range(1, _STEPS + 1))
   shutil.rmtree(tmp_path)
-
-
-def test_what_is_resumed_is_not_trivial(folder, tmp_path, monkeypatch):
-  # The test above would pass if nothing moved.
-  launch = _Launches(folder, _unpaired, monkeypatch)
-  launch(tmp_path / "run", stop_after=1)
-  before = dict(launch.state.carried)
-  assert before["bco/log_ratio_count"] > 0
-  launch(tmp_path / "run")
-  after = launch.state.carried
-  assert after["bco/log_ratio_count"] == 6 * before["bco/log_ratio_count"]
-  assert after["bco/log_ratio_mean"] != before["bco/log_ratio_mean"]

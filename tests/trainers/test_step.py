@@ -238,5 +238,5 @@ def test_a_rate_of_one_replaces_the_reference():
 
 @pytest.mark.parametrize("every,rate", [(0, 0.5), (1, 0.0), (1, 1.5)])
 def test_a_reference_that_cannot_move_so_is_refused(every, rate):
-  with pytest.raises(ValueError, match="reference.sync_every="):
+  with pytest.raises(ValueError, match=r"reference\.sync_every="):
     ReferenceSync(every=every, rate=rate)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calibration chart: coordinates by hand, and bins that are none."""
+
+import pytest
+
+from ramjax.tools import report_calibration
+from ramjax.tools.report_run import Curve
+
+_BINS = {
+  "eval/rewards/calibration_error": Curve([0, 10], [0.0, 0.125]),
+  "eval/rewards/calibration_error/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
+  "eval/rewards/calibration_error/0.9-1.0": Curve([10], [1.0]),
+}
+
+
+def test_calibration_dots_lie_at_the_middle_of_their_bins():
+  figure = report_calibration.calibration_chart(_BINS)
+  # 0.55 of 0.5..1 over 52..466 is 93.4; 0.625 of 0..1 over 212..12 is 87.
+  assert '<circle cx="93.4" cy="87.0"' in figure
+  assert '<circle cx="424.6" cy="12.0"' in figure
+  # The diagonal: 50% at a confidence of 50%, 100% at 100%.
+  assert 'd="M52 112.0L466 12.0"' in figure
+  assert "Calibration error <b>0.125</b> (0 at step 0)" in figure
+  assert ">62%</text>" in figure
+
+
+def test_older_name_of_calibration_bins_is_read_too():
+  old = {
+    key.replace("calibration_error/", "calibration/"): curve
+    for key, curve in _BINS.items()
+  }
+  assert report_calibration.calibration_chart(
+    old
+  ) == report_calibration.calibration_chart(_BINS)
+
+
+def test_bin_that_was_empty_at_the_last_evaluation_is_not_drawn():
+  name = "eval/rewards/calibration_error/0.7-0.8"
+  figure = report_calibration.calibration_chart(
+    {**_BINS, name: Curve([0], [0.5])}
+  )
+  assert figure == report_calibration.calibration_chart(_BINS)
+
+
+@pytest.mark.parametrize(
+  ("bounds", "value"),
+  [
+    ("0.9-0.8", 0.5),
+    ("0.1-0.2", 0.5),
+    ("0.5-1.9", 0.5),
+    ("0.5-0.6", float("nan")),
+    ("0.5-0.6", 7.0),
+  ],
+)
+def test_bin_that_is_none_is_not_drawn(bounds, value):
+  name = f"eval/rewards/calibration_error/{bounds}"
+  curves = {
+    "eval/rewards/calibration_error": Curve([0], [0.1]),
+    name: Curve([0], [value]),
+  }
+  assert report_calibration.calibration_chart(curves) == ""

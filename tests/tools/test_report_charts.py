@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which charts a run gets, in which order, and what is drawn in them."""
+
+import re
+
+from ramjax.tools import report_charts
+from ramjax.tools.report_run import Curve
+
+_PAIRS = {
+  "train/loss": Curve([5, 10], [0.7, 0.5]),
+  "train/weights_changed": Curve([5, 10], [0.4, 0.265]),
+  "eval/loss": Curve([0, 10], [0.6931, 0.6]),
+  "eval/rewards/accuracy": Curve([0, 10], [0.5, 0.75]),
+  "eval/rewards/accuracy_low": Curve([0, 10], [0.4, 0.65]),
+  "eval/rewards/accuracy_high": Curve([0, 10], [0.6, 0.8312]),
+  "eval/rewards/margin": Curve([0, 10], [0.0, 1.234]),
+  "eval/rewards/chosen": Curve([0, 10], [0.0, 0.2]),
+  "eval/rewards/rejected": Curve([0, 10], [0.0, -1.034]),
+  "eval/logps/chosen": Curve([0, 10], [-40.0, -38.0]),
+  "eval/logps/rejected": Curve([0, 10], [-41.0, -51.0]),
+  "eval/kl/chosen": Curve([0, 10], [0.0, 2.0]),
+  "eval/kl/rejected": Curve([0, 10], [0.0, -10.0]),
+  "eval/kl_per_token": Curve([0, 10], [0.0, 0.02]),
+  "eval/rewards/calibration_error": Curve([0, 10], [0.0, 0.125]),
+  "eval/rewards/calibration_error/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
+  "eval/rewards/calibration_error/0.9-1.0": Curve([10], [1.0]),
+}
+
+
+def titles(figures):
+  return [re.findall("<b>(.*?)</b>", figure)[0] for figure in figures]
+
+
+def test_loss_and_pair_accuracy_come_first_then_what_compares_answers():
+  found = report_charts.charts(_PAIRS, algorithm="preference")
+  assert titles(found.first) == ["Loss", "Pair accuracy"]
+  assert titles(found.of_answers) == [
+    "Rewards",
+    "Margin",
+    "Log-probabilities",
+    "Ratio to the reference",
+    "Divergence from the reference",
+  ]
+  assert titles(found.more) == ["Weights changed"]
+  assert found.left_out == 0
+
+
+def test_accuracy_has_a_band_for_its_interval():
+  accuracy = report_charts.charts(_PAIRS).first[1]
+  assert 'class="band"' in accuracy
+  assert "held out with its 95% interval" in accuracy
+
+
+def test_interval_of_other_steps_is_no_band():
+  curves = dict(_PAIRS)
+  curves["eval/rewards/accuracy_low"] = Curve([7], [0.1])
+  assert 'class="band"' not in report_charts.charts(curves).first[1]
+
+
+def test_better_and_worse_answers_differ_in_mark_and_colour():
+  curves = {
+    f"{split}/rewards/{side}": Curve([0, 1], [0.0, 1.0])
+    for split in ("train", "eval")
+    for side in ("desirable", "undesirable")
+  }
+  curves["train/loss"] = curves["eval/error"] = Curve([0], [1.0])
+  (figure,) = report_charts.charts(curves).of_answers
+  assert set(re.findall('<g class="(.*?)"', figure)) == {
+    "line chosen",
+    "dots chosen",
+    "dashes rejected",
+    "dots rejected",
+  }
+
+
+def test_rewards_that_are_all_zero_have_no_tiny_axis():
+  flat = Curve([0, 1], [0.0, 2e-8])
+  curves = {
+    "train/loss": flat,
+    "eval/rewards/accuracy": flat,
+    "eval/rewards/chosen": flat,
+    "eval/kl/chosen": flat,
+  }
+  for figure in report_charts.charts(curves).of_answers:
+    assert not re.search(r'class="y"[^>]*>[^<]*e-', figure)
+
+
+def test_share_of_weights_changed_is_read_out():
+  (figure,) = report_charts.charts(_PAIRS).more
+  assert "The last updates each changed 26.5% of the weights" in figure
+  lost = {**_PAIRS, "train/weights_changed": Curve([1], [float("nan")])}
+  (figure,) = report_charts.charts(lost).more
+  assert "The last updates" not in figure
+
+
+def test_metrics_of_other_algorithms_get_charts_too():
+  curve = Curve([0, 1], [0.0, 1.0])
+  found = report_charts.charts(
+    {"train/reward_margin": curve, "eval/reward_margin": curve, "loss": curve}
+  )
+  assert len(found.more) == 2 and found.left_out == 0
+  assert "reward margin" in found.more[1]
+  many = {f"train/m{i}": curve for i in range(20)}
+  assert report_charts.charts(many).left_out == 4
+
+
+def test_wide_range_of_losses_is_on_a_log_axis():
+  wide = {"train/loss": Curve([0, 1], [9.0, 0.009])}
+  assert "log scale" in report_charts.charts(wide).first[0]
+  narrow = {"train/loss": Curve([0, 1], [9.0, 3.0])}
+  assert "log scale" not in report_charts.charts(narrow).first[0]
