@@ -11,7 +11,7 @@ import hashlib
 import importlib.resources
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,8 +25,8 @@ from ramjax.evals.response_likelihood import response_likelihood
 from ramjax.models import model_digest, sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers.group_data import GroupData
-from ramjax.trainers.initial_weights import Start
 from ramjax.trainers.response_objective import REF_LOGPS
+from ramjax.trainers.starting_model import Start
 
 LOGPS_FILE = "reference_logps.npy"
 KEY_FILE = "reference_logps.json"
@@ -44,7 +44,7 @@ _CODE = (
 def use(
   config: ml_collections.ConfigDict,
   data: GroupData,
-  params: Any,
+  load_params: Callable[[], Any],
   model_config: LlamaConfig,
   start: Start,
   mesh: jax.sharding.Mesh,
@@ -56,7 +56,7 @@ def use(
   Args:
     config: Of the run.
     data: Of the run.
-    params: Of the reference, on the mesh.
+    load_params: Puts the reference on the mesh; called if they are computed.
     model_config: Of the reference.
     start: Where the reference came from.
     mesh: Where batches go.
@@ -76,7 +76,7 @@ def use(
     num_answers = max(group.size for group in groups)
     logps = _read(folder, (len(groups), num_answers))
   else:
-    logps = _compute(config, data, groups, params, model_config, mesh)
+    logps = _compute(config, data, groups, load_params(), model_config, mesh)
     if not np.isfinite(logps).all():
       raise ValueError(
         "the reference gives an answer a log-probability that is not finite:"

@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 
 from ramjax.models import source_params
 from ramjax.models.config import LlamaConfig
-from ramjax.trainers import initial_weights
-from ramjax.trainers.initial_weights import Start
+from ramjax.trainers import starting_model
+from ramjax.trainers.starting_model import Start
+from ramjax.trainers.state import TrainState
 from ramjax.trainers.step import ReferenceSync
 
 
@@ -63,7 +64,7 @@ def choose(
   sync = None
   if fields.sync_every:
     sync = ReferenceSync(every=fields.sync_every, rate=fields.sync_rate)
-  start = initial_weights.choose_from(
+  start = starting_model.choose_from(
     fields, "reference", workdir, recorded_as="reference"
   )
   if start.folder is None:
@@ -112,19 +113,39 @@ def load(
     with the run's state.
   """
   if reference.start is not None:
-    source = reference.start.open()
-    try:
-      return source_params.load_params(
-        source, mesh, dtype=reference.config.dtype
-      )
-    finally:
-      source.close()
+    return _load_other(reference, mesh)
   if reference.sync is not None or frozen:
     return {}
   dtype = reference.config.dtype
   # The step donates the policy's buffers; what stays must be a copy.
   copy = jax.jit(lambda tree: jax.tree.map(lambda x: x.astype(dtype) + 0, tree))
   return copy(trained)
+
+
+def params_of(
+  reference: Reference, state: TrainState, mesh: Mesh
+) -> dict[str, Any]:
+  """The parameters of a reference, for use before the first step only.
+
+  Where it is the run's start, they are the policy's own, which a step changes.
+
+  Args:
+    reference: From `choose`.
+    state: Of the run, before its first step; without a reference of its own.
+    mesh: Where they go.
+  """
+  if reference.start is not None:
+    return _load_other(reference, mesh)
+  return state.all_reference or state.all_params
+
+
+def _load_other(reference: Reference, mesh: Mesh) -> dict[str, Any]:
+  assert reference.start is not None
+  source = reference.start.open()
+  try:
+    return source_params.load_params(source, mesh, dtype=reference.config.dtype)
+  finally:
+    source.close()
 
 
 def _base_of(config: LlamaConfig, sync: ReferenceSync | None) -> LlamaConfig:
@@ -136,7 +157,7 @@ def describe(reference: Reference) -> dict[str, Any]:
   """For the manifest: which model it is, and how it moves."""
   described: dict[str, Any] = {"is_start": reference.is_start}
   if reference.start is not None:
-    described |= initial_weights.describe_start(reference.start)
+    described |= starting_model.describe(reference.start)
   if reference.sync is not None:
     described["sync"] = dataclasses.asdict(reference.sync)
   return described

@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from ramjax.trainers import (
   provenance,
   reference_cache,
   references,
+  starting_model,
 )
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.recorder import Recorder
@@ -93,7 +95,7 @@ def run(
   # What can be refused without the data is refused before it is read.
   provenance.refuse_other_config(workdir, config.to_dict())
   provenance.refuse_foreign_model(workdir)
-  start = initial_weights.choose(config, workdir)
+  start = starting_model.choose(config, workdir)
   model_config = initial_weights.make_model_config(config, start)
   schedule = from_config.make_loop_schedule(config)
   learning_rate = from_config.make_learning_rate(config)
@@ -126,8 +128,18 @@ def run(
     # Model and step
     weights.save_config(workdir, model_config)
     initial_weights.carry_files(config, workdir, described)
+    # From disk, the reference's log-probabilities need no reference.
+    cached = None
+    if reference is not None and config.reference.cache:
+      cached = reference
     state = _first_state(
-      config, model_config, optimizer, mesh, start, reference, objective
+      config,
+      model_config,
+      optimizer,
+      mesh,
+      start,
+      None if cached else reference,
+      objective,
     )
     train_step = step_lib.make_train_step(
       objective,
@@ -136,17 +148,15 @@ def run(
       ema_decay=config.optim.ema_decay,
       sync=None if reference is None else reference.sync,
     )
-    if reference is not None and config.reference.cache:
+    if cached is not None:
       data = reference_cache.use(
         config,
         data,
-        state.all_reference,
-        reference.config,
-        reference.start or start,
+        functools.partial(references.params_of, cached, state, mesh),
+        cached.config,
+        cached.start or start,
         mesh,
       )
-      # Nothing needs the model any more.
-      state = dataclasses.replace(state, reference={})
     batches = algorithm.train_batches(config, data)
     opened.callback(batches.close)
 
@@ -250,7 +260,7 @@ def _first_state(
   model_config: LlamaConfig,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
-  start: initial_weights.Start,
+  start: starting_model.Start,
   reference: references.Reference | None,
   objective: step_lib.Objective,
 ) -> TrainState:
@@ -301,7 +311,7 @@ def _announce(
   restored: int | None,
 ) -> None:
   """Says what is about to run: the model, what is trained, devices, start."""
-  folder = initial_weights.init_folder(config)
+  folder = starting_model.init_folder(config)
   name = config.model.preset if folder is None else f"from {folder}"
   trained = sum(leaf.size for leaf in jax.tree.leaves(state.params))
   share = ""

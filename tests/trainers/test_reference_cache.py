@@ -16,7 +16,7 @@ from ramjax.data import group_batches
 from ramjax.models import sharding
 from ramjax.trainers import reference_cache
 from ramjax.trainers.group_data import GroupData
-from ramjax.trainers.initial_weights import Start
+from ramjax.trainers.starting_model import Start
 
 _FAMILY = tiny_objectives.FAMILIES["preference"]
 _REFERENCE = tiny_objectives.random_params(CONFIG, 2)
@@ -58,7 +58,7 @@ def _use(folder, *, data=None, model_config=CONFIG, config=None, start=None):
     return reference_cache.use(
       config or _config(folder),
       data or _data(),
-      params,
+      lambda: params,
       model_config,
       start or Start(None),
       mesh,

@@ -14,7 +14,7 @@ from tiny_model_folder import CONFIG
 from ramjax.configs import base
 from ramjax.models import frozen_base, llama, sharding, source_params
 from ramjax.models.hf_folder import HFFolder
-from ramjax.trainers import initial_weights, references
+from ramjax.trainers import initial_weights, references, starting_model
 from ramjax.trainers.state import init_state
 
 
@@ -57,7 +57,7 @@ def _hidden(params, config):
 
 
 def _state(config, reference, model_config, mesh):
-  start = initial_weights.choose(config)
+  start = starting_model.choose(config)
   trained, frozen = initial_weights.load(config, model_config, mesh, start)
   return init_state(
     trained,
