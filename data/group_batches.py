@@ -18,6 +18,8 @@ from ramjax.data.tokenize_groups import Group
 
 # A row has places for one group per so many tokens; those arrays are tiny.
 _TOKENS_PER_GROUP = 16
+# Above, float32 would give two rows one number.
+_MOST_ROWS = 2**24
 # Of NumPy as made here, of JAX within a compiled function.
 _Array = Any
 
@@ -123,6 +125,11 @@ def _num_shared(prompt: np.ndarray) -> int:
 
 def _numbered(sources: Sequence[Sequence[Group]]) -> list[list[Group]]:
   """The groups with their number, counted through all sources, in `row_ids`."""
+  if sum(map(len, sources)) > _MOST_ROWS:
+    raise ValueError(
+      f"{sum(map(len, sources)):,} rows, and at most {_MOST_ROWS:,} have a number"
+      " that float32 holds: train on a part of them at a time."
+    )
   start, numbered = 0, []
   for source in sources:
     numbered.append(

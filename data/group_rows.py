@@ -160,26 +160,29 @@ def is_identical(group: Group) -> bool:
   return len(set(answers)) < len(answers)
 
 
-def with_mismatched(groups: Sequence[Group], max_length: int) -> list[Group]:
+def with_mismatched(
+  groups: Sequence[Group], pool: Sequence[Group], max_length: int
+) -> list[Group]:
   """Adds to each answer a second one, which belongs to another prompt.
 
   KTO measures on it how far the policy has moved (arXiv 2402.01306, section
-  4.1). The answer is that of the next group with another prompt, so it does not
-  depend on batches.
+  4.1). The answer is that of the next group of the pool with another prompt, so
+  it does not depend on batches.
 
   Args:
     groups: Of one answer each.
+    pool: Where the other answers come from, also of one answer each.
     max_length: Longest prompt and answer; the other answer is cut to fit.
 
   Returns:
     Groups of two answers.
 
   Raises:
-    ValueError: All prompts are the same.
+    ValueError: All prompts of the pool are the same.
   """
   found = []
   for i, group in enumerate(groups):
-    other = _other_answer(groups, i)
+    other = _other_answer(group, pool, i)
     room = max_length - len(group.prompts[0])
     found.append(
       group._replace(
@@ -190,12 +193,12 @@ def with_mismatched(groups: Sequence[Group], max_length: int) -> list[Group]:
   return found
 
 
-def _other_answer(groups: Sequence[Group], i: int) -> Group:
-  for step in range(1, len(groups)):
-    other = groups[(i + step) % len(groups)]
-    if not np.array_equal(other.prompts[0], groups[i].prompts[0]):
+def _other_answer(group: Group, pool: Sequence[Group], i: int) -> Group:
+  for step in range(1, len(pool) + 1):
+    other = pool[(i + step) % len(pool)]
+    if not np.array_equal(other.prompts[0], group.prompts[0]):
       return other
   raise ValueError(
-    "all rows have the same prompt: KTO compares answers to different prompts."
+    "all training rows have the same prompt: KTO compares answers to different prompts."
     " Add rows with other prompts, or choose another loss."
   )

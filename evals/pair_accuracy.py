@@ -26,7 +26,7 @@ def pair_accuracy(
   Returns:
     `accuracy`, `accuracy_low` and `accuracy_high` (Wilson's 95 % interval);
     `accuracy/<subset>` where there are several; `calibration_error` and
-    `calibration_error/<low>-<high>`: see `calibration`. Empty without pairs.
+    `calibration/<low>-<high>`: see `calibration`. Empty without pairs.
   """
   if not len(margins):
     return {}
@@ -75,8 +75,8 @@ def calibration(margins: np.ndarray) -> dict[str, float]:
   Returns:
     `calibration_error`, the mean over pairs of the distance between a bin's
     accuracy and its mean confidence (expected calibration error, Naeini et al.
-    2015), and `calibration_error/<low>-<high>`, the accuracy of each bin that
-    is not empty.
+    2015), and `calibration/<low>-<high>`, the accuracy of each bin that is not
+    empty.
   """
   confidence = 1 / (1 + np.exp(-np.abs(margins.astype(np.float64))))
   right = np.where(margins == 0, 0.5, margins > 0)
@@ -88,5 +88,5 @@ def calibration(margins: np.ndarray) -> dict[str, float]:
       accuracy = float(right[inside].mean())
       gap = abs(accuracy - float(confidence[inside].mean()))
       error += gap * float(inside.mean())
-      found[f"calibration_error/{low:.1f}-{high:.1f}"] = accuracy
+      found[f"calibration/{low:.1f}-{high:.1f}"] = accuracy
   return {"calibration_error": error, **found}

@@ -32,7 +32,7 @@ def token_unlikelihoods(
       p = 1 and costs the most: the caller masks again before it sums.
 
   Returns:
-    [N] float32, in [0, 11.6].
+    [N] float32, in [0, 11.52].
 
   Example:
     >>> import jax.numpy as jnp

@@ -161,5 +161,5 @@ ALGORITHM = run.Algorithm(
   make_objective=_make_objective,
   make_evaluator=group_evaluator.GroupEvaluator,
   describe_source=group_data.describe_source,
-  check_first_step=lambda metrics, is_start: first_step.check(metrics),
+  check_first_step=lambda metrics, blank: first_step.check_answers(metrics),
 )

@@ -58,7 +58,9 @@ def load_groups(
   vocab_size: int,
   parse: Callable[[Any], Any],
   expand: Callable[[Any], Sequence[GroupRow]] = lambda row: [row],
-  finish: Callable[[list[Group]], list[Group]] = lambda groups: groups,
+  finish: Callable[[list[Group], list[Group]], list[Group]] = (
+    lambda groups, pool: groups
+  ),
 ) -> GroupData:
   """Loads, splits and tokenises every source of `config.data.sources`.
 
@@ -68,7 +70,7 @@ def load_groups(
     vocab_size: Of the model; the tokenizer's must not be larger.
     parse: From a record to a row.
     expand: From a row to the rows it stands for, after the split.
-    finish: What is done with the groups of one source.
+    finish: What is done with some groups, given all groups to train on.
 
   Returns:
     `GroupData`.
@@ -97,39 +99,36 @@ def load_groups(
 
   train, row_ids, held_out, subsets, summary = [], [], [], [], {}
   for source in loaded:
-    expanded = [
-      (one, record)
-      for row, record in zip(
-        source.held_out, source.held_out_records, strict=True
-      )
-      for one in expand(row)
-    ]
-    own_ids = [i for i, row in enumerate(source.train) for _ in expand(row)]
-    rows = [one for row in source.train for one in expand(row)]
-    groups, indices, counts = _tokenize(config, tokenizer, rows, source.name)
-    row_ids.append([own_ids[i] for i in indices])
+    groups, ids, counts = _tokenize(
+      config, tokenizer, source.train, expand, source.name
+    )
+    kept, held_ids, held_counts = _tokenize(
+      config, tokenizer, source.held_out, expand, f"{source.name} (held out)"
+    )
     if not groups:
       raise ValueError(
-        f"source {source.name!r}: in all {len(rows)} rows the answers are the"
-        " same once they are cut to"
+        f"source {source.name!r}: in all {len(source.train)} rows the answers"
+        " are the same once they are cut to"
         f" data.max_length={config.data.max_length}. Raise it, or look at the"
         " rows."
       )
-    kept, indices, held_counts = _tokenize(
-      config,
-      tokenizer,
-      [row for row, _ in expanded],
-      f"{source.name} (held out)",
-    )
-    train.append(finish(groups))
-    held_out += finish(kept) if kept else []
-    subsets += [_subset(expanded[i][1], source.name) for i in indices]
+    row_ids.append(ids)
+    train.append(groups)
+    held_out += kept
+    subsets += [
+      _subset(source.held_out_records[i], source.name) for i in held_ids
+    ]
     summary[source.name] = {
       **source.summary,
       **counts,
       **{f"held_out_{name}": value for name, value in held_counts.items()},
     }
-  num_answers = max(group.size for groups in train for group in groups)
+  pool = [group for groups in train for group in groups]
+  train = [finish(groups, pool) for groups in train]
+  held_out = finish(held_out, pool)
+  num_answers = max(
+    group.size for groups in (*train, held_out) for group in groups
+  )
   return GroupData(
     train=train,
     train_rows=[source.train for source in loaded],
@@ -168,16 +167,20 @@ def _load_source(
 def _tokenize(
   config: ml_collections.ConfigDict,
   tokenizer: Tokenizer,
-  rows: Sequence[GroupRow],
+  rows: Sequence[Row],
+  expand: Callable[[Any], Sequence[GroupRow]],
   label: str,
 ) -> tuple[list[Group], list[int], dict[str, int]]:
-  return group_rows.tokenize_group_rows(
-    rows,
+  """The groups, the index in `rows` of each, and what was counted."""
+  expanded = [(i, one) for i, row in enumerate(rows) for one in expand(row)]
+  groups, kept, counts = group_rows.tokenize_group_rows(
+    [one for _, one in expanded],
     template=config.data.template,
     tokenizer=tokenizer,
     max_length=config.data.max_length,
     label=label,
   )
+  return groups, [expanded[i][0] for i in kept], counts
 
 
 def _subset(record: Mapping[str, Any], source: str) -> str:

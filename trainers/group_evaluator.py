@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation during training on answers: the run's own metrics, held out."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramjax.data import group_batches
+from ramjax.evals.label_auc import label_auc
 from ramjax.evals.pair_accuracy import pair_accuracy
 from ramjax.evals.reference_kl import make_kl_step
 from ramjax.models import sharding
@@ -55,9 +57,10 @@ class GroupEvaluator:
           pack=config.data.pack,
         )
       ]
-    self._eval_step = _make_eval_step(objective)
+    self._eval_step = _make_eval_step(objective, mesh)
     self._kl_step = None
-    if objective.reference_config is not None:
+    # With log-probabilities from disk there is no reference to run.
+    if objective.reference_config is not None and not config.reference.cache:
       self._kl_step = make_kl_step(
         model_config,
         objective.reference_config,
@@ -102,8 +105,7 @@ class GroupEvaluator:
       f"eval/{name}": float(total / weight) if weight else 0.0
       for name, (total, weight) in sums.items()
     }
-    # With log-probabilities from disk there is no reference to run.
-    if self._kl_step is not None and state.all_reference:
+    if self._kl_step is not None:
       means = [
         self._kl_step(state.eval_params, state.all_reference, batch)
         for batch in self._batches
@@ -111,24 +113,36 @@ class GroupEvaluator:
       pairs = jax.device_get([(mean.total, mean.weight) for mean in means])
       total, weight = np.sum(np.asarray(pairs, np.float64), axis=0)
       found["eval/kl_per_token"] = float(total / weight)
-    outcomes = [outcome for _, outcome in results]
-    if "margin" in outcomes[0]:
-      found |= self._pair_metrics(outcomes)
+    outcomes = _one_of_each([outcome for _, outcome in results])
+    if "margin" in outcomes:
+      subsets = [self._subsets[int(row)] for row in outcomes["row_ids"]]
+      accuracy = pair_accuracy(outcomes["margin"], subsets)
+      found |= {f"eval/rewards/{name}": v for name, v in accuracy.items()}
+    if "label" in outcomes:
+      auc = label_auc(outcomes["reward"], outcomes["label"])
+      found |= {} if auc is None else {"eval/rewards/auc": auc}
     return found
 
-  def _pair_metrics(self, outcomes: Any) -> dict[str, float]:
-    """Of each pair of answers, whichever batch it was in."""
-    mask = np.concatenate([outcome["mask"] for outcome in outcomes])
-    margins = np.concatenate([o["margin"] for o in outcomes])[mask]
-    rows = np.concatenate([o["row_ids"] for o in outcomes])[mask]
-    subsets = [self._subsets[int(row)] for row in rows]
-    return {
-      f"eval/rewards/{name}": value
-      for name, value in pair_accuracy(margins, subsets).items()
-    }
+
+def _one_of_each(
+  outcomes: Sequence[Mapping[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+  """The outcomes of all batches, one of each row that counts, in row order.
+
+  Every process evaluates every row, so a batch holds a row once a process.
+  """
+  joined = {
+    name: np.concatenate([outcome[name] for outcome in outcomes])
+    for name in outcomes[0]
+  }
+  mask = joined.pop("mask", None)
+  if mask is not None:
+    joined = {name: value[mask] for name, value in joined.items()}
+  _, first = np.unique(joined["row_ids"], return_index=True)
+  return {name: value[first] for name, value in joined.items()}
 
 
-def _make_eval_step(objective: Objective) -> Any:
+def _make_eval_step(objective: Objective, mesh: Mesh) -> Any:
   """A jitted `(params, reference, carried, batch, key)` to what was found."""
   evaluate = objective.evaluate
   assert evaluate is not None
@@ -143,6 +157,9 @@ def _make_eval_step(objective: Objective) -> Any:
       for name, value in metrics.items()
       if not name.startswith(GATE_PREFIX)
     }
+    # On every device, so that each process can read all of it.
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    outcomes = jax.lax.with_sharding_constraint(outcomes, everywhere)
     return {"loss": loss, **metrics}, outcomes
 
   return eval_step

@@ -78,6 +78,17 @@ def make_model_config(
   )
 
 
+def has_new_head(
+  model_config: LlamaConfig, start: starting_model.Start
+) -> bool:
+  """Whether a score head starts anew, and is not that of the model on disk."""
+  if not model_config.num_labels or start.folder is None:
+    return model_config.num_labels > 0
+  source = start.open()
+  source.close()
+  return source.config.num_labels != model_config.num_labels
+
+
 def load(
   config: ml_collections.ConfigDict,
   model_config: LlamaConfig,
@@ -99,15 +110,14 @@ def load(
   start = start or starting_model.choose(config)
   key = jax.random.key(config.seed)
   frozen: Any = None
+  new = has_new_head(model_config, start)
   if start.folder is None:
     params = llama.init_params(model_config, key, mesh)
-    own_head = model_config.num_labels == 0
   else:
     source = start.open()
     try:
-      own_head = source.config.num_labels == model_config.num_labels
       if model_config.lora is None:
-        without = () if own_head else ("lm_head",)
+        without = ("lm_head",) if new else ()
         params = source_params.load_params(source, mesh, without=without)
       else:
         frozen = frozen_base.load(source, model_config, mesh)
@@ -115,7 +125,7 @@ def load(
       source.close()
   if frozen is not None:
     params = frozen_base.adapt(frozen, model_config, key, mesh)
-  if not own_head:
+  if new:
     params["score"] = new_head.new_score_head(
       model_config, key, mesh, init_std=config.reward.init_std
     )

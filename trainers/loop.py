@@ -160,9 +160,10 @@ def train(
     at, metrics, counts = pending
     pending = None
     metrics = jax.device_get(metrics)
-    _require_finite(at, metrics, checkpoints)
     if at == 1:
+      # First, for it knows more of what makes a loss infinite than the next.
       _require_plausible(metrics, counts, check_first_step)
+    _require_finite(at, metrics, checkpoints)
     interval.add(metrics, counts)
     progress["tokens"] += counts.tokens
     progress["supervised_tokens"] += counts.supervised

@@ -250,6 +250,12 @@ def weighted_losses(
     losses = getattr(result, "losses", result)
     if first is None:
       first = result
+    elif total is not None and losses.shape != total.shape:
+      raise ValueError(
+        f"loss.terms.{terms[0].name} and loss.terms.{term.name} cannot be"
+        f" summed: one has losses of shape {total.shape}, the other"
+        f" {losses.shape}."
+      )
     weighted = term.weight * losses
     total = weighted if total is None else total + weighted
   assert total is not None

@@ -18,6 +18,7 @@ import jax
 import ml_collections
 import numpy as np
 import tqdm
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ramjax.data import group_batches, templates
 from ramjax.data.tokenize_groups import Group
@@ -33,7 +34,8 @@ KEY_FILE = "reference_logps.json"
 
 # What decides a log-probability, beside the weights and the tokens.
 _CODE = (
-  *("models/attention.py", "models/heads.py", "models/layers.py"),
+  *("models/config.py", "models/frozen_base.py", "models/attention.py"),
+  *("models/heads.py", "models/layers.py"),
   *("models/linear.py", "models/llama.py", "models/lora.py", "models/nf4.py"),
   *("models/positions.py", "losses/supervised_chunks.py"),
   *("losses/token_logps.py", "data/group_batches.py", "evals/likelihood.py"),
@@ -119,13 +121,16 @@ def _compute(
 
   @jax.jit
   def logps_of(params: Any, batch: Any) -> jax.Array:
-    return response_likelihood(
+    logps = response_likelihood(
       params,
       model_config,
       batch,
       chunk_size=config.loss.chunk_size,
       num_shards=sharding.num_batch_shards(mesh),
     ).logps
+    # On every device, so that each process can read all of it.
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.lax.with_sharding_constraint(logps, everywhere)
 
   num_answers = batches[0].features["present"].shape[2]
   found = np.zeros((len(groups), num_answers), np.float32)
@@ -133,6 +138,8 @@ def _compute(
     batches, desc="reference log-probabilities", unit="batch", disable=None
   ):
     logps = jax.device_get(logps_of(params, sharding.place_batch(batch, mesh)))
+    # Every process computes every row: the first copy is as good as any.
+    logps = logps[: len(batch.tokens)]
     real = batch.features["present"][:, :, 0] > 0
     rows = batch.features["row_ids"][:, :, 0][real].astype(np.int64)
     found[rows] = logps[real]

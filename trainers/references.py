@@ -97,6 +97,23 @@ def choose(
   return Reference(start, dataclasses.replace(shape, **compute), None)
 
 
+def refuse_unused(config: ml_collections.ConfigDict) -> None:
+  """Raises if the config names a reference and no loss compares with one.
+
+  Raises:
+    ValueError: Names the field.
+  """
+  if "reference" not in config:
+    return
+  for name in ("from_hf", "from_run", "cache", "sync_every"):
+    if value := config.reference[name]:
+      raise ValueError(
+        f"reference.{name}={value!r}, and no loss in loss.terms"
+        f" ({', '.join(config.loss.terms)}) compares with a reference: leave it"
+        " out."
+      )
+
+
 def load(
   reference: Reference, trained: Any, frozen: Any, mesh: Mesh
 ) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 """Reward models: scores of answers, learned from pairs, rankings or ratings."""
 
 import functools
+import inspect
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -129,7 +130,8 @@ def make_reward_objective(
       return pair_metrics.metrics(result, arrays, mask)
     if kind == "ranked":
       return _ranked_metrics(arrays, mask)
-    (predictions,) = {term.predictions for term in loaded}
+    # Of the first term, as the rewards of a sum are.
+    predictions = loaded[0].predictions
     assert predictions is not None
     return _rated_metrics(arrays, mask, predictions)
 
@@ -175,10 +177,11 @@ def _ranked_metrics(arrays: Arrays, mask: jax.Array) -> dict[str, WeightedMean]:
   above = jnp.triu(jnp.ones((scores.shape[1],) * 2, bool), 1)[None]
   both = present[:, :, None] & present[:, None, :] & above & mask[:, None, None]
   right = pair_metrics.is_right(scores[:, :, None] - scores[:, None, :])
-  best = jnp.argmax(jnp.where(present, scores, -jnp.inf), axis=1) == 0
+  others = jnp.where(present, scores, -jnp.inf)[:, 1:]
+  best = pair_metrics.is_right(scores[:, 0] - jnp.max(others, axis=1))
   return {
     "rewards/accuracy": WeightedMean.of(right, both),
-    "rewards/best_first": WeightedMean.of(best.astype(jnp.float32), mask),
+    "rewards/best_first": WeightedMean.of(best, mask),
   }
 
 
@@ -194,19 +197,49 @@ def _rated_metrics(
   return {"error": WeightedMean.of(error, mask)}
 
 
+def _check_attributes(
+  config: ml_collections.ConfigDict,
+  attributes: tuple[str, ...],
+  terms: tuple[loss_terms.Term, ...],
+) -> None:
+  """Refuses numbers of ratings and outputs that do not go together.
+
+  Raises:
+    ValueError: Names both.
+  """
+  if not attributes:
+    raise ValueError(
+      "reward.attributes is empty: name the ratings to learn, by their key in"
+      " the rows, such as ('helpfulness',)."
+    )
+  for term in terms:
+    # `targets` of one column: a grade or class, with an output for each
+    # threshold or class. Otherwise every rating has its output.
+    targets = inspect.signature(term.function).parameters["targets"].annotation
+    one_rating = targets.dim_str.split()[-1] == "1"
+    if not one_rating and config.reward.num_labels != len(attributes):
+      raise ValueError(
+        f"reward.num_labels={config.reward.num_labels} and {len(attributes)}"
+        f" reward.attributes: loss.terms.{term.name} has an output for each, so"
+        f" set reward.num_labels={len(attributes)}."
+      )
+    if one_rating and len(attributes) != 1:
+      raise ValueError(
+        f"loss.terms.{term.name} learns one rating, and reward.attributes names"
+        f" {len(attributes)}: {', '.join(attributes)}. Name one."
+      )
+
+
 def _load_data(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
   *,
   vocab_size: int,
 ) -> group_data.GroupData:
-  kind, _ = _load_terms(config.loss.terms.to_dict())
+  kind, terms = _load_terms(config.loss.terms.to_dict())
   attributes = tuple(config.reward.attributes)
-  if kind == "rated" and not attributes:
-    raise ValueError(
-      "reward.attributes is empty: name the ratings to learn, by their key in"
-      " the rows, such as ('helpfulness',)."
-    )
+  if kind == "rated":
+    _check_attributes(config, attributes, terms)
   return group_data.load_groups(
     config,
     workdir,

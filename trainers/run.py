@@ -70,8 +70,9 @@ class Algorithm:
     make_evaluator: `(config, model_config, data, mesh, objective)` to the
       evaluation.
     describe_source: One source's summary as a line of the log.
-    check_first_step: `(metrics, policy_is_reference)` to what is wrong with the
-      metrics of the first step, a sentence each.
+    check_first_step: `(metrics, blank)` to what is wrong with the metrics of the
+      first step, a sentence each. `blank` says that the run starts where nothing
+      is learned: the policy is the reference, or the score head is new.
   """
 
   load_data: Callable[..., Any]
@@ -106,15 +107,9 @@ def run(
   mesh = from_config.make_mesh(config, model_config)
 
   # Loss
-  reference = references.choose(config, model_config, workdir)
-  objective = algorithm.make_objective(
-    config,
-    model_config,
-    num_shards=sharding.num_batch_shards(mesh),
-    reference_config=None if reference is None else reference.config,
+  objective, reference = _choose_objective(
+    config, workdir, algorithm, model_config, mesh
   )
-  if objective.reference_config is None:
-    reference = None
 
   # Data
   data = algorithm.load_data(
@@ -128,16 +123,14 @@ def run(
     # Model and step
     weights.save_config(workdir, model_config)
     initial_weights.carry_files(config, workdir, described)
-    # From disk, the reference's log-probabilities need no reference.
-    cached = None
-    if reference is not None and config.reference.cache:
-      cached = reference
+    cached = reference is not None and config.reference.cache != ""
     state = _first_state(
       config,
       model_config,
       optimizer,
       mesh,
       start,
+      # Its log-probabilities on disk need no model beside the policy.
       None if cached else reference,
       objective,
     )
@@ -148,14 +141,11 @@ def run(
       ema_decay=config.optim.ema_decay,
       sync=None if reference is None else reference.sync,
     )
-    if cached is not None:
+    if reference is not None and cached:
+      load = functools.partial(references.params_of, reference, state, mesh)
+      whence = reference.start or start
       data = reference_cache.use(
-        config,
-        data,
-        functools.partial(references.params_of, cached, state, mesh),
-        cached.config,
-        cached.start or start,
-        mesh,
+        config, data, load, reference.config, whence, mesh
       )
     batches = algorithm.train_batches(config, data)
     opened.callback(batches.close)
@@ -175,7 +165,33 @@ def run(
       train_step=train_step,
       schedule=schedule,
       learning_rate=learning_rate,
+      blank=(
+        initial_weights.has_new_head(model_config, start)
+        if reference is None
+        else reference.is_start
+      ),
     )
+
+
+def _choose_objective(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  algorithm: Algorithm,
+  model_config: LlamaConfig,
+  mesh: Mesh,
+) -> tuple[step_lib.Objective, references.Reference | None]:
+  """What a step minimises, and the reference if that compares with one."""
+  reference = references.choose(config, model_config, workdir)
+  objective = algorithm.make_objective(
+    config,
+    model_config,
+    num_shards=sharding.num_batch_shards(mesh),
+    reference_config=None if reference is None else reference.config,
+  )
+  if objective.reference_config is None:
+    references.refuse_unused(config)
+    return objective, None
+  return objective, reference
 
 
 def _train(
@@ -194,6 +210,7 @@ def _train(
   train_step: Callable[..., Any],
   schedule: loop.Schedule,
   learning_rate: optax.Schedule,
+  blank: bool,
 ) -> loop.Outcome:
   """From the first state, or the last checkpoint, to the end of the run."""
   # Checkpoint
@@ -221,8 +238,7 @@ def _train(
   def check_first_step(metrics: Mapping[str, float]) -> list[str]:
     if not config.run.first_step_checks:
       return []
-    is_start = reference is not None and reference.is_start
-    return algorithm.check_first_step(metrics, is_start)
+    return algorithm.check_first_step(metrics, blank)
 
   # Loop
   _, outcome = loop.train(

@@ -136,5 +136,5 @@ ALGORITHM = run.Algorithm(
   make_objective=_make_objective,
   make_evaluator=HeldOut,
   describe_source=_describe_source,
-  check_first_step=lambda metrics, is_start: first_step.check(metrics),
+  check_first_step=lambda metrics, blank: first_step.check(metrics),
 )

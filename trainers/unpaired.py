@@ -206,10 +206,10 @@ def _load_data(
   terms = _load_terms(config.loss.terms.to_dict())
   needs_other = any("kl_logps" in term.arrays for term in terms)
 
-  def finish(groups: list[Group]) -> list[Group]:
+  def finish(groups: list[Group], pool: list[Group]) -> list[Group]:
     if not needs_other:
       return groups
-    return group_rows.with_mismatched(groups, config.data.max_length)
+    return group_rows.with_mismatched(groups, pool, config.data.max_length)
 
   return group_data.load_groups(
     config,

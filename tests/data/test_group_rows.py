@@ -169,7 +169,7 @@ def _one(prompt: int, answer: int, num_answer: int = 2, num_prompt: int = 3):
 
 def test_a_mismatched_answer_is_that_of_the_next_other_prompt():
   groups = [_one(1, 10), _one(1, 11), _one(2, 12), _one(3, 13), _one(1, 14)]
-  found = group_rows.with_mismatched(groups, max_length=99)
+  found = group_rows.with_mismatched(groups, groups, max_length=99)
   own = [int(group.responses[0][0]) for group in found]
   others = [int(group.responses[1][0]) for group in found]
   assert own == [10, 11, 12, 13, 14] and others == [12, 12, 13, 14, 12]
@@ -181,12 +181,19 @@ def test_a_mismatched_answer_is_that_of_the_next_other_prompt():
 
 def test_a_mismatched_answer_is_cut_to_fit():
   groups = [_one(1, 10, num_prompt=4), _one(2, 11, num_answer=5)]
-  found = group_rows.with_mismatched(groups, max_length=7)
+  found = group_rows.with_mismatched(groups, groups, max_length=7)
   assert [len(answer) for answer in found[0].responses] == [2, 3]
   assert [len(mask) for mask in found[0].response_masks] == [2, 3]
 
 
 @pytest.mark.parametrize("num", [1, 3])
 def test_one_prompt_alone_has_no_mismatched_answer(num):
-  with pytest.raises(ValueError, match="all rows have the same prompt"):
-    group_rows.with_mismatched([_one(1, i) for i in range(num)], 99)
+  groups = [_one(1, i) for i in range(num)]
+  with pytest.raises(ValueError, match="rows have the same prompt"):
+    group_rows.with_mismatched(groups, groups, 99)
+
+
+def test_the_other_answer_may_come_from_a_larger_pool():
+  pool = [_one(1, 10), _one(2, 11)]
+  found = group_rows.with_mismatched([_one(1, 12)], pool, 99)
+  assert [int(answer[0]) for answer in found[0].responses] == [12, 11]

@@ -62,8 +62,8 @@ def test_margins_that_mean_what_they_say_are_calibrated():
   found = pair_accuracy.calibration(margins)
   assert found.pop("calibration_error") == pytest.approx(0, abs=1e-12)
   assert found == {
-    "calibration_error/0.7-0.8": 0.75,
-    "calibration_error/0.9-1.0": 0.95,
+    "calibration/0.7-0.8": 0.75,
+    "calibration/0.9-1.0": 0.95,
   }
 
 
@@ -78,6 +78,6 @@ def test_calibration_error_by_hand():
 
 def test_ties_are_calibrated_and_huge_margins_finite():
   found = pair_accuracy.calibration(np.zeros(5))
-  assert found == {"calibration_error": 0.0, "calibration_error/0.5-0.6": 0.5}
+  assert found == {"calibration_error": 0.0, "calibration/0.5-0.6": 0.5}
   found = pair_accuracy.calibration(np.array([1e30, -np.inf], np.float32))
-  assert found == {"calibration_error": 0.5, "calibration_error/0.9-1.0": 0.5}
+  assert found == {"calibration_error": 0.5, "calibration/0.9-1.0": 0.5}

@@ -43,7 +43,7 @@ def _groups(config: Any) -> list[Group]:
     other = group._replace(prompts=(group.prompts[0][:-1],))
     groups = [group, other]
     if "kto" in config.loss.terms:
-      groups = group_rows.with_mismatched(groups, _ROW_LENGTH)
+      groups = group_rows.with_mismatched(groups, groups, _ROW_LENGTH)
     return groups
   if "bradley_terry" in config.loss.terms:
     return 2 * [_group(2, margins=[0.0], preference_probs=[1.0])]

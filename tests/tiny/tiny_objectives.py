@@ -133,7 +133,7 @@ def labelled(num: int) -> list[Group]:
     )
     for i in range(num)
   ]
-  return group_rows.with_mismatched(groups, max_length=14)
+  return group_rows.with_mismatched(groups, groups, max_length=14)
 
 
 def judged(num: int) -> list[Group]:

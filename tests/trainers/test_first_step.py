@@ -87,11 +87,20 @@ def test_a_loss_without_reference_is_not_compared_with_one():
   )
 
 
-@pytest.mark.parametrize("loss,passes", [(1.0, True), (1.1, False)])
+@pytest.mark.parametrize("loss,passes", [(1.05, True), (1.1, False)])
 def test_a_new_head_may_be_half_as_bad_again_as_one_that_says_nothing(
   loss, passes
 ):
-  # ln 2 = 0.693, and 1.5 times that is 1.04.
-  wrong = first_step.check_reward({**_GOOD, "loss": loss}, False)
+  # ln 2 = 0.693; 1.5 times that and 0.05 is 1.09.
+  wrong = first_step.check_reward({**_GOOD, "loss": loss}, True)
   assert (wrong == []) == passes
   assert passes or "lower reward.init_std" in wrong[0]
+
+
+def test_a_head_that_was_loaded_may_know_better():
+  assert first_step.check_reward({**_GOOD, "loss": 0.01}, False) == []
+
+
+def test_answers_without_prompts_are_found():
+  wrong = first_step.check_answers({**_GOOD, "supervised_share": 1.0})
+  assert len(wrong) == 1 and "prompts are empty" in wrong[0]
