@@ -15,7 +15,7 @@ def get_config():
   config = base.preference(
     pairwise_cringe=dict(
       weight=1.0,
-      alpha=0.1,
+      alpha=0.02,
       b=0.0,
       tau=10.0,
       stop_gradient_gate=True,
@@ -25,4 +25,6 @@ def get_config():
       stop_candidate_gradient=False,
     )
   )
-  return sizes.quickstart_stage(config)
+  config = sizes.quickstart_stage(config)
+  config.optim.learning_rate = 1e-4
+  return config

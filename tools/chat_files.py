@@ -85,11 +85,24 @@ def stage(
     tokenizer.special_id(name, template=template)
     for name in templates.end_of_turn_tokens(template)
   ]
+  # A sequence classifier of transformers finds the last token of a padded row
+  # by this id, and refuses a batch without it.
+  pad_id = _pad_id(target)
+  if pad_id is not None and fields.get("pad_token_id") is None:
+    ids["pad_token_id"] = pad_id
   path = target / "generation_config.json"
   generation = _object(path) if path.is_file() else {}
   generation |= {**ids, "eos_token_id": sorted(set(stops))}
   path.write_text(json.dumps(generation, indent=2, sort_keys=True) + "\n")
   return fields | ids
+
+
+def _pad_id(folder: pathlib.Path) -> int | None:
+  """The id of the padding token of a tokenizer that was exported there."""
+  name = _object(folder / "tokenizer_config.json").get("pad_token")
+  added = _object(folder / "tokenizer.json").get("added_tokens")
+  known = {token["content"]: token["id"] for token in added or ()}
+  return known.get(name) if isinstance(name, str) else None
 
 
 def load_tokenizer(folder: pathlib.Path) -> Tokenizer:

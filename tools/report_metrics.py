@@ -172,7 +172,7 @@ _KNOWN = (
   Chart(
     "Ratio to the reference",
     "log π \N{MINUS SIGN} log π_ref, nats per answer",
-    _by_side("kl"),
+    _by_side("log_ratios"),
     noise=_ROUNDING,
     of_answers=True,
   ),

@@ -52,6 +52,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _last_evaluation(run: pathlib.Path) -> dict[str, float | str]:
+  if not (run / provenance.CONFIG_FILE).is_file():
+    raise FileNotFoundError(
+      f"{run} holds no {provenance.CONFIG_FILE}: name the --workdir of a run."
+    )
   config = json.loads((run / provenance.CONFIG_FILE).read_text())
   last: dict[str, float | str] = {}
   for line in (run / recorder.METRICS_FILE).read_text().splitlines():

@@ -6,6 +6,7 @@ What every command that starts from a run's config has in common.
 
 import importlib.resources
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,7 +68,14 @@ def parse(
   except Exception as error:
     # A config file is a program: any error can come out of it, and
     # ml_collections has put the file's own traceback into the message.
-    raise UsageError(str(error)) from error
+    message = str(error)
+    # ml_collections names an unknown field of an override, quoted, and no more.
+    if re.match(r"""["']{1,3}\w+["'\\]""", message):
+      message = (
+        f"no field {message}: an override sets a field that the config has."
+        " --config=FILE --help lists them."
+      )
+    raise UsageError(message) from error
   if rest[1:]:
     raise UsageError(
       f"unexpected argument {rest[1]!r}: flags look like --config.a.b=VALUE."

@@ -119,6 +119,9 @@ class GroupEvaluator:
       accuracy = pair_accuracy(outcomes["margin"], subsets)
       found |= {f"eval/rewards/{name}": v for name, v in accuracy.items()}
     if "label" in outcomes:
+      found["eval/rewards/margin"] = (
+        found["eval/rewards/desirable"] - found["eval/rewards/undesirable"]
+      )
       auc = label_auc(outcomes["reward"], outcomes["label"])
       found |= {} if auc is None else {"eval/rewards/auc": auc}
     return found

@@ -8,7 +8,9 @@ loss is a new file, and nothing else has to know of it.
 """
 
 import dataclasses
+import difflib
 import importlib
+import importlib.resources
 import importlib.util
 import inspect
 import typing
@@ -103,10 +105,11 @@ def _load_term(
   statistics = getattr(module, "batch_statistics", None)
   carried = getattr(module, "CARRIED", {})
   weight = given.pop("weight", None)
-  if not isinstance(weight, int | float) or isinstance(weight, bool):
+  is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+  if not is_number or weight <= 0:
     raise ValueError(
-      f"loss.terms.{name}.weight={weight!r} must be a number: the share of this"
-      " loss in the sum, 1.0 where it is the only one."
+      f"loss.terms.{name}.weight={weight!r} must be a number above 0: the share"
+      " of this loss in the sum, 1.0 where it is the only one."
     )
   parameters = dict(inspect.signature(function).parameters)
   if statistics is not None:
@@ -202,11 +205,27 @@ def _module(name: str) -> Any:
   found = name.isidentifier() and importlib.util.find_spec(path) is not None
   module = importlib.import_module(path) if found else None
   if module is None or not hasattr(module, f"{name}_loss"):
+    near = difflib.get_close_matches(name, losses())
+    hint = f" Is it {near[0]}?" if near else ""
     raise ValueError(
       f"loss.terms names {name!r}, and there is no losses/{name}.py with a"
-      f" function {name}_loss. `ls losses` lists what there is."
+      f" function {name}_loss.{hint} There are {', '.join(losses())}."
     )
   return module
+
+
+def losses() -> list[str]:
+  """The modules of `losses/` with a loss, by name; SFT's has its own trainer."""
+  folder = importlib.resources.files("ramjax.losses")
+  names = (entry.name.removesuffix(".py") for entry in folder.iterdir())
+  return sorted(
+    name
+    for name in names
+    if name != "sft"
+    and name.isidentifier()
+    and f"\ndef {name}_loss("
+    in folder.joinpath(f"{name}.py").read_text("utf-8")
+  )
 
 
 def contrast_of(terms: tuple[Term, ...]) -> Mapping[str, Any]:

@@ -34,8 +34,8 @@ def metrics(
     `rewards/chosen`, `rewards/rejected`, `rewards/margin` (their difference),
     `rewards/accuracy` (share of pairs with a positive margin; a tie is half);
     `logps/chosen`, `logps/rejected` (nats an answer) and, with a reference,
-    `kl/chosen`, `kl/rejected`: log pi - log pi_ref, nats an answer, which would
-    estimate the divergence if the answers were the policy's own.
+    `log_ratios/chosen`, `log_ratios/rejected`: log pi - log pi_ref, nats an
+    answer, which would estimate the divergence if the answers were the policy's.
   """
   margin = result.chosen_rewards - result.rejected_rewards
   values = {
@@ -49,7 +49,7 @@ def metrics(
       values[f"logps/{side}"] = arrays[f"{side}_logps"]
     if f"ref_{side}_logps" in arrays:
       ratio = arrays[f"{side}_logps"] - arrays[f"ref_{side}_logps"]
-      values[f"kl/{side}"] = ratio
+      values[f"log_ratios/{side}"] = ratio
       values[f"{GATE_PREFIX}off_reference/{side}"] = jnp.abs(ratio)
   return {k: WeightedMean.of(value, mask) for k, value in values.items()}
 

@@ -31,6 +31,8 @@ from ramjax.trainers.starting_model import Start
 
 LOGPS_FILE = "reference_logps.npy"
 KEY_FILE = "reference_logps.json"
+# What a kill while writing leaves.
+_PARTIAL_FILES = ("partial.npy", "partial.json")
 
 # What decides a log-probability, beside the weights and the tokens.
 _CODE = (
@@ -78,6 +80,7 @@ def use(
     num_answers = max(group.size for group in groups)
     logps = _read(folder, (len(groups), num_answers))
   else:
+    _refuse_foreign(folder)
     logps = _compute(config, data, groups, load_params(), model_config, mesh)
     if not np.isfinite(logps).all():
       raise ValueError(
@@ -197,8 +200,8 @@ def _refuse_stale(folder: pathlib.Path, key: Mapping[str, str]) -> None:
   if wrong:
     raise ValueError(
       f"reference.cache={str(folder)!r} holds log-probabilities of another"
-      f" {', '.join(wrong)}. Name another folder, or delete this one to compute"
-      " them anew."
+      f" {', '.join(wrong)}. Name another folder, or delete {LOGPS_FILE} and"
+      f" {KEY_FILE} there to compute them anew."
     )
 
 
@@ -221,14 +224,24 @@ def _read(folder: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
   return logps
 
 
+def _refuse_foreign(folder: pathlib.Path) -> None:
+  """A folder that holds other things is not ours to write to."""
+  own = {LOGPS_FILE, *_PARTIAL_FILES}
+  if folder.is_dir() and any(e.name not in own for e in folder.iterdir()):
+    raise ValueError(
+      f"reference.cache={str(folder)!r} holds other files and no {KEY_FILE}:"
+      " name a folder of its own, which need not exist."
+    )
+
+
 def _write(
   folder: pathlib.Path, key: Mapping[str, str], logps: np.ndarray
 ) -> None:
   """The key last: a folder without it is computed anew."""
   folder.mkdir(parents=True, exist_ok=True)
-  temporary = folder / "partial.npy"
+  temporary = folder / _PARTIAL_FILES[0]
   np.save(temporary, logps, allow_pickle=False)
   temporary.replace(folder / LOGPS_FILE)
-  temporary = folder / "partial.json"
+  temporary = folder / _PARTIAL_FILES[1]
   temporary.write_text(json.dumps(key, indent=2) + "\n")
   temporary.replace(folder / KEY_FILE)

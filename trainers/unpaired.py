@@ -161,7 +161,7 @@ def _metrics(
 
   Returns:
     `rewards/desirable`, `rewards/undesirable`, `logps/...` of both (nats an
-    answer) and, with a reference, `kl/...`: log pi - log pi_ref. Further
+    answer) and, with a reference, `log_ratios/...`: log pi - log pi_ref. Further
     `labels/desirable`, the share of desirable answers.
   """
   labels = arrays["labels"]
@@ -174,7 +174,7 @@ def _metrics(
     found[f"logps/{name}"] = WeightedMean.of(arrays["logps"], chosen)
     if "ref_logps" in arrays:
       ratio = arrays["logps"] - arrays["ref_logps"]
-      found[f"kl/{name}"] = WeightedMean.of(ratio, chosen)
+      found[f"log_ratios/{name}"] = WeightedMean.of(ratio, chosen)
       found[f"{GATE_PREFIX}off_reference/{name}"] = WeightedMean.of(
         jnp.abs(ratio), chosen
       )

@@ -18,8 +18,8 @@ _PAIRS = {
   "eval/rewards/rejected": Curve([0, 10], [0.0, -1.034]),
   "eval/logps/chosen": Curve([0, 10], [-40.0, -38.0]),
   "eval/logps/rejected": Curve([0, 10], [-41.0, -51.0]),
-  "eval/kl/chosen": Curve([0, 10], [0.0, 2.0]),
-  "eval/kl/rejected": Curve([0, 10], [0.0, -10.0]),
+  "eval/log_ratios/chosen": Curve([0, 10], [0.0, 2.0]),
+  "eval/log_ratios/rejected": Curve([0, 10], [0.0, -10.0]),
   "eval/kl_per_token": Curve([0, 10], [0.0, 0.02]),
   "eval/rewards/calibration_error": Curve([0, 10], [0.0, 0.125]),
   "eval/rewards/calibration_error/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
@@ -79,7 +79,7 @@ def test_rewards_that_are_all_zero_have_no_tiny_axis():
     "train/loss": flat,
     "eval/rewards/accuracy": flat,
     "eval/rewards/chosen": flat,
-    "eval/kl/chosen": flat,
+    "eval/log_ratios/chosen": flat,
   }
   for figure in report_charts.charts(curves).of_answers:
     assert not re.search(r'class="y"[^>]*>[^<]*e-', figure)

@@ -130,7 +130,7 @@ def test_loss_and_rewards_are_those_of_the_formula(metrics, ratios):
     "eval/rewards/accuracy": (margins > 0).mean(),
     "eval/rewards/accuracy/even": (margins[::2] > 0).mean(),
     "eval/rewards/accuracy/odd": (margins[1::2] > 0).mean(),
-    "eval/kl/chosen": ratios[:, 0].mean(),
+    "eval/log_ratios/chosen": ratios[:, 0].mean(),
   }
   for name, value in expected.items():
     np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
@@ -162,7 +162,7 @@ def test_a_step_on_the_same_rows_says_the_same(placed, metrics):
   )
   _, found = train_step(_state(placed), batch)
   shared = [name for name in found if f"eval/{name}" in metrics]
-  assert {"loss", "rewards/accuracy", "logps/chosen", "kl/rejected"} <= {
+  assert {"loss", "rewards/accuracy", "logps/chosen", "log_ratios/rejected"} <= {
     *shared
   }
   for name in shared:

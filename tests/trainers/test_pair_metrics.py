@@ -44,14 +44,14 @@ def test_without_a_reference_there_is_no_distance_from_one():
   values = _values(_LOGPS)
   np.testing.assert_allclose(values["logps/chosen"], -2.0)
   np.testing.assert_allclose(values["logps/rejected"], -5.0)
-  assert not any("kl/" in name or "gate/" in name for name in values)
+  assert not any("log_ratios/" in name or "gate/" in name for name in values)
 
 
 def test_the_distance_from_the_reference_is_signed_and_its_gate_is_not():
   values = _values({**_LOGPS, **_REF})
   # Log-ratios 1, 0, -2 and 0, -1, -2.
-  np.testing.assert_allclose(values["kl/chosen"], -1 / 3, rtol=1e-6)
-  np.testing.assert_allclose(values["kl/rejected"], -1.0)
+  np.testing.assert_allclose(values["log_ratios/chosen"], -1 / 3, rtol=1e-6)
+  np.testing.assert_allclose(values["log_ratios/rejected"], -1.0)
   np.testing.assert_allclose(values["gate/off_reference/chosen"], 1.0)
   np.testing.assert_allclose(values["gate/off_reference/rejected"], 1.0)
 

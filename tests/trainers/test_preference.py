@@ -100,7 +100,7 @@ def test_dpo_starts_at_log_2_and_a_margin_of_0(train, cached, tmp_path):
   # And with the reference from disk all of it is the same.
   for step, expected in figures.items():
     for name, value in _figures(cached / "run")[step].items():
-      if "loss" in name or "rewards/" in name or "kl/" in name:
+      if "loss" in name or "rewards/" in name or "log_ratios/" in name:
         assert value == pytest.approx(expected[name], rel=1e-5, abs=1e-5), name
 
 
