@@ -162,9 +162,12 @@ def test_a_step_on_the_same_rows_says_the_same(placed, metrics):
   )
   _, found = train_step(_state(placed), batch)
   shared = [name for name in found if f"eval/{name}" in metrics]
-  assert {"loss", "rewards/accuracy", "logps/chosen", "log_ratios/rejected"} <= {
-    *shared
-  }
+  assert {
+    "loss",
+    "rewards/accuracy",
+    "logps/chosen",
+    "log_ratios/rejected",
+  } <= {*shared}
   for name in shared:
     np.testing.assert_allclose(
       found[name].value, metrics[f"eval/{name}"], rtol=1e-5, err_msg=name

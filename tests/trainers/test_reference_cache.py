@@ -189,7 +189,9 @@ def test_numbers_of_something_else_are_refused_by_its_name(
     _use(filled[0], **changed)
   message = str(error.value)
   assert f"log-probabilities of another {name}." in message
-  assert str(filled[0]) in message and "or delete reference_logps.npy" in message
+  assert (
+    str(filled[0]) in message and "or delete reference_logps.npy" in message
+  )
 
 
 def test_numbers_of_other_code_are_refused(filled, monkeypatch):
