@@ -68,6 +68,15 @@ def test_the_template_of_the_training_replaces_the_one_of_the_base(
   assert (tmp_path / "out/LICENSE").read_text() == "free"
 
 
+def test_the_padding_token_is_named_for_classifiers_of_padded_batches(
+  run, tmp_path
+):
+  fields = _stage(run, tmp_path / "out")
+  exported = json.loads((tmp_path / "out/tokenizer.json").read_text())
+  ids = {token["content"]: token["id"] for token in exported["added_tokens"]}
+  assert fields["pad_token_id"] == ids["<pad>"]
+
+
 def test_the_tokenizer_of_the_training_replaces_the_one_of_the_base(
   run, tmp_path
 ):
