@@ -142,11 +142,7 @@ def run(
       sync=None if reference is None else reference.sync,
     )
     if reference is not None and cached:
-      load = functools.partial(references.params_of, reference, state, mesh)
-      whence = reference.start or start
-      data = reference_cache.use(
-        config, data, load, reference.config, whence, mesh
-      )
+      data = _with_cached_reference(config, data, state, reference, start, mesh)
     batches = algorithm.train_batches(config, data)
     opened.callback(batches.close)
 
@@ -171,6 +167,21 @@ def run(
         else reference.is_start
       ),
     )
+
+
+def _with_cached_reference(
+  config: ml_collections.ConfigDict,
+  data: Any,
+  state: TrainState,
+  reference: references.Reference,
+  start: starting_model.Start,
+  mesh: Mesh,
+) -> Any:
+  """The data with the reference's log-probabilities, from disk or computed."""
+  load = functools.partial(references.params_of, reference, state, mesh)
+  return reference_cache.use(
+    config, data, load, reference.config, reference.start or start, mesh
+  )
 
 
 def _choose_objective(
