@@ -71,16 +71,17 @@ def attend_cache(
 
   Args:
     query: [B, T, N, H].
-    key: [B, S, K, H], slots not yet written hold anything finite.
-    value: [B, S, K, H].
+    key: [B, K, S, H], slots not yet written hold anything finite.
+    value: [B, K, S, H].
     slots: [B, T] int32, each query's own slot; it sees slots up to that one.
     window: As for `attend`.
 
   Returns:
     [B, T, N, H] in `query`'s dtype.
   """
-  distance = slots[:, :, None] - jnp.arange(key.shape[1])[None, None, :]
-  return _masked_attention(query, key, value, _in_reach(distance, window))
+  distance = slots[:, :, None] - jnp.arange(key.shape[2])[None, None, :]
+  mask = _in_reach(distance, window)
+  return _masked_attention(query, key, value, mask)
 
 
 def _in_reach(distance, window):
@@ -97,6 +98,7 @@ def _xla_attention(query, key, value, segment_ids, branch_ids, window):
   """
   length = query.shape[1]
   block = _query_block(length)
+  key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
   outputs = []
   for start in range(0, length, block):
     end = start + block
@@ -110,8 +112,8 @@ def _xla_attention(query, key, value, segment_ids, branch_ids, window):
     outputs.append(
       _masked_attention(
         query[:, start:end],
-        key[:, first:end],
-        value[:, first:end],
+        key[:, :, first:end],
+        value[:, :, first:end],
         _in_reach(distance, window)[None] & seen,
       )
     )
@@ -127,16 +129,17 @@ def _query_block(length: int) -> int:
 
 
 def _masked_attention(query, key, value, mask):
-  """Softmax attention under a [B, T, S] mask; scores and softmax in float32."""
+  """Softmax attention under a [B, T, S] mask; scores and softmax in float32.
+
+  Queries are [B, T, N, H]; keys and values have heads before time, [B, K, S,
+  H], and the queries of one KV head go into one matrix: XLA:CPU has fast paths
+  for plain batched matmuls only; elsewhere it is free.
+  """
   batch, length, num_heads, head_dim = query.shape
-  num_kv_heads = key.shape[2]
+  num_kv_heads = key.shape[1]
   group = num_heads // num_kv_heads
-  # Heads before time, and the queries of one KV head in one matrix: XLA:CPU
-  # has fast paths for plain batched matmuls only; elsewhere it is free.
   query = query.transpose(0, 2, 1, 3) * head_dim**-0.5
   query = query.reshape(batch, num_kv_heads, group * length, head_dim)
-  key = key.transpose(0, 2, 1, 3)
-  value = value.transpose(0, 2, 1, 3)
   scores = jnp.einsum(
     "BKTH,BKSH->BKTS", query, key, preferred_element_type=jnp.float32
   )

@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from ramjax.models import attention, layers, lora, sharding
 from ramjax.models import positions as rope
-from ramjax.models.cache import Cache, write_slots
+from ramjax.models.cache import Cache, read_layer, write_slots
 from ramjax.models.config import LlamaConfig
 from ramjax.models.linear import Linear, LMHead, Matrix
 
@@ -36,11 +36,21 @@ class _Norm(nn.Module):
 
 
 class _Attention(nn.Module):
+  """Attention of one layer; returns the cache it was given, written, too.
+
+  Attributes:
+    config: The shape.
+    span: Slots of the cache that are attended to; None is all.
+    keep: Without a cache, return this layer's keys and values in its place.
+  """
+
   config: LlamaConfig
+  span: int | None
+  keep: bool
 
   @nn.compact
   def __call__(
-    self, x, angles, slots, segment_ids, branch_ids, lora_scales, cache
+    self, x, cache, layer, angles, slots, segment_ids, branch_ids, lora_scales
   ):
     config = self.config
     heads, kv_heads = config.num_heads, config.num_kv_heads
@@ -59,6 +69,7 @@ class _Attention(nn.Module):
     query = rope.rotate(project("query", heads, "heads"), *angles)
     key = rope.rotate(project("key", kv_heads, "kv_heads"), *angles)
     value = project("value", kv_heads, "kv_heads")
+    kept = None
     if cache is None:
       output = attention.attend(
         query,
@@ -69,15 +80,18 @@ class _Attention(nn.Module):
         window=config.sliding_window,
         backend=config.attention,
       )
+      if self.keep:
+        kept = Cache(key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3))
     else:
       cache = Cache(
-        key=write_slots(cache.key, key, slots),
-        value=write_slots(cache.value, value, slots),
+        key=write_slots(cache.key, key, layer, slots),
+        value=write_slots(cache.value, value, layer, slots),
       )
+      span = self.span or cache.key.shape[3]
       output = attention.attend_cache(
         query,
-        cache.key,
-        cache.value,
+        read_layer(cache.key, layer, span),
+        read_layer(cache.value, layer, span),
         slots=slots,
         window=config.sliding_window,
       )
@@ -88,7 +102,8 @@ class _Attention(nn.Module):
       ("heads", "embed"),
       name="output",
     )
-    return project_out(output.reshape(*x.shape[:2], -1), lora_scales), cache
+    output = project_out(output.reshape(*x.shape[:2], -1), lora_scales)
+    return output, cache, kept
 
 
 class _MLP(nn.Module):
@@ -110,27 +125,36 @@ class _MLP(nn.Module):
 
 
 class _Block(nn.Module):
-  """One layer, in the shape `nn.scan` wants: carry in, (carry, cache) out."""
+  """One layer, in the shape `nn.scan` wants: carry in, (carry, kept) out.
+
+  The carry is hidden states and the cache of all layers, written in place.
+  """
 
   config: LlamaConfig
+  span: int | None
+  keep: bool
 
   @nn.compact
   def __call__(
-    self, x, cache, lora_scales, angles, slots, segment_ids, branch_ids
+    self, carry, layer, lora_scales, angles, slots, segment_ids, branch_ids
   ):
     config = self.config
+    x, cache = carry
     x = sharding.constrain(x, "batch", "length", "activation")
     normed = _Norm(config.norm_eps, name="attention_norm")(x)
-    attended, cache = _Attention(config, name="attention")(
-      normed, angles, slots, segment_ids, branch_ids, lora_scales, cache
-    )
+    attended, cache, kept = _Attention(
+      config, self.span, self.keep, name="attention"
+    )(normed, cache, layer, angles, slots, segment_ids, branch_ids, lora_scales)
     x = x + attended
     normed = _Norm(config.norm_eps, name="mlp_norm")(x)
-    return x + _MLP(config, name="mlp")(normed, lora_scales), cache
+    x = x + _MLP(config, name="mlp")(normed, lora_scales)
+    return (x, cache), kept
 
 
 class _Llama(nn.Module):
   config: LlamaConfig
+  span: int | None = None
+  keep: bool = False
 
   @nn.compact
   def __call__(self, tokens, positions, segment_ids, branch_ids, cache):
@@ -140,9 +164,9 @@ class _Llama(nn.Module):
       vocab_shape, ("vocab", "embed"), leaf="embedding", name="embed"
     )()
     x = jnp.take(embedding, tokens, axis=0).astype(config.dtype)
-    x, cache = _layer_stack(config)(
-      x,
-      cache,
+    (x, cache), kept = _layer_stack(config, self.span, self.keep)(
+      (x, cache),
+      jnp.arange(config.num_layers),
       lora.layer_scales(config.lora),
       rope.rope_angles(positions, config),
       positions,
@@ -155,10 +179,11 @@ class _Llama(nn.Module):
       Matrix(score_shape, ("embed", "label"), name="score")()
     elif not config.tie_embeddings:
       LMHead(config, name="lm_head")()
-    return _Norm(config.norm_eps, name="final_norm")(x), cache
+    hidden = _Norm(config.norm_eps, name="final_norm")(x)
+    return hidden, cache, kept
 
 
-def _layer_stack(config: LlamaConfig):
+def _layer_stack(config: LlamaConfig, span: int | None, keep: bool):
   """The scanned, optionally rematerialised, stack of blocks."""
   block = _Block
   if config.remat != "none":
@@ -177,7 +202,7 @@ def _layer_stack(config: LlamaConfig):
     length=config.num_layers,
     metadata_params={nn.PARTITION_NAME: "layers"},
   )
-  return stack(config, name="layers")
+  return stack(config, span, keep, name="layers")
 
 
 def apply(
@@ -189,6 +214,7 @@ def apply(
   segment_ids: jax.Array | None = None,
   branch_ids: jax.Array | None = None,
   cache: Cache | None = None,
+  span: int | None = None,
 ) -> Any:
   """Hidden states of `tokens` after the final norm; heads come after.
 
@@ -203,6 +229,8 @@ def apply(
     branch_ids: [B, T] int32; see `attention.attend`. None means that no
       segment has branches, and a cache takes none.
     cache: Keys and values of earlier positions, or None.
+    span: With a cache, how many of its slots are looked at: above every
+      position of the call. None is all of them.
 
   Returns:
     [B, T, D] in `config.dtype`; with a cache, that and the updated cache.
@@ -218,10 +246,34 @@ def apply(
       )
   if segment_ids is None:
     segment_ids = jnp.ones_like(tokens)
-  hidden, new_cache = _Llama(config).apply(
+  hidden, new_cache, _ = _Llama(config, span).apply(
     {"params": params}, tokens, positions, segment_ids, branch_ids, cache
   )
   return hidden if cache is None else (hidden, new_cache)
+
+
+def prefill(params: Params, config: LlamaConfig, tokens: jax.Array) -> Cache:
+  """Keys and values of whole prompts, to be put into a cache.
+
+  Args:
+    params: As for `apply`.
+    config: The same.
+    tokens: [B, T] int32 from position 0 on, right-padded with anything: causal
+      attention never looks at what follows.
+
+  Returns:
+    A `Cache` of T slots.
+  """
+  positions = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
+  _, _, kept = _Llama(config, keep=True).apply(
+    {"params": params},
+    tokens,
+    positions,
+    jnp.ones_like(tokens),
+    None,
+    None,
+  )
+  return kept
 
 
 def _boxed_init(config: LlamaConfig, key: jax.Array) -> Any:

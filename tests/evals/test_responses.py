@@ -10,7 +10,7 @@ from ramjax.data.tokenize_rows import tokenize_prompt
 from ramjax.data.tokenizers import load_tokenizer
 from ramjax.data.train_tokenizer import train_sentencepiece
 from ramjax.evals.responses import make_responder
-from ramjax.models import llama, sampling
+from ramjax.models import llama, sampler
 from ramjax.models.config import LlamaConfig
 
 _CONFIG = LlamaConfig(
@@ -55,23 +55,26 @@ def test_one_answer_a_prompt_whatever_the_batch(tokenizer):
   assert any(alone)
 
 
-def test_an_answer_is_cut_where_the_sampler_says_it_stopped(
+def test_an_answer_is_asked_for_greedily_and_cut_at_the_end_of_turn(
   tokenizer, monkeypatch
 ):
   ids = tokenizer.encode("say these words again", at_start=True)
-  seen = {}
+  asked = []
 
-  def generate(params, config, prompts, lengths, **options):
-    seen.update(options, prompts=prompts, lengths=lengths)
-    tokens = np.tile(np.array(ids, np.int32), (len(prompts), 1))
-    return sampling.Generated(tokens, np.full(len(prompts), len(ids) - 1))
+  def sample(params, config, requests, **_):
+    asked.extend(requests)
+    tokens = np.array([*ids, tokenizer.eos_id], np.int32)
+    zeros = np.zeros(len(tokens), np.float32)
+    return [sampler.Sample(tokens, zeros, zeros, True) for _ in requests]
 
-  monkeypatch.setattr(sampling, "generate", generate)
+  monkeypatch.setattr(sampler, "sample", sample)
   answers = _respond(tokenizer, None, _prompts(1), batch_size=2)
-  assert answers == [tokenizer.decode(ids[:-1])]
-  assert seen["stop_tokens"] == (tokenizer.eos_id,)
-  assert seen["max_new_tokens"] == 5
+  assert answers == [tokenizer.decode(ids)]
+  (request,) = asked
+  assert request.options.stop_tokens == (tokenizer.eos_id,)
+  assert request.options.temperature == 0
+  assert request.options.max_tokens == 5
   expected = tokenize_prompt(
     _prompts(1)[0], template="plain", tokenizer=tokenizer
   )
-  assert seen["prompts"][0, : seen["lengths"][0]].tolist() == expected.tolist()
+  np.testing.assert_array_equal(request.prompt, expected)

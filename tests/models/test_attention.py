@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention: equals a loop over queries, and leaks nothing, to the last bit."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,13 @@ _B, _N, _K, _H = 2, 4, 2, 4
 _LENGTHS = [1, 7, 64, 128, 130, 512]
 
 _attend = jax.jit(attention.attend, static_argnames="backend")
-_attend_cache = jax.jit(attention.attend_cache)
+
+
+@jax.jit
+def _attend_cache(query, key, value, slots):
+  """As a cache has them: heads before slots."""
+  key, value = (x.transpose(0, 2, 1, 3) for x in (key, value))
+  return attention.attend_cache(query, key, value, slots=slots)
 
 
 def _inputs(length, seed=0):
@@ -179,7 +187,12 @@ def test_no_bit_depends_on_later_slots():
 
 
 _attend_window = jax.jit(attention.attend, static_argnames="window")
-_attend_cache_window = jax.jit(attention.attend_cache, static_argnames="window")
+
+
+@functools.partial(jax.jit, static_argnames="window")
+def _attend_cache_window(query, key, value, slots, window):
+  key, value = (x.transpose(0, 2, 1, 3) for x in (key, value))
+  return attention.attend_cache(query, key, value, slots=slots, window=window)
 
 
 def _dense(query, key, value, seen):

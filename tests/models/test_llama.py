@@ -166,7 +166,7 @@ def test_no_bit_depends_on_later_tokens_or_padding(config, params, packed):
 
 def test_cached_decoding_equals_the_full_forward(config, params):
   # Right-padded prompts of 4 and 9 tokens, then 5 tokens one at a time, each
-  # written over the padding as `sampling.generate` does.
+  # written over the padding as `slots.decode` does.
   lengths, rows = np.array([4, 9]), np.arange(2)
   batch = _batch(_UNPACKED, _LENGTH, config)
   full = _hidden(params, config, batch)

@@ -19,10 +19,11 @@ from ramjax.models import (
   lora,
   merged_lora,
   partition,
-  sampling,
+  sampler,
   sharding,
   source_params,
 )
+from ramjax.models.sampling_options import SamplingOptions
 
 TOKENS = np.random.default_rng(0).integers(0, 72, (8, 6))
 
@@ -239,15 +240,13 @@ def test_generation_is_that_of_the_merged_model():
     tiny_adapters.random_adapters(config),
   )
   merged = source_params.load_params(source, tiny_adapters.one_device())
+  options = SamplingOptions(temperature=0.0, max_tokens=5)
+  requests = [
+    sampler.Request(np.array(TOKENS[i, :length], np.int32), options)
+    for i, length in enumerate((6, 4))
+  ]
   results = [
-    sampling.generate(
-      params,
-      shape,
-      jnp.asarray(TOKENS[:2], jnp.int32),
-      jnp.array([6, 4]),
-      max_new_tokens=5,
-      stop_tokens=(),
-    ).tokens
+    [row.tokens for row in sampler.sample(params, shape, requests)]
     for params, shape in (
       (tiny_adapters.all_params(config), config),
       (merged, source.config),

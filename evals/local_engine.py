@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine that is this process: our model, tokenizer and sampler."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ramjax.data import templates
+from ramjax.data.tokenize_rows import tokenize_prompt
+from ramjax.data.tokenizers import Tokenizer
+from ramjax.evals.engine import ChatRequest, Completion
+from ramjax.models import sampler
+from ramjax.models.config import LlamaConfig
+
+
+class LocalEngine:
+  """Answers with a model on this process's devices."""
+
+  def __init__(
+    self,
+    params: Any,
+    config: LlamaConfig,
+    *,
+    tokenizer: Tokenizer,
+    template: str,
+    num_slots: int = 64,
+  ):
+    """Cheap: nothing is computed before an answer is asked for.
+
+    Args:
+      params: Of a language model.
+      config: Its shape.
+      tokenizer: Its tokenizer.
+      template: Its chat template, by name.
+      num_slots: Answers that are continued at a time, at most.
+    """
+    self._params = params
+    self._config = config
+    self._tokenizer = tokenizer
+    self._template = template
+    self._num_slots = num_slots
+    self._turn_ends = tuple(
+      tokenizer.special_id(name)
+      for name in templates.end_of_turn_tokens(template)
+    )
+
+  def complete(
+    self,
+    requests: Sequence[ChatRequest],
+    *,
+    progress: Callable[[int], None] | None = None,
+  ) -> list[Completion]:
+    """See `engine.Engine`."""
+    samples = sampler.sample(
+      self._params,
+      self._config,
+      [self.to_request(request) for request in requests],
+      num_slots=self._num_slots,
+      vocab_size=self._tokenizer.vocab_size,
+      progress=progress,
+    )
+    return [
+      self.to_completion(request, sample)
+      for request, sample in zip(requests, samples, strict=True)
+    ]
+
+  def to_request(self, request: ChatRequest) -> sampler.Request:
+    """What the sampler is asked for, of one request."""
+    prompt = tokenize_prompt(
+      request.messages, template=self._template, tokenizer=self._tokenizer
+    )
+    stop_tokens = (*self._turn_ends, *request.options.stop_tokens)
+    cut = None
+    if request.stop:
+
+      def cut(tokens: np.ndarray) -> int | None:
+        return self._cut(tokens, request.stop)
+
+    return sampler.Request(
+      prompt=np.asarray(prompt, np.int32),
+      options=dataclasses.replace(
+        request.options, stop_tokens=tuple(dict.fromkeys(stop_tokens))
+      ),
+      seed=request.seed,
+      cut=cut,
+    )
+
+  def to_completion(
+    self, request: ChatRequest, sample: sampler.Sample
+  ) -> Completion:
+    """The answer in a sample."""
+    return Completion(
+      text=self.text_of(request, sample.tokens).strip(),
+      finished=sample.finished,
+      num_tokens=len(sample.tokens),
+      tokens=sample.tokens,
+      logps=sample.logps,
+      drawn_logps=sample.drawn_logps,
+    )
+
+  def text_of(self, request: ChatRequest, tokens: np.ndarray) -> str:
+    """Text of an answer so far, up to what ends it."""
+    ends = {*self._turn_ends, *request.options.stop_tokens}
+    if len(tokens) and int(tokens[-1]) in ends:
+      tokens = tokens[:-1]
+    text = self._tokenizer.decode(tokens)
+    found = [at for stop in request.stop if (at := text.find(stop)) >= 0]
+    return text[: min(found)] if found else text
+
+  def _cut(self, tokens: np.ndarray, stop: tuple[str, ...]) -> int | None:
+    """The fewest tokens whose text holds a stop text; None if none do."""
+
+    def holds(count: int) -> bool:
+      text = self._tokenizer.decode(tokens[:count])
+      return any(end in text for end in stop)
+
+    if not holds(len(tokens)):
+      return None
+    # The text of more tokens holds what that of fewer does.
+    low, high = 1, len(tokens)
+    while low < high:
+      middle = (low + high) // 2
+      low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
