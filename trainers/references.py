@@ -14,7 +14,7 @@ import ml_collections
 from jax.sharding import Mesh
 
 from ramjax.models import source_params
-from ramjax.models.config import LlamaConfig
+from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
 from ramjax.trainers import starting_model
 from ramjax.trainers.starting_model import Start
 from ramjax.trainers.state import TrainState
@@ -51,7 +51,7 @@ def choose(
   Args:
     config: Of the run.
     model_config: Of the policy.
-    workdir: Of the run; see `initial_weights.choose`.
+    workdir: Of the run; see `starting_model.choose`.
 
   Raises:
     ValueError: Fields that contradict each other, or a model of another
@@ -90,10 +90,7 @@ def choose(
       f" vocab_size={model_config.vocab_size}: a reference is a language model"
       " with the policy's tokenizer."
     )
-  compute = {
-    name: getattr(model_config, name)
-    for name in ("dtype", "remat", "attention")
-  }
+  compute = {name: getattr(model_config, name) for name in COMPUTE_FIELDS}
   return Reference(start, dataclasses.replace(shape, **compute), None)
 
 
