@@ -215,8 +215,17 @@ def test_a_first_step_that_cannot_be_right_stops_and_saves_nothing(tmp_path):
 
 
 def test_a_continued_run_is_not_checked_again(tmp_path):
-  _run(tmp_path, total_steps=2)
-  _run(tmp_path, total_steps=4, check=lambda metrics: ["never asked."])
+  asked = []
+
+  def check(metrics):
+    asked.append(metrics)
+    return []
+
+  _run(tmp_path, total_steps=2, check=check)
+  assert len(asked) == 1
+  state, outcome, _ = _run(tmp_path, total_steps=4, check=check)
+  assert len(asked) == 1
+  assert state.step == 4 and outcome is loop.Outcome.FINISHED
 
 
 @pytest.mark.parametrize("save_every", [1, 2])
