@@ -2,7 +2,6 @@
 """Checks of preferences: what else than quality tells good from bad answers."""
 
 import collections
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,9 +12,8 @@ from ramjax.data.audit_data import AuditedData, answer_keys, prompt_key
 from ramjax.data.findings import Finding, Place, Severity
 from ramjax.data.rows import JudgedRow, PreferenceRow, UnpairedRow
 from ramjax.data.tokenize_groups import Group
+from ramjax.data.wilson import wilson_interval
 
-# 97.5% quantile of the normal distribution.
-_Z = 1.959964
 # Whoever sees nothing but lengths is then right in three pairs of five, a fifth
 # of the way from chance to certainty.
 _WARN_LENGTH_ALONE = 0.6
@@ -71,28 +69,17 @@ def length_bias(data: AuditedData) -> LengthBias | None:
     return None
   difference = lengths[:, 0] - lengths[:, 1]
   longer, equal = int((difference > 0).sum()), int((difference == 0).sum())
-  accuracy = (longer + equal / 2) / len(lengths)
-  low, high = wilson_interval(accuracy, len(lengths))
+  right = longer + equal / 2
+  low, high = wilson_interval(right, len(lengths))
   return LengthBias(
     pairs=len(lengths),
     longer=longer,
     equal=equal,
     difference=float(difference.mean()),
-    accuracy=accuracy,
+    accuracy=right / len(lengths),
     low=low,
     high=high,
   )
-
-
-def wilson_interval(share: float, total: int) -> tuple[float, float]:
-  """95% interval of a share (E. B. Wilson, JASA 22, 1927, p. 209)."""
-  spread = _Z**2 / total
-  middle = (share + spread / 2) / (1 + spread)
-  half = _Z / (1 + spread)
-  half *= math.sqrt(share * (1 - share) / total + spread / (4 * total))
-  # At 0 and 1 an end is the share itself, which rounding may miss.
-  low, high = min(middle - half, share), max(middle + half, share)
-  return max(low, 0.0), min(high, 1.0)
 
 
 def _check_length_bias(data: AuditedData) -> Iterator[Finding]:

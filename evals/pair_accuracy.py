@@ -2,13 +2,12 @@
 """How often the better of two answers gets the higher reward, and how surely."""
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-# 97.5 % quantile of the normal distribution: intervals of 95 %.
-_Z = 1.959963984540054
+from ramjax.data.wilson import wilson_interval
+
 # Bins of the confidence sigmoid(|margin|), from 0.5 to 1.
 CALIBRATION_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -42,24 +41,6 @@ def pair_accuracy(
     for name in sorted(set(subsets)):
       found[f"accuracy/{name}"] = float(right[names == name].mean())
   return {**found, **calibration(margins)}
-
-
-def wilson_interval(right: float, total: int) -> tuple[float, float]:
-  """The 95 % score interval of a share (Wilson 1927).
-
-  Unlike the normal approximation it stays in [0, 1] and does not collapse where
-  all or none are right.
-
-  >>> low, high = wilson_interval(250, 500)
-  >>> f"{low:.4f} {high:.4f}"
-  '0.4563 0.5437'
-  """
-  share = right / total
-  spread = 1 + _Z**2 / total
-  center = (share + _Z**2 / (2 * total)) / spread
-  variance = share * (1 - share) / total + _Z**2 / (4 * total**2)
-  half = _Z * math.sqrt(variance) / spread
-  return max(center - half, 0.0), min(center + half, 1.0)
 
 
 def calibration(margins: np.ndarray) -> dict[str, float]:

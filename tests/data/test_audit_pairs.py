@@ -39,19 +39,6 @@ def test_length_bias_is_measured(ours):
   assert bias.accuracy == pytest.approx(0.65)
 
 
-def test_wilson_interval_of_eight_in_ten():
-  # z = 1.96: (0.8 + 0.19207) / 1.38415 -+ 1.96 / 1.38415 * sqrt(0.016 + 0.0096)
-  low, high = audit_pairs.wilson_interval(0.8, 10)
-  assert low == pytest.approx(0.4902, abs=1e-4)
-  assert high == pytest.approx(0.9433, abs=1e-4)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_the_interval_stays_within_shares(share):
-  low, high = audit_pairs.wilson_interval(share, 4)
-  assert 0 <= low <= share <= high <= 1
-
-
 def test_balanced_lengths_are_clean(check):
   assert check(_pairs(20, 20)) == []
 
