@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ramjax.data.group_batches import GroupBatch
 from ramjax.evals.likelihood import Likelihood, likelihood
+from ramjax.evals.response_tokens import sum_by_response
 from ramjax.models import llama
 from ramjax.models.config import LlamaConfig
 
@@ -57,28 +58,3 @@ def response_likelihood(
     lengths=sum_by_response(tokens.mask.astype(jnp.int32), tokens.mask, batch),
     tokens=tokens,
   )
-
-
-def sum_by_response(
-  values: jax.Array, mask: jax.Array, batch: GroupBatch
-) -> jax.Array:
-  """Sums a value of every predicted token over the answer it belongs to.
-
-  Args:
-    values: [B * T], at the position that predicts the token.
-    mask: [B * T] bool, what to count.
-    batch: Whose answers.
-
-  Returns:
-    [B, G, K] of `values`' dtype.
-  """
-  shape = batch.tokens.shape
-  # Position i predicts token i + 1, so its value belongs to that one's answer.
-  ids = jnp.roll(batch.response_ids, -1, axis=1)
-  ids = jnp.where(mask.reshape(shape), ids, 0)
-  num_groups, num_answers = batch.features["present"].shape[1:]
-  num_segments = 1 + num_groups * num_answers
-  sums = jax.vmap(
-    lambda row, ids: jax.ops.segment_sum(row, ids, num_segments=num_segments)
-  )(jnp.where(mask, values, 0).reshape(shape), ids)
-  return sums[:, 1:].reshape(-1, num_groups, num_answers)

@@ -208,10 +208,10 @@ def test_the_loss_traces(name):
   reference = references.choose(config, model)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   objective = algorithm.ALGORITHM.make_objective(
-    config,
     model,
     num_shards=1,
     reference_config=None if reference is None else reference.config,
+    **config.loss.to_dict(),
   )
   params, _ = llama.abstract_params(model)
   reference_params: Any = {}
@@ -245,7 +245,7 @@ def test_one_update_of_a_large_model_traces(name):
   )
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   objective = algorithm.ALGORITHM.make_objective(
-    config, model, num_shards=1, reference_config=model
+    model, num_shards=1, reference_config=model, **config.loss.to_dict()
   )
   params, _ = llama.abstract_params(model)
 
@@ -279,7 +279,7 @@ def test_the_model_covers_the_tokenizer_that_is_trained(name):
 
 
 # Sections whose reader takes them whole, and refuses a field it does not know.
-_TAKEN_WHOLE = {"model", "mesh"}
+_TAKEN_WHOLE = {"model", "mesh", "loss"}
 # Sections that are handed on, and what they are called there.
 _CALLED = {"init": "fields", "reference": "fields"}
 
@@ -311,13 +311,11 @@ def _reads(folders: tuple[str, ...]) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("algorithm", _TREES)
 def test_every_field_is_read_by_the_code(algorithm):
   reads = _reads(("trainers", "data", "evals"))
-  # The loss of SFT is taken whole; see below.
-  whole = _TAKEN_WHOLE | ({"loss"} if algorithm == "sft" else set())
   unread = set()
   for leaf in _leaves(_TREES[algorithm]):
     section, _, field = leaf.rpartition(".")
     names = {section, _CALLED.get(section, section)}
-    if section not in whole and not reads & {(n, field) for n in names}:
+    if section not in _TAKEN_WHOLE and not reads & {(n, field) for n in names}:
       unread.add(leaf)
   assert not unread
 

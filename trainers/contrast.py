@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from ramjax.data.group_batches import GroupBatch
 from ramjax.evals.likelihood import Likelihood, next_token_targets
-from ramjax.evals.response_likelihood import sum_by_response
+from ramjax.evals.response_tokens import next_answer, sum_by_response, tokens_of
 from ramjax.losses.cringe import cringe_token_losses
 from ramjax.losses.token_gaps import token_gaps
 
@@ -29,8 +29,8 @@ def response_gap_losses(
     batch: Of groups.
     key: Of the step. A token's draw depends on its row in the data, its answer
       and its position, and so not on where in a batch it lies.
-    desirable_tokens: [B, T] bool, from `tokens_of`: whether the token that a
-      position predicts should win against the candidate. Others should lose.
+    desirable_tokens: [B, T] bool, from `response_tokens.tokens_of`: whether the
+      token that a position predicts should win against the candidate. Others should lose.
     top_k: Candidates to draw from, at least 1; 1 is the most likely other
       token.
     stop_candidate_gradient: Whether the candidate's logit gets no gradient.
@@ -55,29 +55,12 @@ def response_gap_losses(
   return sum_by_response(cringe_token_losses(gaps), tokens.mask, batch)
 
 
-def tokens_of(groups: jax.Array, batch: GroupBatch) -> jax.Array:
-  """A value of each group at the positions that predict its answers' tokens.
-
-  Args:
-    groups: [B, G].
-    batch: Of groups.
-
-  Returns:
-    [B, T]; of no meaning where no answer's token is predicted.
-  """
-  num_answers = batch.features["present"].shape[2]
-  ids = jnp.roll(batch.response_ids, -1, axis=1)
-  group = jnp.maximum(ids - 1, 0) // num_answers
-  return jnp.take_along_axis(groups, group, axis=1)
-
-
 def _noise(batch: GroupBatch, key: jax.Array, top_k: int) -> jax.Array:
   """[B * T, top_k] Gumbel noise, the same for a token wherever it lies."""
   if top_k == 1:
     return jnp.zeros((batch.tokens.size, 1))  # One candidate: nothing to draw.
   row = tokens_of(batch.features["row_ids"][:, :, 0].astype(jnp.int32), batch)
-  ids = jnp.roll(batch.response_ids, -1, axis=1)
-  answer = (ids - 1) % batch.features["present"].shape[2]
+  answer = next_answer(batch).answer
 
   def draw(row: jax.Array, answer: jax.Array, position: jax.Array) -> jax.Array:
     own = key

@@ -11,11 +11,12 @@ import ml_collections
 
 from ramjax.data import parse_graded_rows
 from ramjax.data.group_batches import GroupBatch
+from ramjax.evals import response_tokens
+from ramjax.evals.likelihood import next_token_targets
 from ramjax.evals.response_likelihood import response_likelihood
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
-  contrast,
   first_step,
   group_data,
   group_evaluator,
@@ -38,6 +39,7 @@ def make_cut_objective(
   terms: Mapping[str, Mapping[str, Any]],
   chunk_size: int,
   num_shards: int,
+  reference_config: LlamaConfig | None = None,
 ) -> Objective:
   """The objective of token losses on judged answers.
 
@@ -49,10 +51,12 @@ def make_cut_objective(
     terms: `config.loss.terms`.
     chunk_size: See `losses.token_logps.token_logps`.
     num_shards: Devices the rows of a batch are split over.
+    reference_config: Not used: nothing is compared with a reference.
 
   Raises:
     ValueError: What `loss_terms.load_terms` refuses; a model without LM head.
   """
+  del reference_config
   run.require_language_model(config, "cut")
   loaded = loss_terms.load_terms(terms, provided=ARRAYS, algorithm="cut")
   lib: dict[str, Any] = dict(chunk_size=chunk_size, num_shards=num_shards)
@@ -61,7 +65,8 @@ def make_cut_objective(
     del key
     scored = response_likelihood(params, config, batch, **lib)
     logps = scored.tokens.logps.reshape(batch.tokens.shape)
-    flagged = contrast.tokens_of(batch.features["labels"][:, :, 0] == 0, batch)
+    undesirable = batch.features["labels"][:, :, 0] == 0
+    flagged = response_tokens.tokens_of(undesirable, batch)
     return {
       "token_logps": logps.reshape(-1),
       "conditioned_token_logps": _of_conditioned(logps, batch).reshape(-1),
@@ -80,9 +85,9 @@ def make_cut_objective(
 
 def _predicts_plain(batch: GroupBatch) -> jax.Array:
   """[B, T] bool: the next token is supervised, after the plain prompt."""
-  ids = jnp.roll(batch.response_ids, -1, axis=1)
-  mask = jnp.roll(batch.response_mask, -1, axis=1) & (ids > 0) & (ids % 2 == 0)
-  return mask.at[:, -1].set(False)
+  _, supervised = next_token_targets(batch)
+  following = response_tokens.next_answer(batch)
+  return supervised & following.predicted & (following.answer == 1)
 
 
 def _of_conditioned(logps: jax.Array, batch: GroupBatch) -> jax.Array:
@@ -91,15 +96,10 @@ def _of_conditioned(logps: jax.Array, batch: GroupBatch) -> jax.Array:
   The two answers are the same tokens, so a token and its twin are as far apart
   as the beginnings of the answers.
   """
-  num_groups, num_answers = batch.features["present"].shape[1:]
-  num_segments = 1 + num_groups * num_answers
-  ids = jnp.roll(batch.response_ids, -1, axis=1)
-  places = jnp.arange(ids.shape[1])
-  first = jax.vmap(
-    lambda row: jax.ops.segment_min(places, row, num_segments=num_segments)
-  )(ids)[:, 1:].reshape(-1, num_groups, num_answers)
-  apart = contrast.tokens_of(first[:, :, 1] - first[:, :, 0], batch)
-  twin = jnp.clip(places[None, :] - apart, 0, ids.shape[1] - 1)
+  first = response_tokens.first_places(batch)
+  apart = response_tokens.tokens_of(first[:, :, 1] - first[:, :, 0], batch)
+  length = logps.shape[1]
+  twin = jnp.clip(jnp.arange(length)[None, :] - apart, 0, length - 1)
   return jnp.take_along_axis(logps, twin, axis=1)
 
 
@@ -131,22 +131,6 @@ def _load_data(
   )
 
 
-def _make_objective(
-  config: ml_collections.ConfigDict,
-  model_config: LlamaConfig,
-  *,
-  num_shards: int,
-  reference_config: LlamaConfig | None,
-) -> Objective:
-  del reference_config  # Nothing is compared with one.
-  return make_cut_objective(
-    model_config,
-    terms=config.loss.terms.to_dict(),
-    chunk_size=config.loss.chunk_size,
-    num_shards=num_shards,
-  )
-
-
 def main(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> loop.Outcome:
@@ -158,7 +142,7 @@ ALGORITHM = run.Algorithm(
   load_data=_load_data,
   train_batches=group_data.train_batches,
   count_batch=group_data.count_batch,
-  make_objective=_make_objective,
+  make_objective=make_cut_objective,
   make_evaluator=group_evaluator.GroupEvaluator,
   describe_source=group_data.describe_source,
   check_first_step=lambda metrics, blank: first_step.check_answers(metrics),

@@ -11,6 +11,7 @@ import ml_collections
 
 from ramjax.data.group_batches import GroupBatch
 from ramjax.evals.response_likelihood import response_likelihood
+from ramjax.evals.response_tokens import next_answer
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
   contrast,
@@ -125,8 +126,8 @@ def _sides(name: str, values: jax.Array) -> Arrays:
 
 def _predicts_rejected(batch: GroupBatch) -> jax.Array:
   """[B * T] bool: the next token is a rejected answer's, the second of two."""
-  ids = jnp.roll(batch.response_ids, -1, axis=1)
-  return ((ids > 0) & (ids % 2 == 0)).reshape(-1)
+  following = next_answer(batch)
+  return (following.predicted & (following.answer == 1)).reshape(-1)
 
 
 def _at_reference(arrays: Arrays) -> Arrays:
@@ -135,22 +136,6 @@ def _at_reference(arrays: Arrays) -> Arrays:
     "chosen_logps": arrays["ref_chosen_logps"],
     "rejected_logps": arrays["ref_rejected_logps"],
   }
-
-
-def _make_objective(
-  config: ml_collections.ConfigDict,
-  model_config: LlamaConfig,
-  *,
-  num_shards: int,
-  reference_config: LlamaConfig | None,
-) -> Objective:
-  return make_preference_objective(
-    model_config,
-    terms=config.loss.terms.to_dict(),
-    chunk_size=config.loss.chunk_size,
-    num_shards=num_shards,
-    reference_config=reference_config,
-  )
 
 
 def main(
@@ -164,7 +149,7 @@ ALGORITHM = run.Algorithm(
   load_data=group_data.load_pairs,
   train_batches=group_data.train_batches,
   count_batch=group_data.count_batch,
-  make_objective=_make_objective,
+  make_objective=make_preference_objective,
   make_evaluator=group_evaluator.GroupEvaluator,
   describe_source=group_data.describe_source,
   check_first_step=first_step.check_against_reference,

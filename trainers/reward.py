@@ -69,6 +69,7 @@ def make_reward_objective(
   *,
   terms: Mapping[str, Mapping[str, Any]],
   num_shards: int,
+  reference_config: LlamaConfig | None = None,
 ) -> Objective:
   """The objective of `losses/` terms on scores.
 
@@ -76,12 +77,13 @@ def make_reward_objective(
     config: Of the model, with a score head.
     terms: `config.loss.terms`; what the rows are follows from the losses.
     num_shards: Not used: no vocabulary is touched.
+    reference_config: Not used: scores are compared with nothing.
 
   Raises:
     ValueError: What `loss_terms.load_terms` refuses, losses that learn from
       different rows, or a head of another size than they need.
   """
-  del num_shards
+  del num_shards, reference_config
   kind, loaded = _load_terms(terms)
   if kind != "rated" and config.num_labels != 1:
     raise ValueError(
@@ -248,19 +250,6 @@ def _load_data(
   )
 
 
-def _make_objective(
-  config: ml_collections.ConfigDict,
-  model_config: LlamaConfig,
-  *,
-  num_shards: int,
-  reference_config: LlamaConfig | None,
-) -> Objective:
-  del reference_config  # Scores are compared with nothing.
-  return make_reward_objective(
-    model_config, terms=config.loss.terms.to_dict(), num_shards=num_shards
-  )
-
-
 def main(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> loop.Outcome:
@@ -272,7 +261,7 @@ ALGORITHM = run.Algorithm(
   load_data=_load_data,
   train_batches=group_data.train_batches,
   count_batch=group_data.count_batch,
-  make_objective=_make_objective,
+  make_objective=make_reward_objective,
   make_evaluator=group_evaluator.GroupEvaluator,
   describe_source=group_data.describe_source,
   check_first_step=first_step.check_reward,

@@ -65,8 +65,9 @@ class Algorithm:
     load_data: `(config, workdir, vocab_size=)` to the data of the run.
     train_batches: `(config, data)` to this process's share of endless batches.
     count_batch: Tokens of a host batch, for speed.
-    make_objective: `(config, model_config, num_shards=, reference_config=)` to
-      what a step minimises; the last is None where the config has no reference.
+    make_objective: `(model_config, num_shards=, reference_config=, ...)` to what
+      a step minimises. `reference_config` is None where the config has no
+      reference; the rest are the fields of `config.loss`, by name.
     make_evaluator: `(config, model_config, data, mesh, objective)` to the
       evaluation.
     describe_source: One source's summary as a line of the log.
@@ -194,10 +195,10 @@ def _choose_objective(
   """What a step minimises, and the reference if that compares with one."""
   reference = references.choose(config, model_config, workdir)
   objective = algorithm.make_objective(
-    config,
     model_config,
     num_shards=sharding.num_batch_shards(mesh),
     reference_config=None if reference is None else reference.config,
+    **config.loss.to_dict(),
   )
   if objective.reference_config is None:
     references.refuse_unused(config)

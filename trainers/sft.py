@@ -77,17 +77,10 @@ def make_loss_fn(
 
 
 def _make_objective(
-  config: ml_collections.ConfigDict,
-  model_config: LlamaConfig,
-  *,
-  num_shards: int,
-  reference_config: None,
+  config: LlamaConfig, *, reference_config: LlamaConfig | None, **options: Any
 ) -> step_lib.Objective:
   del reference_config  # Nothing is compared.
-  loss = config.loss.to_dict()
-  return step_lib.Objective(
-    make_loss_fn(model_config, num_shards=num_shards, **loss)
-  )
+  return step_lib.Objective(make_loss_fn(config, **options))
 
 
 def main(

@@ -16,8 +16,8 @@ from ramjax.data.tokenize_groups import Group
 from ramjax.evals.response_likelihood import (
   ResponseLikelihood,
   response_likelihood,
-  sum_by_response,
 )
+from ramjax.evals.response_tokens import sum_by_response, tokens_of
 from ramjax.losses.unlikelihood import token_unlikelihoods
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.config import LlamaConfig
@@ -89,7 +89,7 @@ def make_unpaired_objective(
     if "unlikelihoods" in names:
       found["unlikelihoods"] = _own(_unlikelihoods(scored, batch))
     if candidates:
-      desirable = contrast.tokens_of(labels, batch)
+      desirable = tokens_of(labels, batch)
       losses = contrast.response_gap_losses(
         scored.tokens,
         batch,
@@ -221,22 +221,6 @@ def _load_data(
   )
 
 
-def _make_objective(
-  config: ml_collections.ConfigDict,
-  model_config: LlamaConfig,
-  *,
-  num_shards: int,
-  reference_config: LlamaConfig | None,
-) -> Objective:
-  return make_unpaired_objective(
-    model_config,
-    terms=config.loss.terms.to_dict(),
-    chunk_size=config.loss.chunk_size,
-    num_shards=num_shards,
-    reference_config=reference_config,
-  )
-
-
 def main(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> loop.Outcome:
@@ -248,7 +232,7 @@ ALGORITHM = run.Algorithm(
   load_data=_load_data,
   train_batches=group_data.train_batches,
   count_batch=group_data.count_batch,
-  make_objective=_make_objective,
+  make_objective=make_unpaired_objective,
   make_evaluator=group_evaluator.GroupEvaluator,
   describe_source=group_data.describe_source,
   check_first_step=first_step.check_against_reference,

@@ -215,30 +215,6 @@ def test_without_a_prompt_the_first_token_counts_in_no_layout(layout):
   np.testing.assert_allclose(scored.logps[0, 0], [0, expected], rtol=1e-5)
 
 
-def test_sums_by_hand():
-  # Prompt at places 0 and 1; answers at 2 and 3, and at 5 (after the prompt's
-  # last token again at 4); position i holds the value of token i + 1.
-  batch: Any = group_batches.GroupBatch(
-    tokens=np.zeros((1, 7), np.int32),
-    response_mask=np.zeros((1, 7), bool),
-    segment_ids=np.array([[1, 1, 1, 1, 1, 1, 0]]),
-    branch_ids=None,
-    positions=np.zeros((1, 7), np.int32),
-    response_ids=np.array([[0, 0, 1, 1, 0, 2, 0]]),
-    features={"present": np.ones((1, 1, 2), np.float32)},
-  )
-  values = jnp.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
-  mask = jnp.array([True, True, True, True, True, False, True])
-  found = response_likelihood_lib.sum_by_response(values, mask, batch)
-  assert found.tolist() == [[[6.0, 16.0]]]
-  # What is masked does not count, not even as NaN.
-  mask = mask.at[2].set(False)
-  found = response_likelihood_lib.sum_by_response(
-    values.at[2].set(jnp.nan), mask, batch
-  )
-  assert found.tolist() == [[[2.0, 16.0]]]
-
-
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")  # Theirs, of imports.
 @pytest.mark.parametrize("layout", ["a row each", "packed, shared"])

@@ -141,19 +141,3 @@ def test_the_candidate_is_never_the_target(top_k):
     np.testing.assert_allclose(
       found[number], 50.0 * np.array(counted), rtol=1e-5
     )
-
-
-def test_a_value_of_a_group_reaches_the_places_that_predict_its_answers():
-  # Two pairs in a row, [p a a p b] and [p p a p p b b]: position i predicts
-  # i + 1, and each group's value is at the places before its answers' tokens.
-  groups = [
-    tiny_groups.random_group(1, (2, 1)), tiny_groups.random_group(2, (1, 2))
-  ]  # fmt: skip
-  batch = _batch(groups, pack=True, row_length=32, size=1)
-  values = batch.features["row_ids"][:, :, 0] + 10
-  placed = np.asarray(contrast.tokens_of(jnp.asarray(values), batch))[0]
-  ids = np.roll(batch.response_ids[0], -1)
-  for place in np.flatnonzero(ids):
-    group = (ids[place] - 1) // 2
-    assert placed[place] == values[0, group]
-  assert np.count_nonzero(ids) == 6
