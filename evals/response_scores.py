@@ -2,9 +2,9 @@
 """Outputs of a score head for whole answers, read at each one's last token."""
 
 import jax
-import jax.numpy as jnp
 
 from ramjax.data.group_batches import GroupBatch
+from ramjax.evals.response_tokens import last_places
 from ramjax.models import heads, llama
 from ramjax.models.config import LlamaConfig
 
@@ -13,9 +13,6 @@ def response_scores(
   params: llama.Params, config: LlamaConfig, batch: GroupBatch
 ) -> jax.Array:
   """Runs a model with a score head on a batch of groups.
-
-  The last token is found by the answer's length, never by comparing ids with
-  those of EOS or padding.
 
   Args:
     params: Of the model, with `score`.
@@ -33,14 +30,6 @@ def response_scores(
     segment_ids=batch.segment_ids,
     branch_ids=batch.branch_ids,
   )
-  num_groups, num_answers = batch.features["present"].shape[1:]
-  num_segments = 1 + num_groups * num_answers
-  places = jnp.arange(hidden.shape[1])
-  last = jax.vmap(
-    lambda ids: jax.ops.segment_max(places, ids, num_segments=num_segments)
-  )(batch.response_ids)
-  # Where there is no answer the maximum over nothing is the least integer.
-  last = jnp.maximum(last[:, 1:], 0)
-  pooled = jnp.take_along_axis(hidden, last[:, :, None], axis=1)
-  scores = heads.scores(params, pooled)
-  return scores.reshape(-1, num_groups, num_answers, scores.shape[-1])
+  last = last_places(batch)
+  scores = heads.scores_at(params, hidden, last.reshape(len(last), -1))
+  return scores.reshape(*last.shape, -1)

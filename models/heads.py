@@ -39,17 +39,18 @@ def scores(params: Any, hidden: jax.Array) -> jax.Array:
   return jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
 
 
-def row_scores(params: Any, hidden: jax.Array, lengths: jax.Array) -> jax.Array:
-  """Scores of whole rows, read at each one's last token.
+def scores_at(params: Any, hidden: jax.Array, places: jax.Array) -> jax.Array:
+  """Scores of some places of each row.
+
+  Whoever scores a whole answer reads it at its last token, found by lengths,
+  never by comparing ids with a padding id.
 
   Args:
     params: With a score head.
     hidden: [B, T, D].
-    lengths: [B] int32, real tokens of each row, at least 1. The last token is
-      found by length, never by comparing ids with a padding id.
+    places: [B, R] int32, each in 0..T-1.
 
   Returns:
-    [B, labels] float32.
+    [B, R, labels] float32.
   """
-  last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)
-  return scores(params, last[:, 0])
+  return scores(params, jnp.take_along_axis(hidden, places[..., None], axis=1))

@@ -32,7 +32,7 @@ def _scores(params, batch):
 @jax.jit
 def _scores_alone(params, rows, lengths):
   hidden = llama.apply(params, SCORED, rows.tokens, positions=rows.positions)
-  return heads.row_scores(params, hidden, lengths)
+  return heads.scores_at(params, hidden, (lengths - 1)[:, None])[:, 0]
 
 
 def _batch(groups, layout) -> Any:

@@ -46,29 +46,27 @@ def test_scores_of_bfloat16_states_are_accumulated_in_float32():
   np.testing.assert_array_equal(out, [[1 + 2.0**-10]])
 
 
-def test_rows_are_scored_at_their_last_real_token():
-  # Row 0 has two real tokens, row 1 three; 99 stands for what follows.
+def test_rows_are_scored_at_the_places_asked_for():
+  # Row 0 is read at places 1 and 0, row 1 twice at 2; 99 is never read.
   hidden = jnp.array(
     [
       [[1.0, 0.0], [2.0, 1.0], [99.0, 99.0]],
-      [[3.0, 0.0], [4.0, 0.0], [5.0, -1.0]],
+      [[99.0, 0.0], [99.0, 0.0], [5.0, -1.0]],
     ]
   )
   score = {"score": {"kernel": jnp.array([[10.0], [1.0]])}}
-  out = heads.row_scores(score, hidden, jnp.array([2, 3]))
-  np.testing.assert_array_equal(out, [[21.0], [49.0]])
+  out = heads.scores_at(score, hidden, jnp.array([[1, 0], [2, 2]]))
+  np.testing.assert_array_equal(out, [[[21.0], [10.0]], [[49.0], [49.0]]])
 
 
-def test_score_of_a_row_does_not_depend_on_what_follows():
+def test_a_score_does_not_depend_on_other_places():
   rng = np.random.default_rng(0)
   hidden = rng.normal(size=(3, 6, 4)).astype(np.float32)
   score = {"score": {"kernel": rng.normal(size=(4, 3)).astype(np.float32)}}
-  lengths = np.array([1, 4, 6], np.int32)
-  before = heads.row_scores(score, jnp.asarray(hidden), jnp.asarray(lengths))
-  after = np.arange(6)[None] >= lengths[:, None]
-  hidden[after] = 1e9
+  last = np.array([[0], [3], [5]], np.int32)
+  before = heads.scores_at(score, jnp.asarray(hidden), jnp.asarray(last))
+  hidden[np.arange(6)[None] != last] = 1e9
   np.testing.assert_array_equal(
-    before,
-    heads.row_scores(score, jnp.asarray(hidden), jnp.asarray(lengths)),
+    before, heads.scores_at(score, jnp.asarray(hidden), jnp.asarray(last))
   )
-  assert before.shape == (3, 3)
+  assert before.shape == (3, 1, 3)

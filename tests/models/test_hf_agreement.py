@@ -19,7 +19,7 @@ from ramjax.models import (
   heads,
   hf_config,
   llama,
-  sampling,
+  sampler,
   sharding,
   source_params,
   tensors,
@@ -28,6 +28,7 @@ from ramjax.models.hf_folder import HFFolder
 from ramjax.models.hf_writer import HFWriter
 from ramjax.models.open_model import open_model
 from ramjax.models.run_writer import RunWriter
+from ramjax.models.sampling_options import SamplingOptions
 
 pytestmark = [
   pytest.mark.peers,
@@ -165,7 +166,8 @@ def _our_scores(folder, tokens, lengths):
   source = open_model(folder)
   params = source_params.load_params(source, sharding.make_mesh({"fsdp": 8}))
   hidden = _hidden(params, source.config, tokens)
-  return np.asarray(heads.row_scores(params, hidden, jnp.asarray(lengths)))
+  last = jnp.asarray(lengths)[:, None] - 1
+  return np.asarray(heads.scores_at(params, hidden, last)[:, 0])
 
 
 def _their_scores(torch, model, tokens):
@@ -252,15 +254,11 @@ def test_greedy_generation_agrees(peers, shapes, source_of, tmp_path, name):
   )
   source = open_model(folder)
   params = source_params.load_params(source, sharding.make_mesh({"data": 8}))
-  ours = sampling.generate(
-    params,
-    source.config,
-    jnp.asarray(prompt),
-    jnp.array([5], jnp.int32),
-    max_new_tokens=24,
-    stop_tokens=(),
+  options = SamplingOptions(temperature=0.0, max_tokens=24)
+  (ours,) = sampler.sample(
+    params, source.config, [sampler.Request(prompt[0], options)]
   )
-  np.testing.assert_array_equal(ours.tokens[0], theirs[0, 5:].numpy())
+  np.testing.assert_array_equal(ours.tokens, theirs[0, 5:].numpy())
 
 
 @pytest.mark.parametrize("name", ["3_2", "qwen2_untied", "mistral_reward"])

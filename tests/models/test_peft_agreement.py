@@ -86,7 +86,8 @@ def _our_logits(params, config):
   positions = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
   hidden = llama.apply(params, config, tokens, positions=positions)
   if config.num_labels:
-    return heads.row_scores(params, hidden, jnp.full(2, tokens.shape[1]))
+    last = jnp.full((2, 1), tokens.shape[1] - 1)
+    return heads.scores_at(params, hidden, last)[:, 0]
   return heads.lm_logits(params, config, hidden)
 
 
