@@ -10,7 +10,7 @@ from ramjax.tools.report_run import Curve
 
 _ERROR = "eval/rewards/calibration_error"
 _BIN = re.compile(
-  r"eval/rewards/calibration(?:_error)?/([01]\.[0-9]{1,3})-([01]\.[0-9]{1,3})"
+  r"eval/rewards/calibration/([01]\.[0-9]{1,3})-([01]\.[0-9]{1,3})"
 )
 # What a model says is better it gives at least this chance.
 _LOWEST = 0.5
@@ -35,8 +35,7 @@ def calibration_chart(metrics: dict[str, Curve]) -> str:
 
   Args:
     metrics: The run's curves: `eval/rewards/calibration_error` and, for each
-      bin, `eval/rewards/calibration_error/<low>-<high>` (or
-      `eval/rewards/calibration/<low>-<high>`), its accuracy.
+      bin, `eval/rewards/calibration/<low>-<high>`, its accuracy.
 
   Returns:
     The figure; "" if no bin was logged.

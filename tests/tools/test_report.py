@@ -9,6 +9,7 @@ import math
 import re
 
 import pytest
+from tiny_curves import PAIRS
 
 from ramjax.tools import (
   report,
@@ -393,24 +394,6 @@ def test_accuracy_of_each_kind_has_bars_and_a_change(workdir):
 
 # Runs on answers.
 
-_PAIRS = {
-  "train/loss": Curve([5, 10], [0.7, 0.5]),
-  "train/weights_changed": Curve([5, 10], [0.4, 0.265]),
-  "eval/loss": Curve([0, 10], [0.6931, 0.6]),
-  "eval/rewards/accuracy": Curve([0, 10], [0.5, 0.75]),
-  "eval/rewards/accuracy_low": Curve([0, 10], [0.4, 0.65]),
-  "eval/rewards/accuracy_high": Curve([0, 10], [0.6, 0.8312]),
-  "eval/rewards/margin": Curve([0, 10], [0.0, 1.234]),
-  "eval/rewards/chosen": Curve([0, 10], [0.0, 0.2]),
-  "eval/rewards/rejected": Curve([0, 10], [0.0, -1.034]),
-  "eval/logps/chosen": Curve([0, 10], [-40.0, -38.0]),
-  "eval/logps/rejected": Curve([0, 10], [-41.0, -51.0]),
-  "eval/log_ratios/chosen": Curve([0, 10], [0.0, 2.0]),
-  "eval/log_ratios/rejected": Curve([0, 10], [0.0, -10.0]),
-  "eval/rewards/calibration_error": Curve([0, 10], [0.0, 0.125]),
-  "eval/rewards/calibration_error/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
-  "eval/rewards/calibration_error/0.9-1.0": Curve([10], [1.0]),
-}
 _SUBSETS = {
   "eval/rewards/accuracy/chat": Curve([0, 10], [0.5, 0.9]),
   "eval/rewards/accuracy/safety": Curve([0, 10], [0.5, 0.6]),
@@ -423,7 +406,7 @@ def run_of(curves, algorithm="preference"):
 
 
 def test_loss_of_pairs_is_nowhere_said_to_be_per_token():
-  text = Seen(report.page(run_of(_PAIRS))).text
+  text = Seen(report.page(run_of(PAIRS))).text
   assert "Final train loss 0.5000 from 0.7000, per pair" in text
   assert "nats per token" not in text
 
@@ -437,7 +420,7 @@ def test_absent_metrics_make_no_box():
 
 
 def test_subsets_stand_beside_the_calibration():
-  page = report.page(run_of({**_PAIRS, **_SUBSETS}))
+  page = report.page(run_of({**PAIRS, **_SUBSETS}))
   text = Seen(page).text
   assert "Held-out pairs Subset Bars step 0 step 10 points all pairs" in text
   assert "chat 50.0% 90.0% +40.0" in text
@@ -446,8 +429,8 @@ def test_subsets_stand_beside_the_calibration():
 
 
 def test_one_set_of_pairs_needs_no_table():
-  assert report_tables.subset_accuracies(_PAIRS) is None
-  text = Seen(report.page(run_of(_PAIRS))).text
+  assert report_tables.subset_accuracies(PAIRS) is None
+  text = Seen(report.page(run_of(PAIRS))).text
   assert "Subset" not in text
   assert text.count("Calibration pairs named") == 1
 
@@ -456,17 +439,17 @@ def test_many_subsets_take_the_whole_width():
   many = {
     f"eval/rewards/accuracy/s{i}": Curve([0, 10], [0.5, 0.5]) for i in range(20)
   }
-  page = report.page(run_of({**_PAIRS, **many}))
+  page = report.page(run_of({**PAIRS, **many}))
   assert page.index("<b>Calibration</b>") < page.index("Held-out pairs</h2>")
 
 
 def test_names_of_a_stranger_stay_text(tmp_path):
   line = {
     "step": 1,
-    **{key: curve.values[-1] for key, curve in _PAIRS.items()},
+    **{key: curve.values[-1] for key, curve in PAIRS.items()},
     f"eval/rewards/accuracy/{EVIL}": 0.5,
-    f"eval/rewards/calibration_error/{EVIL}": 0.5,
-    f"eval/rewards/calibration_error/0.5-0.6{EVIL}": 0.5,
+    f"eval/rewards/calibration/{EVIL}": 0.5,
+    f"eval/rewards/calibration/0.5-0.6{EVIL}": 0.5,
   }
   (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
   (tmp_path / "config.json").write_text(json.dumps({"algorithm": [EVIL]}))

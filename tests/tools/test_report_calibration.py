@@ -8,8 +8,8 @@ from ramjax.tools.report_run import Curve
 
 _BINS = {
   "eval/rewards/calibration_error": Curve([0, 10], [0.0, 0.125]),
-  "eval/rewards/calibration_error/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
-  "eval/rewards/calibration_error/0.9-1.0": Curve([10], [1.0]),
+  "eval/rewards/calibration/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
+  "eval/rewards/calibration/0.9-1.0": Curve([10], [1.0]),
 }
 
 
@@ -24,18 +24,8 @@ def test_calibration_dots_lie_at_the_middle_of_their_bins():
   assert ">62%</text>" in figure
 
 
-def test_older_name_of_calibration_bins_is_read_too():
-  old = {
-    key.replace("calibration_error/", "calibration/"): curve
-    for key, curve in _BINS.items()
-  }
-  assert report_calibration.calibration_chart(
-    old
-  ) == report_calibration.calibration_chart(_BINS)
-
-
 def test_bin_that_was_empty_at_the_last_evaluation_is_not_drawn():
-  name = "eval/rewards/calibration_error/0.7-0.8"
+  name = "eval/rewards/calibration/0.7-0.8"
   figure = report_calibration.calibration_chart(
     {**_BINS, name: Curve([0], [0.5])}
   )
@@ -53,7 +43,7 @@ def test_bin_that_was_empty_at_the_last_evaluation_is_not_drawn():
   ],
 )
 def test_bin_that_is_none_is_not_drawn(bounds, value):
-  name = f"eval/rewards/calibration_error/{bounds}"
+  name = f"eval/rewards/calibration/{bounds}"
   curves = {
     "eval/rewards/calibration_error": Curve([0], [0.1]),
     name: Curve([0], [value]),

@@ -3,28 +3,10 @@
 
 import re
 
+from tiny_curves import PAIRS
+
 from ramjax.tools import report_charts
 from ramjax.tools.report_run import Curve
-
-_PAIRS = {
-  "train/loss": Curve([5, 10], [0.7, 0.5]),
-  "train/weights_changed": Curve([5, 10], [0.4, 0.265]),
-  "eval/loss": Curve([0, 10], [0.6931, 0.6]),
-  "eval/rewards/accuracy": Curve([0, 10], [0.5, 0.75]),
-  "eval/rewards/accuracy_low": Curve([0, 10], [0.4, 0.65]),
-  "eval/rewards/accuracy_high": Curve([0, 10], [0.6, 0.8312]),
-  "eval/rewards/margin": Curve([0, 10], [0.0, 1.234]),
-  "eval/rewards/chosen": Curve([0, 10], [0.0, 0.2]),
-  "eval/rewards/rejected": Curve([0, 10], [0.0, -1.034]),
-  "eval/logps/chosen": Curve([0, 10], [-40.0, -38.0]),
-  "eval/logps/rejected": Curve([0, 10], [-41.0, -51.0]),
-  "eval/log_ratios/chosen": Curve([0, 10], [0.0, 2.0]),
-  "eval/log_ratios/rejected": Curve([0, 10], [0.0, -10.0]),
-  "eval/kl_per_token": Curve([0, 10], [0.0, 0.02]),
-  "eval/rewards/calibration_error": Curve([0, 10], [0.0, 0.125]),
-  "eval/rewards/calibration_error/0.5-0.6": Curve([0, 10], [0.5, 0.625]),
-  "eval/rewards/calibration_error/0.9-1.0": Curve([10], [1.0]),
-}
 
 
 def titles(figures):
@@ -32,7 +14,8 @@ def titles(figures):
 
 
 def test_loss_and_pair_accuracy_come_first_then_what_compares_answers():
-  found = report_charts.charts(_PAIRS, algorithm="preference")
+  divergence = {"eval/kl_per_token": Curve([0, 10], [0.0, 0.02])}
+  found = report_charts.charts(PAIRS | divergence, algorithm="preference")
   assert titles(found.first) == ["Loss", "Pair accuracy"]
   assert titles(found.of_answers) == [
     "Rewards",
@@ -46,13 +29,13 @@ def test_loss_and_pair_accuracy_come_first_then_what_compares_answers():
 
 
 def test_accuracy_has_a_band_for_its_interval():
-  accuracy = report_charts.charts(_PAIRS).first[1]
+  accuracy = report_charts.charts(PAIRS).first[1]
   assert 'class="band"' in accuracy
   assert "held out with its 95% interval" in accuracy
 
 
 def test_interval_of_other_steps_is_no_band():
-  curves = dict(_PAIRS)
+  curves = dict(PAIRS)
   curves["eval/rewards/accuracy_low"] = Curve([7], [0.1])
   assert 'class="band"' not in report_charts.charts(curves).first[1]
 
@@ -86,9 +69,9 @@ def test_rewards_that_are_all_zero_have_no_tiny_axis():
 
 
 def test_share_of_weights_changed_is_read_out():
-  (figure,) = report_charts.charts(_PAIRS).more
+  (figure,) = report_charts.charts(PAIRS).more
   assert "The last updates each changed 26.5% of the weights" in figure
-  lost = {**_PAIRS, "train/weights_changed": Curve([1], [float("nan")])}
+  lost = {**PAIRS, "train/weights_changed": Curve([1], [float("nan")])}
   (figure,) = report_charts.charts(lost).more
   assert "The last updates" not in figure
 
