@@ -246,9 +246,10 @@ def apply(
       )
   if segment_ids is None:
     segment_ids = jnp.ones_like(tokens)
-  hidden, new_cache, _ = _Llama(config, span).apply(
+  applied: Any = _Llama(config, span).apply(
     {"params": params}, tokens, positions, segment_ids, branch_ids, cache
   )
+  hidden, new_cache, _ = applied
   return hidden if cache is None else (hidden, new_cache)
 
 
@@ -265,14 +266,10 @@ def prefill(params: Params, config: LlamaConfig, tokens: jax.Array) -> Cache:
     A `Cache` of T slots.
   """
   positions = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
-  _, _, kept = _Llama(config, keep=True).apply(
-    {"params": params},
-    tokens,
-    positions,
-    jnp.ones_like(tokens),
-    None,
-    None,
+  applied: Any = _Llama(config, keep=True).apply(
+    {"params": params}, tokens, positions, jnp.ones_like(tokens), None, None
   )
+  _, _, kept = applied
   return kept
 
 

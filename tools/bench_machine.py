@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-FRAMEWORKS = ("jax", "torch")
-
 # Side of the square matrices; an accelerator needs larger ones to be busy.
 _CPU_SIZES = (1024, 2048)
 _ACCELERATOR_SIZES = (4096, 8192)

@@ -106,7 +106,8 @@ def check_reward(metrics: Mapping[str, float], head_is_new: bool) -> list[str]:
 
   Args:
     metrics: Of the first step; `gate/expected_loss` is the loss of scores that
-      are all 0. Supervision is of no matter: scores have no targets.
+      are all 0. Something must be supervised, or there is no answer to score;
+      that prompts are not is not asked, for scores have no targets.
     head_is_new: Whether the head starts anew; a loaded one may know better.
   """
   wrong = check(metrics)

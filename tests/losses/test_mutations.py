@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every small change of a loss turns a test red (tools/mutate.py)."""
+"""No small change of these modules goes unnoticed (tools/mutate.py)."""
 
 import pathlib
 import subprocess
@@ -8,9 +8,9 @@ import sys
 import pytest
 
 _ROOT = pathlib.Path(__file__).parents[2]
-# What every loss rests on. The losses themselves, 13 changes and up each, are
-# checked by hand when they change, with `python -m ramjax.tools.mutate
-# losses/dpo.py --tests tests/losses --equivalent
+# What every loss rests on, and the loss of SFT. The other losses, 13 changes and
+# up each, are checked by hand when they change, with `python -m
+# ramjax.tools.mutate losses/dpo.py --tests tests/losses --equivalent
 # tests/losses/equivalent_mutants.txt`: minutes a file, ten and more for
 # `token_logps.py` and `token_gaps.py`.
 _MODULES = ("sft", "shapes", "weighted_mean")
