@@ -73,19 +73,136 @@ def reward(**terms: Mapping[str, Any]) -> ConfigDict:
   return _locked(config)
 
 
+def ppo(**rewards: Mapping[str, Any]) -> ConfigDict:
+  """PPO as in RLHF: a critic, a clipped ratio, a KL penalty in the reward.
+
+  Args:
+    **rewards: What an answer is worth, by name in `evals/` or of a function of
+      the config's own module: `weight`, `clip` and the reward's own options.
+  """
+  loss = dict(
+    # What a ratio is of: "token", or the whole "sequence" (GSPO).
+    ratio="token",
+    # A ratio beyond 1 - clip_low or 1 + clip_high teaches nothing more.
+    clip_low=0.2,
+    clip_high=0.2,
+    # Above 1, also bounds what a bad answer that got likelier costs.
+    dual_clip=config_dict.placeholder(float),
+    # Each counts once: "token" (DAPO), "sequence" (GRPO), or "constant": sums
+    # over rollout.max_new_tokens, answer by answer (Dr. GRPO).
+    reduction="token",
+    # The KL divergence from the reference: its coefficient (0: no reference),
+    # its estimator (k1, k2, k3, abs, k1_clamped), and whether it is a penalty
+    # in the "reward" or a term of the "loss".
+    kl_coef=0.05,
+    kl_estimator="k1",
+    kl_in="reward",
+    # Above 0, the coefficient adapts so that an answer's KL comes to so many
+    # nats, over about kl_horizon answers.
+    kl_target=0.0,
+    kl_horizon=10_000,
+    # Of the critic's loss, and how far its values may move in an update.
+    value_coef=0.1,
+    value_clip=0.2,
+    # Above 0, weighs tokens by how much likelier the trainer finds them than
+    # the sampler did, up to this (truncated importance sampling).
+    importance_cap=0.0,
+    chunk_size=1024,
+  )
+  config = _tree("ppo", loss)
+  config.unlock()
+  # Answers are packed by what they come to be; batch_size counts answers.
+  del config.data.pack
+  config.reference = _reference()
+  config.rewards = _terms(rewards)
+  # A model with a score head that scores answers, too.
+  config.reward_model = dict(_no_model(), weight=1.0)
+  config.scores = dict(
+    # Subtract the running mean of all scores and divide by their deviation.
+    normalise=False,
+    # Then cut to plus and minus this.
+    clip=config_dict.placeholder(float),
+  )
+  config.rollout = dict(
+    # Prompts of a rollout, answers to each, and passes over them.
+    prompts=64,
+    group_size=1,
+    epochs=1,
+    max_new_tokens=128,
+    temperature=1.0,
+    top_k=0,
+    top_p=1.0,
+    min_p=0.0,
+    # Answers that are sampled at a time.
+    num_slots=64,
+    # Sample on, rather than learn from groups whose answers are worth the same
+    # (DAPO's dynamic sampling).
+    drop_uniform_groups=False,
+    # Devices that the model is split over while it samples; None keeps the mesh
+    # of the updates.
+    tensor_parallel=config_dict.placeholder(int),
+  )
+  config.credit = dict(
+    # "gae" (PPO), "group" (GRPO, RLOO) or "returns" (REINFORCE++).
+    name="gae",
+    gamma=1.0,
+    lam=0.95,
+    # Of a score, within its group: less the "mean", or that of the others
+    # ("leave_one_out"), or "none"; over the group's "std", or "none".
+    baseline="none",
+    scale="none",
+    # Advantages of a rollout to mean 0 and deviation 1.
+    whiten=True,
+  )
+  # What the critic starts from: a reward model; else the policy and a new head.
+  config.critic = _no_model()
+  config.evals.num_prompts = 64
+  return _locked(config)
+
+
+def grpo(**rewards: Mapping[str, Any]) -> ConfigDict:
+  """GRPO: no critic; an answer is as good as it is better than its group.
+
+  Args:
+    **rewards: As for `ppo`.
+  """
+  config = ppo(**rewards)
+  config.credit.name = "group"
+  config.credit.baseline = "mean"
+  config.credit.scale = "std"
+  config.credit.whiten = False
+  config.rollout.group_size = 8
+  config.loss.reduction = "sequence"
+  config.loss.kl_in = "loss"
+  config.loss.kl_estimator = "k3"
+  config.loss.kl_coef = 0.04
+  return config
+
+
 def _answers(algorithm: str, terms: Mapping[str, Mapping[str, Any]]) -> Any:
   # Logits exist for as many tokens of a device at a time.
   loss = dict(terms=_terms(terms), chunk_size=1024)
   config = _tree(algorithm, loss)
   config.unlock()
   config.data.update(_answer_rows())
-  config.reference = dict(
-    # The model that the policy is compared with: a Hugging Face folder, or a
-    # run's; the run's own start where both are "".
+  config.reference = _reference()
+  return _locked(config)
+
+
+def _no_model() -> dict:
+  return dict(
     from_hf="",
     from_run="",
     step=config_dict.placeholder(int),
     average=False,
+  )
+
+
+def _reference() -> dict:
+  return dict(
+    # The model that the policy is compared with: a Hugging Face folder, or a
+    # run's; the run's own start where both are "".
+    **_no_model(),
     # A folder for its log-probabilities of every row: computed once, then read;
     # "" computes them in each step.
     cache="",
@@ -94,7 +211,6 @@ def _answers(algorithm: str, terms: Mapping[str, Mapping[str, Any]]) -> Any:
     sync_every=0,
     sync_rate=1.0,
   )
-  return _locked(config)
 
 
 def _answer_rows() -> dict:
@@ -155,9 +271,11 @@ def _tree(algorithm: str, loss: dict) -> ConfigDict:
 
 
 def _locked(config: ConfigDict) -> ConfigDict:
-  """A misspelt field is an error from here on; sources are named freely."""
+  """A misspelt field is an error from here on; sources, rewards are free."""
   config.lock()
   config.data.sources.unlock()
+  if "rewards" in config:
+    config.rewards.unlock()
   return config
 
 

@@ -182,12 +182,22 @@ def _parse_preference_prob(record: Mapping[str, Any]) -> float:
   return prob
 
 
-def _parse_alpaca(record: Mapping[str, Any]) -> ChatRow:
+def parse_instruction(record: Mapping[str, Any]) -> Message:
+  """The user turn of the Alpaca shape, a non-empty `input` below the rest.
+
+  Raises:
+    RowError: A field is no text.
+  """
   content = turns.parse_text(record["instruction"], "instruction")
   if given := turns.parse_text(record.get("input", ""), "input"):
     content += "\n\n### Input:\n" + given
+  return Message("user", content)
+
+
+def _parse_alpaca(record: Mapping[str, Any]) -> ChatRow:
+  question = parse_instruction(record)
   answer = turns.parse_answer(record["output"], "output")
-  return ChatRow((Message("user", content), Message("assistant", answer, True)))
+  return ChatRow((question, Message("assistant", answer, True)))
 
 
 def _shared_length(one: Sequence, other: Sequence) -> int:

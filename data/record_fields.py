@@ -64,7 +64,7 @@ def prompt_and_answers(record: Mapping[str, Any], *fields: str) -> tuple:
     answers = (turns.parse_answer(record[field], field) for field in fields)
     return (prompt, *answers)
   if all(isinstance(value, list | tuple) for value in given.values()):
-    prompt = _parse_prompt(record["prompt"])
+    prompt = parse_prompt(record["prompt"])
     answers = (parse_answers(record[field], field) for field in fields)
     return (prompt, *answers)
   named = list(given)[:_NUM_NAMES]
@@ -73,6 +73,21 @@ def prompt_and_answers(record: Mapping[str, Any], *fields: str) -> tuple:
     f"{', '.join(kinds)}: they must all be strings (raw text) or all be lists"
     " of messages (a conversation); rewrite them alike"
   )
+
+
+def parse_prompt(value: object) -> tuple[Message, ...]:
+  """Parses messages that end in the user turn that is answered.
+
+  Raises:
+    RowError: They are no such messages.
+  """
+  messages = turns.parse_messages(value, "prompt", supervised=False)
+  if messages[-1].role != "user":
+    raise RowError(
+      f"prompt ends in a message of the {messages[-1].role}: it must end in the"
+      " user turn that is answered; move assistant turns to the answer"
+    )
+  return messages
 
 
 def parse_answers(
@@ -114,13 +129,3 @@ def parse_number(value: object, field: str) -> float:
       f" most {_LARGEST:.0f}, above or below 0; correct it, or leave it out"
     )
   return float(value)
-
-
-def _parse_prompt(value: object) -> tuple[Message, ...]:
-  messages = turns.parse_messages(value, "prompt", supervised=False)
-  if messages[-1].role != "user":
-    raise RowError(
-      f"prompt ends in a message of the {messages[-1].role}: it must end in the"
-      " user turn that is answered; move assistant turns to the answer"
-    )
-  return messages

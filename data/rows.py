@@ -6,6 +6,8 @@ checked, typed form of it that the rest of the package sees.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 
 class RowError(ValueError):
@@ -124,4 +126,25 @@ class JudgedRow:
   label: bool
 
 
-Row = SFTRow | PreferenceRow | UnpairedRow | RankedRow | RatedRow | JudgedRow
+@dataclasses.dataclass(frozen=True)
+class PromptRow:
+  """A prompt that the policy answers itself.
+
+  Attributes:
+    prompt: What is answered.
+    record: The raw record: what a reward compares with is in it.
+  """
+
+  prompt: Text
+  record: Mapping[str, Any]
+
+
+Row = (
+  SFTRow
+  | PreferenceRow
+  | UnpairedRow
+  | RankedRow
+  | RatedRow
+  | JudgedRow
+  | PromptRow
+)

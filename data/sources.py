@@ -16,6 +16,7 @@ from ramjax.data.rows import (
   JudgedRow,
   Message,
   PreferenceRow,
+  PromptRow,
   RankedRow,
   Row,
   SFTRow,
@@ -177,6 +178,8 @@ def answers_of(row: Row) -> tuple[Text, ...]:
       return row.chosen, row.rejected
     case RankedRow():
       return row.completions
+    case PromptRow():
+      return ()
     case _:
       return (row.completion,)
 
@@ -192,6 +195,9 @@ def row_texts(rows: Iterable[Row], *, template: str) -> Iterable[str]:
       yield from _chat_texts(row.messages, template)
       continue
     prompt = row.prompt
+    if isinstance(row, PromptRow):
+      yield from _prompt_texts(prompt, template)
+      continue
     if isinstance(row, JudgedRow):
       prompt = judged_prompt(prompt, row.judgement)
     for answer in answers_of(row):
@@ -199,6 +205,16 @@ def row_texts(rows: Iterable[Row], *, template: str) -> Iterable[str]:
         yield from (t for t in (prompt, answer) if t and isinstance(t, str))
       else:
         yield from _chat_texts((*prompt, *answer), template)
+
+
+def _prompt_texts(prompt: Text, template: str) -> Iterable[str]:
+  if isinstance(prompt, str):
+    yield prompt
+    return
+  spans = templates.render(
+    prompt, template=template, add_generation_prompt=True
+  )
+  yield from (span.text for span in spans if not span.special)
 
 
 def _chat_texts(messages: Any, template: str) -> Iterable[str]:
@@ -216,6 +232,8 @@ def prompt_and_reference(
   where the only answer is marked as a bad one. None for raw text and for a
   conversation that opens with the answer: there is nothing to ask a chat model.
   """
+  if isinstance(row, PromptRow):
+    return None if isinstance(row.prompt, str) else (row.prompt, None)
   if not isinstance(row, ChatRow):
     answer = answers_of(row)[0]
     if isinstance(row.prompt, str) or isinstance(answer, str):

@@ -9,6 +9,7 @@ from ramjax.data.rows import (
   ChatRow,
   JudgedRow,
   PreferenceRow,
+  PromptRow,
   RankedRow,
   RatedRow,
   Row,
@@ -31,7 +32,7 @@ def prompt_text(row: Row) -> str:
   """
   if isinstance(row, ChatRow):
     prompt = itertools.takewhile(lambda turn: not turn.supervised, row.messages)
-  elif row.prompt:
+  elif isinstance(row, PromptRow) or row.prompt:
     prompt = row.prompt
   else:
     prompt = _first_answer(row)

@@ -52,6 +52,7 @@ def likelihood(
   batch: Any,
   *,
   branch_ids: jax.Array | None = None,
+  temperature: float = 1.0,
   chunk_size: int,
   num_shards: int = 1,
 ) -> Likelihood:
@@ -62,6 +63,8 @@ def likelihood(
     config: Its shape.
     batch: A `TokenBatch` of [B, T] arrays, or any with its four fields.
     branch_ids: [B, T]; see `models.llama.apply`.
+    temperature: Divides the logits, above 0: the policy of a sampler that is
+      not at 1.
     chunk_size: See `losses.token_logps.token_logps`.
     num_shards: Devices the rows of the batch are split over.
 
@@ -77,6 +80,9 @@ def likelihood(
     branch_ids=branch_ids,
   )
   hidden = hidden.reshape(-1, hidden.shape[-1])
+  if temperature != 1:
+    # Of the logits, without touching any: they are linear in what comes here.
+    hidden = hidden / temperature
   targets, mask = next_token_targets(batch)
   kernel = heads.lm_kernel(params, config)
   logps, log_normalizers = token_logps_lib.token_logps(

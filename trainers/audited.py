@@ -7,6 +7,7 @@ import ml_collections
 
 from ramjax.data import audit, findings
 from ramjax.data.findings import Finding, Severity
+from ramjax.trainers.prompt_data import PromptData
 
 _STOPS_AT = {
   "off": None,
@@ -21,7 +22,15 @@ def audit_data(config: ml_collections.ConfigDict, data: Any) -> list[Finding]:
   Args:
     config: Of the run.
     data: Its `SFTData` or `GroupData`.
+
+  Raises:
+    ValueError: The rows have no answers to look at.
   """
+  if isinstance(data, PromptData):
+    raise ValueError(
+      f"algorithm={config.algorithm!r} samples its answers, and the doctor looks"
+      " at rows that have them: set run.require_doctor=off."
+    )
   return audit.audit_run(
     data,
     template=config.data.template,

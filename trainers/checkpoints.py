@@ -2,8 +2,8 @@
 """Orbax checkpoints of a run: parameters, optimizer, PRNG, data order, counts.
 
 Each step's folder holds the items `params` and, where one is kept, `average`
-(both readable on their own), `train` (the rest of the state), `data` (the
-iterator) and `progress` (host-side counters).
+(both readable on their own), `critic` (PPO's second model), `train` (the rest of
+the state), `data` (the iterator) and `progress` (host-side counters).
 Saving copies to host memory and writes in the background.
 """
 
@@ -17,7 +17,9 @@ import orbax.checkpoint as ocp
 
 from ramjax.models.tensors import BLOCK_BYTES
 from ramjax.models.weights import AVERAGE_ITEM, CHECKPOINT_DIR, PARAMS_ITEM
-from ramjax.trainers.state import TrainState
+from ramjax.trainers.state import CRITIC, TrainState
+
+_CRITIC_ITEM = "critic"
 
 
 class Checkpoints:
@@ -62,7 +64,7 @@ class Checkpoints:
     self,
     step: int,
     state: TrainState,
-    batches: grain.DatasetIterator,
+    batches: Any,
     progress: dict[str, Any],
   ) -> None:
     """Starts a save; an error of the previous one is raised here."""
@@ -82,7 +84,7 @@ class Checkpoints:
     )
 
   def restore(
-    self, step: int, like: TrainState, batches: grain.DatasetIterator
+    self, step: int, like: TrainState, batches: Any
   ) -> tuple[TrainState, dict[str, Any]]:
     """The state and counters of `step`; `batches` is moved to its position.
 
@@ -107,12 +109,19 @@ class Checkpoints:
       ),
     )
     rest = restored["train"]
+    params, ema = restored[PARAMS_ITEM], None
+    if like.ema is not None:
+      ema = restored[AVERAGE_ITEM]
+    if CRITIC in like.params:
+      params = {**params, CRITIC: restored[_CRITIC_ITEM]["params"]}
+      if ema is not None:
+        ema = {**ema, CRITIC: restored[_CRITIC_ITEM]["average"]}
     state = dataclasses.replace(
       like,
       step=rest["step"],
-      params=restored[PARAMS_ITEM],
+      params=params,
       opt_state=rest["opt_state"],
-      ema=None if like.ema is None else restored[AVERAGE_ITEM],
+      ema=ema,
       moving=rest.get("moving", {}),
       carried=rest.get("carried", {}),
       key=jax.random.wrap_key_data(rest["key"]),
@@ -120,7 +129,7 @@ class Checkpoints:
     return state, restored["progress"]
 
   def restore_latest(
-    self, fresh: TrainState, batches: grain.DatasetIterator
+    self, fresh: TrainState, batches: Any
   ) -> tuple[TrainState, dict[str, Any], int | None]:
     """The newest checkpoint's state, counters and step; or a fresh start.
 
@@ -149,8 +158,20 @@ class Checkpoints:
 
 
 def _weights(state: TrainState) -> dict[str, Any]:
-  trees = {PARAMS_ITEM: state.params, AVERAGE_ITEM: state.ema}
-  return {name: tree for name, tree in trees.items() if tree is not None}
+  """Items by name: the policy alone is what others read."""
+  trees: dict[str, Any] = {PARAMS_ITEM: state.params}
+  if state.ema is not None:
+    trees[AVERAGE_ITEM] = state.ema
+  critics = {
+    of: tree[CRITIC]
+    for of, tree in (("params", state.params), ("average", state.ema))
+    if tree is not None and CRITIC in tree
+  }
+  if not critics:
+    return trees
+  for name, tree in trees.items():
+    trees[name] = {key: x for key, x in tree.items() if key != CRITIC}
+  return {**trees, _CRITIC_ITEM: critics}
 
 
 def _small_chunks(tree: Any) -> Any:

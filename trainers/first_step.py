@@ -15,6 +15,9 @@ from ramjax.trainers.step import GATE_PREFIX
 _LOSS_TOLERANCE = 1e-3
 # Mean |log pi - log pi_ref| of an answer, in nats, where the two are equal.
 _MOST_OFF_REFERENCE = 0.05
+# Mean |ratio - 1| of an update by the policy that sampled. Both are computed by
+# the same program; what is packed beside an answer may change the last digits.
+_MOST_OFF_RATIO = 0.01
 # A new head is this near to its blank loss: relatively, and in any case.
 _REWARD_TOLERANCE = 0.5
 _REWARD_SLACK = 0.05
@@ -97,6 +100,31 @@ def check_against_reference(
     wrong.append(
       f"the loss is {metrics['loss']:.6f}, and where policy equals reference it"
       f" must be {expected:.6f}."
+    )
+  return wrong
+
+
+def check_on_policy(metrics: Mapping[str, float], at_start: bool) -> list[str]:
+  """The first update is of the very policy that sampled: every ratio is 1.
+
+  Args:
+    metrics: Of the first step.
+    at_start: Whether policy and reference are the same model before any update;
+      then their KL divergence is 0.
+  """
+  wrong = []
+  off = metrics[GATE_PREFIX + "off_ratio"]
+  if not off <= _MOST_OFF_RATIO:
+    wrong.append(
+      f"the policy is the one that sampled, yet its ratios are {off:.4g} off 1 on"
+      " average: the log-probabilities before the update are of other tokens or"
+      " another temperature."
+    )
+  kl = metrics.get("ref_kl", 0.0)
+  if at_start and not abs(kl) <= _MOST_OFF_REFERENCE:
+    wrong.append(
+      f"policy and reference are the same model, yet their KL divergence is"
+      f" {kl:.4g} nats a token, not 0: the reference is another model."
     )
   return wrong
 

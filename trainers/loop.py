@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import grain
 import jax
 
 from ramjax.losses.weighted_mean import WeightedMean
@@ -70,6 +69,7 @@ class _Interval:
   """Sums since the last logged step."""
 
   sums: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+  sampled: dict[str, list[float]] = dataclasses.field(default_factory=dict)
   places: int = 0
   tokens: int = 0
   supervised: int = 0
@@ -82,7 +82,12 @@ class _Interval:
     del fields["start"]
     return fields
 
-  def add(self, metrics: Mapping[str, WeightedMean], counts: "BatchCounts"):
+  def add(
+    self,
+    metrics: Mapping[str, WeightedMean],
+    counts: "BatchCounts",
+    sampled: Mapping[str, float],
+  ):
     for name, mean in metrics.items():
       if name.startswith(GATE_PREFIX):
         continue
@@ -93,6 +98,10 @@ class _Interval:
     self.tokens += counts.tokens
     self.supervised += counts.supervised
     self.steps += 1
+    for name, value in sampled.items():
+      pair = self.sampled.setdefault(name, [0.0, 0.0])
+      pair[0] += value
+      pair[1] += 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +115,9 @@ class BatchCounts:
 
 def train(
   state: TrainState,
-  batches: grain.DatasetIterator,
+  batches: Any,
   *,
+  next_batch: Callable[[TrainState], tuple[Any, Mapping[str, float]]],
   train_step: Callable[[TrainState, Any], tuple[TrainState, Any]],
   place_batch: Callable[[Any], Any],
   count_batch: Callable[[Any], BatchCounts],
@@ -125,7 +135,9 @@ def train(
 
   Args:
     state: Donated.
-    batches: Endless host batches; their position is saved with the state.
+    batches: What batches come from; its position is saved with the state.
+    next_batch: The next host batch and, where the policy samples its own, the
+      metrics of a new rollout, by their full names; else none.
     train_step: `(state, batch) -> (state, metrics)`, jitted.
     place_batch: Puts a host batch on the devices.
     count_batch: Counts a host batch.
@@ -150,21 +162,21 @@ def train(
   step = int(state.step)
   total = schedule.total_steps
   interval = _Interval(**progress.pop("interval", {}))
-  pending: tuple[int, Any, BatchCounts] | None = None
+  pending: tuple[int, Any, BatchCounts, Mapping[str, float]] | None = None
 
   def settle() -> None:
     """Reads the queued step's metrics; logs at the end of an interval."""
     nonlocal interval, pending
     if pending is None:
       return
-    at, metrics, counts = pending
+    at, metrics, counts, sampled = pending
     pending = None
     metrics = jax.device_get(metrics)
     if at == 1:
       # First, for it knows more of what makes a loss infinite than the next.
       _require_plausible(metrics, counts, check_first_step)
     _require_finite(at, metrics, checkpoints)
-    interval.add(metrics, counts)
+    interval.add(metrics, counts, sampled)
     progress["tokens"] += counts.tokens
     progress["supervised_tokens"] += counts.supervised
     recorder.advance()
@@ -182,12 +194,12 @@ def train(
     if step == 0:
       _evaluate(evaluate, state, 0, recorder, interval)
     while step < total and not sigterm.received:
-      host_batch = next(batches)
+      host_batch, sampled = next_batch(state)
       counts = count_batch(host_batch)
       state, metrics = train_step(state, place_batch(host_batch))
       step += 1
       settle()
-      pending = (step, metrics, counts)
+      pending = (step, metrics, counts, sampled)
       if _due(step, schedule.eval_every) or step == total:
         settle()
         _evaluate(evaluate, state, step, recorder, interval)
@@ -256,8 +268,10 @@ def _train_metrics(
     f"train/{name}": total / weight if weight else 0.0
     for name, (total, weight) in interval.sums.items()
   }
+  sampled = {name: total / n for name, (total, n) in interval.sampled.items()}
   return {
     **means,
+    **sampled,
     "train/learning_rate": learning_rate,
     "train/tokens": progress["tokens"],
     "train/supervised_tokens": progress["supervised_tokens"],

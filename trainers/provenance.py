@@ -49,6 +49,7 @@ def build_manifest(
   num_parameters: int,
   initial_weights: Mapping[str, Any],
   reference: Mapping[str, Any] | None = None,
+  roles: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Everything needed to say which code, data and machine made a run.
 
@@ -60,6 +61,7 @@ def build_manifest(
     num_parameters: Of the model.
     initial_weights: Folder and fingerprint, or the seed of random ones.
     reference: What the policy is compared with, if anything.
+    roles: Other models that take part, by role: a critic, a reward model.
 
   Returns:
     A JSON-able dict. The environment is not in it: it may hold secrets.
@@ -72,6 +74,7 @@ def build_manifest(
     "num_parameters": num_parameters,
     "initial_weights": dict(initial_weights),
     "reference": None if reference is None else dict(reference),
+    **(roles or {}),
     "code": _code_version(),
     "libraries": {name: _version(name) for name in _LIBRARIES},
     "python": platform.python_version(),

@@ -13,6 +13,7 @@ import tqdm
 
 # Beside those of one level (`eval/loss`), what a line on the terminal shows.
 _SHOWN = ("rewards/accuracy", "rewards/margin")
+_SHOWN_OF_ROLLOUTS = ("score", "kl", "response_tokens")
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
@@ -134,6 +135,11 @@ class Recorder:
           f"{name.removeprefix('train/')} {metrics[name]:.4g}"
           for name in shown
           if name in metrics
+        ),
+        *(
+          f"{name} {metrics[f'rollout/{name}']:.4g}"
+          for name in _SHOWN_OF_ROLLOUTS
+          if f"rollout/{name}" in metrics
         ),
         f"{_thousands(metrics['train/tokens_per_s'])} tok/s",
         f"padding {metrics['train/padding_share']:.0%}",

@@ -71,6 +71,12 @@ class Algorithm:
     make_evaluator: `(config, model_config, data, mesh, objective)` to the
       evaluation.
     describe_source: One source's summary as a line of the log.
+    sample_batches: Of an algorithm whose policy makes its own batches, in place
+      of `train_batches`: `(Setting)` to `SampledBatches`.
+    add_params: `(config, model_config, trained, frozen, mesh)` to the trained
+      parameters with those of a model of the algorithm's own; None adds none.
+    describe_roles: `(config, workdir)` to the other models that take part, by
+      role, for the manifest.
     check_first_step: `(metrics, blank)` to what is wrong with the metrics of the
       first step, a sentence each. `blank` says that the run starts where nothing
       is learned: the policy is the reference, or the score head is new.
@@ -88,6 +94,42 @@ class Algorithm:
   ]
   describe_source: Callable[[Mapping[str, Any]], str]
   check_first_step: Callable[[Mapping[str, float], bool], list[str]]
+  sample_batches: Callable[["Setting"], "SampledBatches"] | None = None
+  add_params: Callable[..., Any] | None = None
+  describe_roles: Callable[..., Mapping[str, Any]] = lambda *_: {}
+
+
+class SampledBatches(Protocol):
+  """Batches that the policy makes; `online_batches.OnlineBatches` is one."""
+
+  def next_batch(self, state: TrainState) -> tuple[Any, Mapping[str, float]]:
+    """A host batch, and metrics of what was sampled for it."""
+    ...
+
+  def close(self) -> None:
+    """Ends it."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What the parts of a run are built from.
+
+  Attributes:
+    config: Of the run.
+    workdir: Its folder.
+    model_config: Of the policy.
+    reference_config: Of the reference; None where nothing compares with one.
+    data: From `load_data`.
+    mesh: Of the updates.
+  """
+
+  config: ml_collections.ConfigDict
+  workdir: pathlib.Path
+  model_config: LlamaConfig
+  reference_config: LlamaConfig | None
+  data: Any
+  mesh: Mesh
 
 
 def run(
@@ -118,7 +160,8 @@ def run(
   )
   audited.require(config, data)
   described = initial_weights.describe(config, start)
-  _claim(config, workdir, data, model_config, described, reference)
+  roles = algorithm.describe_roles(config, workdir)
+  _claim(config, workdir, data, model_config, described, reference, roles)
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
     # Model and step
@@ -134,6 +177,7 @@ def run(
       # Its log-probabilities on disk need no model beside the policy.
       None if cached else reference,
       objective,
+      algorithm.add_params,
     )
     train_step = step_lib.make_train_step(
       objective,
@@ -144,20 +188,14 @@ def run(
     )
     if reference is not None and cached:
       data = _with_cached_reference(config, data, state, reference, start, mesh)
-    batches = algorithm.train_batches(config, data)
-    opened.callback(batches.close)
-
+    setting = Setting(
+      config, workdir, model_config, objective.reference_config, data, mesh
+    )
     return _train(
-      config,
-      workdir,
+      setting,
       algorithm,
       opened,
-      model_config=model_config,
-      reference=reference,
       objective=objective,
-      data=data,
-      batches=batches,
-      mesh=mesh,
       state=state,
       train_step=train_step,
       schedule=schedule,
@@ -168,6 +206,17 @@ def run(
         else reference.is_start
       ),
     )
+
+
+def _open_batches(
+  algorithm: Algorithm, setting: Setting
+) -> tuple[Any, Callable[[TrainState], tuple[Any, Mapping[str, float]]]]:
+  """Where batches come from, and how the loop gets the next one."""
+  if algorithm.sample_batches is not None:
+    sampled = algorithm.sample_batches(setting)
+    return sampled, sampled.next_batch
+  batches = algorithm.train_batches(setting.config, setting.data)
+  return batches, lambda state: (next(batches), {})
 
 
 def _with_cached_reference(
@@ -207,17 +256,11 @@ def _choose_objective(
 
 
 def _train(
-  config: ml_collections.ConfigDict,
-  workdir: pathlib.Path,
+  setting: Setting,
   algorithm: Algorithm,
   opened: contextlib.ExitStack,
   *,
-  model_config: LlamaConfig,
-  reference: references.Reference | None,
   objective: step_lib.Objective,
-  data: RunData,
-  batches: grain.DatasetIterator,
-  mesh: Mesh,
   state: TrainState,
   train_step: Callable[..., Any],
   schedule: loop.Schedule,
@@ -225,6 +268,9 @@ def _train(
   blank: bool,
 ) -> loop.Outcome:
   """From the first state, or the last checkpoint, to the end of the run."""
+  config, workdir, mesh = setting.config, setting.workdir, setting.mesh
+  batches, next_batch = _open_batches(algorithm, setting)
+  opened.callback(batches.close)
   # Checkpoint
   checkpoints = from_config.make_checkpoints(config, workdir)
   opened.callback(checkpoints.close)
@@ -233,13 +279,13 @@ def _train(
     config, workdir, first_step=restored or 0, progress=progress
   )
   opened.callback(recorder.close)
-  for name, counts in data.summary.items():
+  for name, counts in setting.data.summary.items():
     recorder.say(f"data {name}: {algorithm.describe_source(counts)}")
-  _announce(recorder, config, model_config, state, restored)
+  _announce(recorder, config, setting.model_config, state, restored)
 
   # Evals
   evaluator = algorithm.make_evaluator(
-    config, model_config, data, mesh, objective
+    config, setting.model_config, setting.data, mesh, objective
   )
 
   def evaluate(state: TrainState, step: int) -> Mapping[str, float]:
@@ -256,6 +302,7 @@ def _train(
   _, outcome = loop.train(
     state,
     batches,
+    next_batch=next_batch,
     train_step=train_step,
     place_batch=lambda batch: sharding.place_batch(batch, mesh),
     count_batch=algorithm.count_batch,
@@ -291,11 +338,14 @@ def _first_state(
   start: starting_model.Start,
   reference: references.Reference | None,
   objective: step_lib.Objective,
+  add_params: Callable[..., Any] | None,
 ) -> TrainState:
   trained, frozen = initial_weights.load(config, model_config, mesh, start)
   reference_params = None
   if reference is not None:
     reference_params = references.load(reference, trained, frozen, mesh)
+  if add_params is not None:
+    trained = add_params(config, model_config, trained, frozen, mesh)
   return init_state(
     trained,
     optimizer,
@@ -316,6 +366,7 @@ def _claim(
   model_config: LlamaConfig,
   described: Mapping[str, Any],
   reference: references.Reference | None,
+  roles: Mapping[str, Any],
 ) -> None:
   """Writes the config and the manifest, or refuses another run's folder."""
   template = config.data.template
@@ -327,6 +378,7 @@ def _claim(
     num_parameters=model_config.num_parameters,
     initial_weights=described,
     reference=None if reference is None else references.describe(reference),
+    roles=roles,
   )
   provenance.claim_workdir(workdir, config.to_dict(), manifest)
 

@@ -12,6 +12,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramjax.models import partition
 
+# The branch of `params` that is PPO's second model.
+CRITIC = "critic"
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +23,8 @@ class TrainState:
 
   Attributes:
     step: int32 scalar, updates done so far.
-    params: float32 parameters that are trained: a nested dict.
+    params: float32 parameters that are trained: a nested dict. The branch
+      `CRITIC`, if there is one, is a model of its own.
     frozen: The other parameters of the model, which no step changes; {} where
       all are trained. They are not in checkpoints.
     opt_state: State of the optax optimizer.

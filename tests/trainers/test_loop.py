@@ -86,6 +86,7 @@ def _run(
     state, outcome = loop.train(
       state,
       batches,
+      next_batch=lambda state: (next(batches), {}),
       train_step=step_lib.make_train_step(
         step_lib.Objective(_loss_fn), optimizer, num_microbatches=1
       ),

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The critic of PPO: a second model beside the policy, with a score head.
+
+Its parameters are the branch `critic` of the trained parameters. Beside
+adapters the two share one frozen base: the critic is that base with adapters and
+a head of its own.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from jax.sharding import Mesh
+
+from ramjax.models import (
+  frozen_base,
+  heads,
+  llama,
+  new_head,
+  partition,
+  source_params,
+)
+from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
+from ramjax.trainers import starting_model
+from ramjax.trainers.state import CRITIC
+
+
+def make_config(
+  config: ml_collections.ConfigDict, policy: LlamaConfig
+) -> LlamaConfig | None:
+  """The critic's shape; None where the credit has none.
+
+  Args:
+    config: Of the run.
+    policy: Of the policy.
+
+  Raises:
+    ValueError: A model is named and no critic is used, or it is no reward
+      model with one score and the policy's vocabulary.
+    FileNotFoundError: There is no such folder or checkpoint.
+  """
+  start = starting_model.choose_from(
+    config.critic, "critic", recorded_as="critic"
+  )
+  if config.credit.name != "gae":
+    if start.folder is not None:
+      raise ValueError(
+        f"critic names {start.folder}, and credit.name={config.credit.name!r}"
+        " has no critic: leave it out, or use credit.name='gae'."
+      )
+    return None
+  if start.folder is None:
+    return dataclasses.replace(policy, num_labels=1)
+  source = start.open()
+  source.close()
+  shape = source.config
+  if shape.num_labels != 1 or shape.vocab_size != policy.vocab_size:
+    raise ValueError(
+      f"the critic in {start.folder} has num_labels={shape.num_labels} and"
+      f" vocab_size={shape.vocab_size}: name a reward model with one score and"
+      f" the policy's vocabulary of {policy.vocab_size}."
+    )
+  if policy.lora is not None:
+    raise ValueError(
+      f"critic names {start.folder}, and with lora.rank the critic shares the"
+      " policy's base: leave it out."
+    )
+  compute = {name: getattr(policy, name) for name in COMPUTE_FIELDS}
+  return dataclasses.replace(shape, **compute)
+
+
+def init_params(
+  config: ml_collections.ConfigDict,
+  critic_config: LlamaConfig,
+  trained: Any,
+  frozen: Any,
+  mesh: Mesh,
+) -> dict[str, Any]:
+  """The branch `critic`: a reward model's parameters, or the policy's.
+
+  Args:
+    config: Of the run.
+    critic_config: From `make_config`.
+    trained: Of the policy.
+    frozen: The same.
+    mesh: Where they go.
+
+  Returns:
+    Parameters to train.
+  """
+  start = starting_model.choose_from(
+    config.critic, "critic", recorded_as="critic"
+  )
+  if start.folder is not None:
+    source = start.open()
+    try:
+      return source_params.load_params(source, mesh)
+    finally:
+      source.close()
+  # Another key than the policy's, whose adapters are drawn too.
+  key = jax.random.fold_in(jax.random.key(config.seed), 1)
+  head = new_head.new_score_head(critic_config, key, mesh, init_std=0.0)
+  if critic_config.lora is None:
+    copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+    base = {name: x for name, x in trained.items() if name != "lm_head"}
+    return {**copy(base), "score": head}
+  base = partition.without_adapters(frozen)
+  base.pop("lm_head", None)
+  adapted = frozen_base.adapt(base, critic_config, key, mesh)
+  return {**partition.adapters_of(adapted), "score": head}
+
+
+def without(params: Any) -> Any:
+  """The policy's parameters alone."""
+  return {name: x for name, x in params.items() if name != CRITIC}
+
+
+def values(params: Any, config: LlamaConfig, batch: Any) -> jax.Array:
+  """What the critic expects at every token; flat, [B * T] float32.
+
+  Args:
+    params: Policy and critic, frozen base included.
+    config: Of the critic.
+    batch: As for `evals.likelihood.likelihood`.
+  """
+  own = params[CRITIC]
+  if config.lora is not None:
+    shared = partition.without_adapters(without(params))
+    shared.pop("lm_head", None)
+    own = partition.join(own, shared)
+  hidden = llama.apply(
+    own,
+    config,
+    batch.tokens,
+    positions=batch.positions,
+    segment_ids=batch.segment_ids,
+  )
+  return heads.scores(own, hidden)[..., 0].reshape(-1)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches that the policy makes itself: rollouts, cut into updates.
+
+In the loop it stands where a Grain iterator does, and like one carries its
+position into the checkpoint.
+"""
+
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import grain
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from ramjax.evals.running_moments import RunningMoments
+from ramjax.losses.kl_controller import adaptive_kl_coef
+from ramjax.losses.token_weights import token_weights
+from ramjax.trainers import rollout as rollout_lib
+from ramjax.trainers import rollout_batches, rollouts
+from ramjax.trainers.prompt_data import Prompt
+from ramjax.trainers.rollout import Rollout
+from ramjax.trainers.rollout_batches import RolloutBatch
+from ramjax.trainers.state import TrainState
+
+ROLLOUTS_DIR = "rollouts"
+_FEATURES = (
+  "old_logps", "ref_logps", "drawn_logps", "values", "advantages", "returns",
+)  # fmt: skip
+
+
+class OnlineBatches:
+  """Endless batches; a new rollout is made when the last one is used up."""
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    prompts: Sequence[Sequence[Prompt]],
+    weights: Sequence[float],
+    maker: rollouts.RolloutMaker,
+    mesh: Mesh,
+  ):
+    """Checks how rollouts are cut into updates.
+
+    Args:
+      config: Of the run.
+      workdir: Of the run; rollouts are kept in it.
+      prompts: Of each source.
+      weights: Relative weight of each source.
+      maker: Makes the rollouts.
+      mesh: Of the updates.
+
+    Raises:
+      ValueError: A size that does not fit another.
+    """
+    options = config.rollout
+    samples = options.prompts * options.group_size
+    if samples % config.data.batch_size:
+      raise ValueError(
+        f"rollout.prompts={options.prompts} times rollout.group_size="
+        f"{options.group_size} is {samples} answers, which updates of"
+        f" data.batch_size={config.data.batch_size} do not use up: make it a"
+        " multiple."
+      )
+    if options.epochs < 1:
+      raise ValueError(f"rollout.epochs={options.epochs} must be at least 1.")
+    self._config = config
+    self._folder = workdir / ROLLOUTS_DIR
+    self._prompt_at = _prompt_order(prompts, weights, config.seed)
+    self._maker = maker
+    self._mesh = mesh
+    self._per_epoch = samples // config.data.batch_size
+    self._updates = options.epochs * self._per_epoch
+    self._rollout: Rollout | None = None
+    self._number = 0
+    self._update = 0
+    self._num_prompts = 0
+    self._kl_coef = config.loss.kl_coef
+    self._moments = RunningMoments()
+
+  def next_batch(
+    self, state: TrainState
+  ) -> tuple[RolloutBatch, Mapping[str, float]]:
+    """The batch of the next update, and the metrics of a new rollout.
+
+    Args:
+      state: Of the run, which samples where a rollout is needed.
+
+    Returns:
+      A host batch; metrics are empty within a rollout.
+    """
+    metrics: Mapping[str, float] = {}
+    if self._rollout is None:
+      metrics = self._begin(state)
+    assert self._rollout is not None
+    batch = self._cut(self._rollout)
+    self._update += 1
+    if self._update == self._updates:
+      self._rollout = None
+      self._number += 1
+      self._update = 0
+    return batch, metrics
+
+  def get_state(self) -> bytes:
+    """The position, for a checkpoint; keeps a rollout that is half used."""
+    if self._rollout is not None:
+      rollout_lib.save_arrays(self._folder, self._number, self._rollout)
+    state = {
+      "number": self._number,
+      "update": self._update,
+      "num_prompts": self._num_prompts,
+      "kl_coef": self._kl_coef,
+      "moments": self._moments.to_json(),
+    }
+    return json.dumps(state).encode()
+
+  def set_state(self, state: bytes) -> None:
+    """Moves to a position; reads the rollout it lies within."""
+    fields = json.loads(state)
+    self._number = fields["number"]
+    self._update = fields["update"]
+    self._num_prompts = fields["num_prompts"]
+    self._kl_coef = fields["kl_coef"]
+    self._moments = RunningMoments.from_json(fields["moments"])
+    self._rollout = None
+    if self._update:
+      self._rollout = rollout_lib.load_arrays(self._folder, self._number)
+
+  def start_prefetch(self) -> None:
+    """Nothing is made ahead: a rollout needs the policy of its time."""
+
+  def close(self) -> None:
+    """Nothing is open."""
+
+  def _begin(self, state: TrainState) -> Mapping[str, float]:
+    coef = self._kl_coef
+    made = self._maker.make(
+      state,
+      self._prompt_at,
+      first_prompt=self._num_prompts,
+      kl_coef=coef,
+      moments=self._moments,
+    )
+    self._rollout = made.rollout
+    self._moments = made.moments
+    self._num_prompts += made.num_prompts
+    rollout_lib.save_records(self._folder, self._number, made.records)
+    loss = self._config.loss
+    if loss.kl_target:
+      self._kl_coef = adaptive_kl_coef(
+        kl_coef=coef,
+        kl=made.kl,
+        target=loss.kl_target,
+        horizon=loss.kl_horizon,
+        num_samples=len(made.rollout.scores),
+      )
+    return {**made.metrics, "rollout/kl_coef": coef}
+
+  def _cut(self, rollout: Rollout) -> RolloutBatch:
+    """The samples of this update, in an order drawn for its epoch."""
+    epoch, part = divmod(self._update, self._per_epoch)
+    rng = np.random.default_rng([self._config.seed, self._number, epoch])
+    order = rng.permutation(len(rollout.scores))
+    size = self._config.data.batch_size
+    chosen = np.sort(order[part * size : (part + 1) * size])
+    weighted = token_weights(
+      mask=jnp.asarray(rollout.mask),
+      reduction=self._config.loss.reduction,
+      max_length=self._config.rollout.max_new_tokens,
+    )
+    features = {name: getattr(rollout, name) for name in _FEATURES}
+    features["weights"] = np.asarray(weighted.weights)
+    features["counts"] = np.asarray(weighted.counts)
+    places = rollouts.place(self._config, rollout, chosen, self._mesh)
+    return rollout_batches.pack(rollout, chosen, places, features)
+
+
+def _prompt_order(
+  prompts: Sequence[Sequence[Prompt]], weights: Sequence[float], seed: int
+) -> Callable[[int], Prompt]:
+  """Endless prompts by number: each source reshuffled in every epoch."""
+  total = sum(weights)
+  mixed = grain.MapDataset.mix(
+    [
+      grain.MapDataset.source(source).seed(seed + i).shuffle().repeat()
+      for i, source in enumerate(prompts)
+    ],
+    [weight / total for weight in weights],
+  )
+
+  def prompt_at(number: int) -> Prompt:
+    prompt = mixed[number]
+    assert prompt is not None  # Nothing is filtered.
+    return prompt
+
+  return prompt_at

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy-gradient step minimises, and what it is told beforehand.
+
+One objective for PPO, GRPO, RLOO, REINFORCE++, Dr. GRPO, DAPO and GSPO: they
+differ in the advantages (`credit.py`), in what a ratio is of, in the clip, in
+how tokens are weighted and in where the KL term stands.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ramjax.evals.likelihood import likelihood
+from ramjax.losses.clipped_policy import clipped_policy
+from ramjax.losses.clipped_value import clipped_value
+from ramjax.losses.importance_weights import truncated_importance
+from ramjax.losses.kl_estimators import kl_estimate
+from ramjax.losses.weighted_mean import WeightedMean
+from ramjax.models.config import LlamaConfig
+from ramjax.trainers import critic
+from ramjax.trainers.rollout_batches import RolloutBatch
+from ramjax.trainers.step import GATE_PREFIX, Objective, map_microbatches
+
+RATIOS = ("token", "sequence")
+KL_PLACES = ("reward", "loss")
+
+
+class Assessed(NamedTuple):
+  """Per-token results of the models of a run; [B, T], 0 where none is sampled.
+
+  Attributes:
+    logps: Log-probabilities under the policy.
+    ref_logps: Under the reference.
+    values: What the critic expects.
+  """
+
+  logps: jax.Array
+  ref_logps: jax.Array
+  values: jax.Array
+
+
+def refuse_unknown(loss: Any) -> None:
+  """Raises for options of `config.loss` that are none.
+
+  Raises:
+    ValueError: Names the field and what is allowed.
+  """
+  if loss["ratio"] not in RATIOS:
+    raise ValueError(
+      f"loss.ratio={loss['ratio']!r} is not one of {', '.join(RATIOS)}."
+    )
+  if loss["kl_in"] not in KL_PLACES:
+    raise ValueError(
+      f"loss.kl_in={loss['kl_in']!r} is not one of {', '.join(KL_PLACES)}."
+    )
+  if loss["kl_coef"] < 0 or loss["kl_target"] < 0:
+    raise ValueError(
+      f"loss.kl_coef={loss['kl_coef']} and loss.kl_target={loss['kl_target']}"
+      " must be at least 0."
+    )
+  if loss["kl_target"] and not (loss["kl_coef"] and loss["kl_in"] == "reward"):
+    raise ValueError(
+      f"loss.kl_target={loss['kl_target']} adapts the KL term of the reward: set"
+      " loss.kl_in='reward' and loss.kl_coef, its first value."
+    )
+
+
+def make_objective(
+  config: LlamaConfig,
+  *,
+  loss: Any,
+  temperature: float,
+  reference_config: LlamaConfig | None,
+  critic_config: LlamaConfig | None,
+  num_shards: int,
+) -> Objective:
+  """Builds the objective of one update on a `RolloutBatch`.
+
+  Its batch has the features `old_logps`, `advantages`, `weights`, `counts` and,
+  where they are used, `ref_logps`, `drawn_logps`, `values` and `returns`.
+
+  Args:
+    config: Of the policy.
+    loss: `config.loss` as a dict.
+    temperature: Of the sampler: the policy is the model at that temperature.
+    reference_config: Of the reference; None where nothing compares with one.
+    critic_config: Of the critic; None without one.
+    num_shards: Devices the rows of a batch are split over.
+
+  Raises:
+    ValueError: An option is not allowed.
+  """
+  refuse_unknown(loss)
+
+  def loss_fn(
+    params: Any, batch: RolloutBatch, key: jax.Array
+  ) -> tuple[WeightedMean, dict[str, WeightedMean]]:
+    del key  # Nothing random.
+    scored = likelihood(
+      critic.without(params),
+      config,
+      batch,
+      temperature=temperature,
+      chunk_size=loss["chunk_size"],
+      num_shards=num_shards,
+    )
+    mask = scored.mask
+    of = {n: jnp.where(mask, x.reshape(-1), 0.0) for n, x in _flat(batch)}
+    token_ratios = jnp.where(mask, scored.logps - of["old_logps"], 0.0)
+    log_ratios = token_ratios
+    if loss["ratio"] == "sequence":
+      log_ratios = _sequence_means(token_ratios, mask, batch)
+    clipped = clipped_policy(
+      log_ratios=log_ratios,
+      advantages=of["advantages"],
+      clip_low=loss["clip_low"],
+      clip_high=loss["clip_high"],
+      dual_clip=loss["dual_clip"],
+    )
+    losses = clipped.losses
+    metrics = {
+      "policy_loss": WeightedMean.of(losses, mask),
+      "clipped": WeightedMean.of(clipped.clipped.astype(jnp.float32), mask),
+      # k3 of the policy that sampled from the one that is updated.
+      "policy_kl": WeightedMean.of(
+        jnp.expm1(token_ratios) - token_ratios, mask
+      ),
+      GATE_PREFIX + "off_ratio": WeightedMean.of(
+        jnp.abs(jnp.expm1(log_ratios)), mask
+      ),
+    }
+    if loss["importance_cap"]:
+      trust = truncated_importance(
+        old_logps=of["old_logps"],
+        sampler_logps=of["drawn_logps"],
+        cap=loss["importance_cap"],
+      )
+      losses = trust * losses
+      metrics["importance"] = WeightedMean.of(trust, mask)
+    if reference_config is not None:
+      ref_kl = kl_estimate(
+        logps=scored.logps, ref_logps=of["ref_logps"], kind=loss["kl_estimator"]
+      )
+      metrics["ref_kl"] = WeightedMean.of(ref_kl, mask)
+      if loss["kl_in"] == "loss":
+        losses = losses + loss["kl_coef"] * ref_kl
+    if critic_config is not None:
+      values = critic.values(params, critic_config, batch)
+      value_losses = clipped_value(
+        values=jnp.where(mask, values, 0.0),
+        old_values=of["values"],
+        returns=of["returns"],
+        clip=loss["value_clip"],
+      )
+      losses = losses + loss["value_coef"] * value_losses
+      metrics["value_loss"] = WeightedMean.of(value_losses, mask)
+    total = jnp.sum(jnp.where(mask, of["weights"] * losses, 0.0))
+    return (
+      WeightedMean(total, jnp.sum(jnp.where(mask, of["counts"], 0.0))),
+      jax.lax.stop_gradient(metrics),
+    )
+
+  return Objective(loss_fn=loss_fn, reference_config=reference_config)
+
+
+def make_assess(
+  config: LlamaConfig,
+  *,
+  temperature: float,
+  chunk_size: int,
+  reference_config: LlamaConfig | None,
+  critic_config: LlamaConfig | None,
+  num_shards: int,
+) -> Callable[..., Assessed]:
+  """Builds `(params, reference, batch, num_microbatches=) -> Assessed`, jitted.
+
+  The log-probabilities that an update starts from are computed by the same
+  program as those within it, and not taken from the sampler, whose sums are in
+  another order: so the first ratio is 1.
+
+  Args:
+    config: Of the policy.
+    temperature: As for `make_objective`.
+    chunk_size: See `losses.token_logps.token_logps`.
+    reference_config: Of the reference; None gives zeros.
+    critic_config: Of the critic; None gives zeros.
+    num_shards: Devices the rows of a batch are split over.
+  """
+
+  @functools.partial(jax.jit, static_argnames="num_microbatches")
+  def assess(
+    params: Any, reference: Any, batch: RolloutBatch, *, num_microbatches: int
+  ) -> Assessed:
+    def logps_under(params: Any, config: LlamaConfig, part: Any) -> jax.Array:
+      scored = likelihood(
+        params,
+        config,
+        part,
+        temperature=temperature,
+        chunk_size=chunk_size,
+        num_shards=num_shards,
+      )
+      logps = jnp.where(scored.mask, scored.logps, 0.0)
+      return logps.reshape(part.tokens.shape)
+
+    def of_part(part: Any) -> Assessed:
+      logps = logps_under(critic.without(params), config, part)
+      ref_logps = values = jnp.zeros_like(logps)
+      if reference_config is not None:
+        ref_logps = logps_under(reference, reference_config, part)
+      if critic_config is not None:
+        values = critic.values(params, critic_config, part)
+        values = values.reshape(part.tokens.shape)
+      return Assessed(logps, ref_logps, values)
+
+    return map_microbatches(of_part, batch, num_microbatches)
+
+  return assess
+
+
+def _flat(batch: RolloutBatch) -> Any:
+  return batch.features.items()
+
+
+def _sequence_means(
+  log_ratios: jax.Array, mask: jax.Array, batch: RolloutBatch
+) -> jax.Array:
+  """[N] mean log-ratio of the answer that each token belongs to.
+
+  GSPO, arXiv 2507.18071, equation 7.
+  """
+  rows, length = batch.tokens.shape
+  # A row of T tokens holds at most T / 2 samples of a prompt and an answer.
+  most = length // 2 + 1
+  samples = jnp.arange(rows)[:, None] * most + batch.segment_ids
+  samples = samples.reshape(-1)
+  total = jax.ops.segment_sum(
+    jnp.where(mask, log_ratios, 0.0), samples, num_segments=rows * most
+  )
+  count = jax.ops.segment_sum(
+    mask.astype(jnp.float32), samples, num_segments=rows * most
+  )
+  means = total / jnp.maximum(count, 1.0)
+  return jnp.where(mask, means[samples], 0.0)

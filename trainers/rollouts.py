@@ -1,0 +1,495 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes rollouts: sample, score, assess, assign credit."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from ramjax.data.tokenizers import Tokenizer
+from ramjax.evals import rewards as rewards_lib
+from ramjax.evals.answers import Answer
+from ramjax.evals.running_moments import RunningMoments
+from ramjax.evals.sample_seeds import sample_seed
+from ramjax.losses.kl_estimators import kl_estimate
+from ramjax.models import llama, sampler, sharding
+from ramjax.models.config import LlamaConfig
+from ramjax.models.sampling_options import SamplingOptions
+from ramjax.trainers import credit, critic, rollout_batches
+from ramjax.trainers.prompt_data import Prompt
+from ramjax.trainers.reward_model import RewardModel
+from ramjax.trainers.rollout import Rollout
+from ramjax.trainers.state import TrainState
+
+# Name of the reward model among the parts of a score.
+MODEL_PART = "model"
+# Batches of prompts sampled for one rollout, at most, where groups whose
+# answers are all worth the same are left out.
+_MOST_TRIES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+  """A rollout and what is told of it.
+
+  Attributes:
+    rollout: For the updates.
+    records: For people, one object an answer.
+    metrics: Named `rollout/...`.
+    num_prompts: Prompts that were sampled from.
+    kl: Mean over the answers of the summed KL estimate, in nats.
+    moments: Of all scores so far, where they are normalised.
+  """
+
+  rollout: Rollout
+  records: list[Mapping[str, Any]]
+  metrics: dict[str, float]
+  num_prompts: int
+  kl: float
+  moments: RunningMoments
+
+
+class RolloutMaker:
+  """Samples from the policy, and says what each answer is worth."""
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    model_config: LlamaConfig,
+    *,
+    tokenizer: Tokenizer,
+    stop_tokens: tuple[int, ...],
+    terms: tuple[rewards_lib.Term, ...],
+    reward_model: RewardModel | None,
+    assess: Callable[..., Any],
+    mesh: Mesh,
+  ):
+    """Checks the options of `config.rollout`.
+
+    Args:
+      config: Of the run.
+      model_config: Of the policy.
+      tokenizer: Of the policy.
+      stop_tokens: Ids that end an answer.
+      terms: The rewards.
+      reward_model: Beside them, or None.
+      assess: From `policy_objective.make_assess`.
+      mesh: Of the updates.
+
+    Raises:
+      ValueError: No rewards, or an option out of range.
+    """
+    if not terms and reward_model is None:
+      raise ValueError(
+        "rewards is empty and reward_model names no model: say what an answer is"
+        " worth, as in config.rewards.task = dict(weight=1.0)."
+      )
+    options = config.rollout
+    self._config = config
+    self._model_config = model_config
+    self._tokenizer = tokenizer
+    self._sampling = SamplingOptions(
+      temperature=options.temperature,
+      top_k=options.top_k,
+      top_p=options.top_p,
+      min_p=options.min_p,
+      max_tokens=options.max_new_tokens,
+      stop_tokens=stop_tokens,
+    )
+    if options.temperature == 0:
+      raise ValueError(
+        "rollout.temperature=0.0 takes the most likely token, so that the answers"
+        " of a group are all the same: set it above 0."
+      )
+    self._terms = terms
+    self._reward_model = reward_model
+    self._assess = assess
+    self._mesh = mesh
+    self._sampling_mesh = mesh
+    if options.tensor_parallel is not None:
+      self._sampling_mesh = sharding.make_mesh(
+        {"data": -1, "tensor": options.tensor_parallel}
+      )
+
+  def make(
+    self,
+    state: TrainState,
+    prompt_at: Callable[[int], Prompt],
+    *,
+    first_prompt: int,
+    kl_coef: float,
+    moments: RunningMoments,
+  ) -> Made:
+    """Makes a rollout with the policy as it is.
+
+    Args:
+      state: Of the run.
+      prompt_at: The prompt of each number.
+      first_prompt: Number of the first one to sample from.
+      kl_coef: What a nat away from the reference costs.
+      moments: Of the scores so far.
+
+    Returns:
+      The rollout.
+    """
+    sampled, num_prompts = self._sample(state, prompt_at, first_prompt)
+    rollout, scores = sampled.rollout, sampled.scores
+    normalised, moments = self._normalise(scores.total, moments)
+    assessed = self._assess_all(state, rollout)
+    rollout = dataclasses.replace(rollout, scores=normalised, **assessed)
+    estimates = _kl_estimates(self._config.loss.kl_estimator, rollout)
+    in_reward = self._config.loss.kl_in == "reward"
+    given = _assign(
+      self._config.credit,
+      rollout,
+      kl_coef * estimates if in_reward else np.zeros_like(estimates),
+      self._config.rollout.group_size,
+    )
+    rollout = dataclasses.replace(
+      rollout,
+      advantages=np.asarray(given.advantages),
+      returns=np.asarray(given.returns),
+    )
+    kl = float(estimates.sum(axis=1).mean())
+    return Made(
+      rollout=rollout,
+      records=_records(sampled, rollout),
+      metrics={**_metrics(sampled, rollout, self._config), "rollout/kl": kl},
+      num_prompts=num_prompts,
+      kl=kl,
+      moments=moments,
+    )
+
+  def _sample(
+    self, state: TrainState, prompt_at: Callable[[int], Prompt], first: int
+  ) -> tuple["_Sampled", int]:
+    """Answers to a rollout's worth of prompts, and how many it took."""
+    options = self._config.rollout
+    wanted = options.prompts
+    params = self._sampling_params(state)
+    kept: list[_Group] = []
+    spare: list[_Group] = []
+    used = 0
+    for _ in range(_MOST_TRIES if options.drop_uniform_groups else 1):
+      numbers = range(first + used, first + used + wanted)
+      used += wanted
+      groups = self._answer(params, [prompt_at(i) for i in numbers], numbers)
+      if not options.drop_uniform_groups:
+        kept = groups
+        break
+      kept += [group for group in groups if group.varies]
+      spare += [group for group in groups if not group.varies]
+      if len(kept) >= wanted:
+        break
+    # Too few that vary: the rest teaches nothing, and keeps the shapes.
+    return _together((kept + spare)[:wanted]), used
+
+  def _sampling_params(self, state: TrainState) -> Any:
+    params = critic.without(state.all_params)
+    if self._sampling_mesh is self._mesh:
+      return params
+    return jax.device_put(
+      params, llama.param_shardings(self._model_config, self._sampling_mesh)
+    )
+
+  def _answer(
+    self, params: Any, prompts: Sequence[Prompt], numbers: Sequence[int]
+  ) -> list["_Group"]:
+    size = self._config.rollout.group_size
+    requests = [
+      sampler.Request(
+        prompt=prompt.tokens,
+        options=self._sampling,
+        seed=sample_seed(self._config.seed, number, k),
+      )
+      for prompt, number in zip(prompts, numbers, strict=True)
+      for k in range(size)
+    ]
+    with jax.set_mesh(self._sampling_mesh):
+      samples = sampler.sample(
+        params,
+        self._model_config,
+        requests,
+        num_slots=self._config.rollout.num_slots,
+        vocab_size=self._tokenizer.vocab_size,
+      )
+    asked = [prompt for prompt in prompts for _ in range(size)]
+    answers = to_answers(
+      asked, samples, self._tokenizer, self._sampling.stop_tokens
+    )
+    scores = rewards_lib.score(self._terms, answers)
+    rollout = _unassessed(asked, samples, self._config.rollout.max_new_tokens)
+    if self._reward_model is not None:
+      raw = self._reward_model.score(rollout)
+      weight = self._config.reward_model.weight
+      scores = rewards_lib.Scores(
+        total=scores.total + np.float32(weight) * raw,
+        parts={**scores.parts, MODEL_PART: raw},
+      )
+    return [
+      _Group(
+        [answers[i] for i in range(at, at + size)],
+        _rows(rollout, slice(at, at + size)),
+        rewards_lib.Scores(
+          scores.total[at : at + size],
+          {name: part[at : at + size] for name, part in scores.parts.items()},
+        ),
+      )
+      for at in range(0, len(samples), size)
+    ]
+
+  def _normalise(
+    self, scores: np.ndarray, moments: RunningMoments
+  ) -> tuple[np.ndarray, RunningMoments]:
+    options = self._config.scores
+    if options.normalise:
+      moments = moments.update(scores)
+      scores = moments.normalise(scores, clip=options.clip)
+    elif options.clip is not None:
+      scores = np.clip(scores, -options.clip, options.clip)
+    return scores, moments
+
+  def _assess_all(
+    self, state: TrainState, rollout: Rollout
+  ) -> dict[str, np.ndarray]:
+    """Per-token arrays [N, R] of the policy, the reference and the critic."""
+    config = self._config
+    num_samples = len(rollout.scores)
+    size = config.data.batch_size
+    results: dict[str, list[np.ndarray]] = {}
+    for first in range(0, num_samples, size):
+      chosen = np.arange(first, first + size)
+      places = place(config, rollout, chosen, self._mesh)
+      batch = rollout_batches.pack(rollout, chosen, places, {})
+      assessed = jax.device_get(
+        self._assess(
+          state.all_params,
+          state.all_reference,
+          sharding.place_batch(batch, self._mesh),
+          num_microbatches=config.data.num_microbatches,
+        )
+      )
+      for name, field in (
+        ("old_logps", "logps"),
+        ("ref_logps", "ref_logps"),
+        ("values", "values"),
+      ):
+        results.setdefault(name, []).append(
+          rollout_batches.unpack(
+            getattr(assessed, field), rollout, chosen, places
+          )
+        )
+    return {name: np.concatenate(parts) for name, parts in results.items()}
+
+
+def place(
+  config: ml_collections.ConfigDict,
+  rollout: Rollout,
+  chosen: np.ndarray,
+  mesh: Mesh,
+) -> rollout_batches.Places:
+  """Where some samples of a rollout lie in the rows of an update."""
+  lengths = rollout.prompt_lengths[chosen] + rollout.response_lengths[chosen]
+  return rollout_batches.place(
+    lengths.tolist(),
+    row_length=config.data.max_length,
+    multiple=config.data.num_microbatches * sharding.num_batch_shards(mesh),
+  )
+
+
+def to_answers(
+  prompts: Sequence[Prompt],
+  samples: Sequence[sampler.Sample],
+  tokenizer: Tokenizer,
+  stop_tokens: Sequence[int],
+) -> list[Answer]:
+  """What rewards see of samples, one for each prompt."""
+
+  def text(tokens: np.ndarray) -> str:
+    ended = len(tokens) and int(tokens[-1]) in stop_tokens
+    return tokenizer.decode(tokens[:-1] if ended else tokens).strip()
+
+  return [
+    Answer(
+      prompt=prompt.messages,
+      response=text(sample.tokens),
+      record=prompt.record,
+      finished=sample.finished,
+      num_tokens=len(sample.tokens),
+    )
+    for prompt, sample in zip(prompts, samples, strict=True)
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+  """The answers to one prompt."""
+
+  answers: list[Answer]
+  rollout: Rollout
+  scores: rewards_lib.Scores
+
+  @property
+  def varies(self) -> bool:
+    return bool(np.ptp(self.scores.total) > 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sampled:
+  """The answers of a rollout, group after group."""
+
+  answers: list[Answer]
+  rollout: Rollout
+  scores: rewards_lib.Scores
+
+
+def _unassessed(
+  prompts: Sequence[Prompt],
+  samples: Sequence[sampler.Sample],
+  max_new_tokens: int,
+) -> Rollout:
+  """Samples as arrays; what is computed of them comes later."""
+  num = len(samples)
+  longest = max(len(prompt.tokens) for prompt in prompts)
+  tokens = np.zeros((num, longest), np.int32)
+  responses = np.zeros((num, max_new_tokens), np.int32)
+  drawn = np.zeros((num, max_new_tokens), np.float32)
+  for i, (prompt, sample) in enumerate(zip(prompts, samples, strict=True)):
+    tokens[i, : len(prompt.tokens)] = prompt.tokens
+    responses[i, : len(sample.tokens)] = sample.tokens
+    drawn[i, : len(sample.tokens)] = sample.drawn_logps
+  zeros = np.zeros((num, max_new_tokens), np.float32)
+  return Rollout(
+    prompts=tokens,
+    prompt_lengths=np.array([len(p.tokens) for p in prompts], np.int32),
+    responses=responses,
+    response_lengths=np.array([len(s.tokens) for s in samples], np.int32),
+    drawn_logps=drawn,
+    old_logps=zeros,
+    ref_logps=zeros,
+    values=zeros,
+    advantages=zeros,
+    returns=zeros,
+    scores=np.zeros(num, np.float32),
+  )
+
+
+def _rows(rollout: Rollout, rows: slice) -> Rollout:
+  return Rollout(
+    **{
+      field.name: getattr(rollout, field.name)[rows]
+      for field in dataclasses.fields(rollout)
+    }
+  )
+
+
+def _together(groups: Sequence[_Group]) -> _Sampled:
+  longest = max(group.rollout.prompts.shape[1] for group in groups)
+
+  def widened(array: np.ndarray, name: str) -> np.ndarray:
+    if name != "prompts":
+      return array
+    return np.pad(array, ((0, 0), (0, longest - array.shape[1])))
+
+  rollout = Rollout(
+    **{
+      field.name: np.concatenate(
+        [widened(getattr(g.rollout, field.name), field.name) for g in groups]
+      )
+      for field in dataclasses.fields(Rollout)
+    }
+  )
+  parts = {
+    name: np.concatenate([group.scores.parts[name] for group in groups])
+    for name in groups[0].scores.parts
+  }
+  total = np.concatenate([group.scores.total for group in groups])
+  return _Sampled(
+    [answer for group in groups for answer in group.answers],
+    rollout,
+    rewards_lib.Scores(total, parts),
+  )
+
+
+def _kl_estimates(kind: str, rollout: Rollout) -> np.ndarray:
+  """[N, R] estimates of the KL from policy to reference, 0 beyond answers."""
+  mask = rollout.mask
+  estimates = kl_estimate(
+    logps=jnp.asarray(rollout.old_logps.reshape(-1)),
+    ref_logps=jnp.asarray(rollout.ref_logps.reshape(-1)),
+    kind=kind,
+  )
+  # Without a reference its log-probabilities are zeros and mean nothing.
+  known = bool(rollout.ref_logps.any())
+  return np.where(mask & known, np.asarray(estimates).reshape(mask.shape), 0.0)
+
+
+def _assign(
+  options: Any, rollout: Rollout, penalties: np.ndarray, group_size: int
+) -> credit.Credit:
+  return credit.assign(
+    options,
+    scores=jnp.asarray(rollout.scores),
+    kl_penalties=jnp.asarray(penalties, jnp.float32),
+    values=jnp.asarray(rollout.values),
+    mask=jnp.asarray(rollout.mask),
+    group_size=group_size,
+  )
+
+
+def _records(sampled: _Sampled, rollout: Rollout) -> list[Mapping[str, Any]]:
+  return [
+    {
+      "prompt": [
+        {"role": turn.role, "content": turn.content} for turn in answer.prompt
+      ],
+      "response": answer.response,
+      "finished": answer.finished,
+      "num_tokens": answer.num_tokens,
+      "score": float(rollout.scores[i]),
+      "rewards": {
+        name: float(part[i]) for name, part in sampled.scores.parts.items()
+      },
+    }
+    for i, answer in enumerate(sampled.answers)
+  ]
+
+
+def _metrics(
+  sampled: _Sampled, rollout: Rollout, config: ml_collections.ConfigDict
+) -> dict[str, float]:
+  """What a rollout came to, by name."""
+  mask = rollout.mask
+  gap = np.abs(rollout.old_logps - rollout.drawn_logps)[mask]
+  total = sampled.scores.total
+  groups = total.reshape(-1, config.rollout.group_size)
+  metrics = {
+    "rollout/score": float(total.mean()),
+    "rollout/score_std": float(total.std()),
+    **{
+      f"rollout/rewards/{name}": float(part.mean())
+      for name, part in sampled.scores.parts.items()
+    },
+    "rollout/response_tokens": float(rollout.response_lengths.mean()),
+    "rollout/finished": float(np.mean([a.finished for a in sampled.answers])),
+    # Of the sampled tokens alone: an estimate of the policy's entropy, in nats.
+    "rollout/entropy": float(-rollout.old_logps[mask].mean()),
+    # Sampler and trainer compute the same log-probability in another order, or
+    # the sampler left tokens out (top-k, top-p).
+    "rollout/sampler_gap": float(gap.mean()),
+    "rollout/sampler_gap_max": float(gap.max()),
+  }
+  if config.rollout.group_size > 1:
+    uniform = np.ptp(groups, axis=1) == 0
+    metrics["rollout/uniform_groups"] = float(uniform.mean())
+  if config.credit.name == "gae":
+    residual = np.var((rollout.returns - rollout.values)[mask])
+    spread = np.var(rollout.returns[mask])
+    explained = 1 - residual / spread if spread > 0 else 0.0
+    metrics["rollout/explained_variance"] = float(explained)
+  return metrics
