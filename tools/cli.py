@@ -13,11 +13,18 @@ _COMMANDS = {
   "doctor": ("ramjax.tools.doctor", "look at the data of a run before it runs"),
   "report": ("ramjax.tools.report", "one HTML page about a run"),
   "results": ("ramjax.tools.results", "held-out figures of runs, side by side"),
+  "chat": ("ramjax.tools.chat", "talk to a model, or to two side by side"),
+  "serve": ("ramjax.tools.serve", "answer requests over HTTP, as OpenAI's API"),
   "convert": ("ramjax.tools.convert", "weights to and from Hugging Face"),
   "tokenizer": ("ramjax.tools.tokenizer", "train a tokenizer on rows"),
+  "generate": ("ramjax.tools.generate", "answer the prompts of a file"),
   "prepare": ("ramjax.tools.prepare", "write rows as a TFDS dataset"),
   "bench": ("ramjax.tools.bench", "measure speed and memory"),
 }
+
+# These must not die silently of the `tee` they are piped into, nor of a
+# connection that the other side closes.
+_OUTLIVE_PIPES = ("train", "generate", "serve")
 
 
 def _help() -> str:
@@ -37,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command; returns its exit status (2: no such command)."""
   started = argv is None
   argv = list(sys.argv[1:] if argv is None else argv)
-  if started and ("train" not in argv[:1] or "--help" in argv):
-    # A reader that closes early (`| head`) is no error; but a training run
-    # must not die silently of the `tee` it is piped into.
+  if started and (
+    not argv or argv[0] not in _OUTLIVE_PIPES or "--help" in argv
+  ):
+    # A reader that closes early (`| head`) is no error.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
   if not argv or argv[0] in ("-h", "--help", "help"):
     print(_help(), end="")

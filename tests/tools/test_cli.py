@@ -5,6 +5,8 @@ import importlib
 import importlib.metadata
 import inspect
 import pathlib
+import signal
+import sys
 import tomllib
 import types
 
@@ -77,3 +79,27 @@ def test_the_installed_command_is_this_module():
   with (_ROOT / "pyproject.toml").open("rb") as file:
     scripts = tomllib.load(file)["project"]["scripts"]
   assert scripts == {"ramjax": "ramjax.tools.cli:main"}
+
+
+@pytest.mark.parametrize(
+  "argv,ends",
+  [
+    ([], True),
+    (["report"], True),
+    (["train"], False),
+    (["generate"], False),
+    (["serve"], False),
+    (["train", "--help"], True),
+  ],
+)
+def test_what_runs_long_outlives_a_closed_pipe(monkeypatch, argv, ends):
+  seen = []
+  monkeypatch.setattr(signal, "signal", lambda *given: seen.append(given))
+  monkeypatch.setattr(sys, "argv", ["ramjax", *argv])
+  monkeypatch.setattr(
+    importlib,
+    "import_module",
+    lambda name: types.SimpleNamespace(main=lambda argv: 0),
+  )
+  cli.main()
+  assert seen == [(signal.SIGPIPE, signal.SIG_DFL)] * ends

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model's folder, opened to talk to: parameters, tokenizer, chat template."""
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import pathlib
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from ramjax.data import template_recognition, templates
+from ramjax.data.tokenizers import Tokenizer
+from ramjax.models import carried_files, sharding, source_params
+from ramjax.models import fingerprint as fingerprint_lib
+from ramjax.models.config import DTYPES, LlamaConfig
+from ramjax.models.hf_folder import HFFolder
+from ramjax.models.open_model import open_model
+from ramjax.models.tensors import Source
+from ramjax.tools import chat_files, convert_options
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+  """A language model that is ready to be sampled from.
+
+  Attributes:
+    params: On `mesh`, in `config.dtype`.
+    config: Its shape.
+    tokenizer: Its tokenizer.
+    template: Its chat template, by name; None where it has none of ours.
+    fingerprint: Of the folder's model, whatever the dtype; see
+      `models.fingerprint`.
+    mesh: Set it (`jax.set_mesh`) around sampling.
+  """
+
+  params: Any
+  config: LlamaConfig
+  tokenizer: Tokenizer
+  template: str | None
+  fingerprint: str
+  mesh: Mesh
+
+  @property
+  def turn_ends(self) -> tuple[int, ...]:
+    """Ids that end an answer: those of the template, or EOS without one."""
+    if self.template is None:
+      eos = self.tokenizer.eos_id
+      return () if eos is None else (eos,)
+    return tuple(
+      self.tokenizer.special_id(name, template=self.template)
+      for name in templates.end_of_turn_tokens(self.template)
+    )
+
+
+def load(
+  folder: pathlib.Path,
+  *,
+  step: int | None = None,
+  average: bool = False,
+  template: str | None = None,
+  dtype: str | None = None,
+) -> LoadedModel:
+  """Loads a language model with what is needed to talk to it.
+
+  Args:
+    folder: A run's folder or a Hugging Face one.
+    step: Which checkpoint of a run; None is the newest.
+    average: Read a run's moving average of the weights.
+    template: One of `templates.TEMPLATE_NAMES`; None takes the one a run was
+      trained with, or the one of ours that equals the folder's own.
+    dtype: Of parameters and computation; None takes a run's, and of a Hugging
+      Face folder bfloat16 where its weights are stored so, else float32.
+
+  Raises:
+    FileNotFoundError: No model there.
+    ValueError: A reward model, no usable tokenizer, or a template that does not
+      suit the tokenizer.
+  """
+  with contextlib.closing(
+    open_model(folder, step=step, average=average)
+  ) as source:
+    if source.config.num_labels:
+      raise ValueError(
+        f"{folder} holds a classifier (num_labels={source.config.num_labels}),"
+        " such as a reward model: only a language model writes answers."
+      )
+    tokenizer = _tokenizer(folder, source.config)
+    template = template or _template(folder, tokenizer)
+    config = dataclasses.replace(
+      source.config, dtype=dtype or _dtype(source), remat="none"
+    )
+    mesh = _mesh(config)
+    loaded = LoadedModel(
+      params=source_params.load_params(source, mesh, dtype=config.dtype),
+      config=config,
+      tokenizer=tokenizer,
+      template=template,
+      fingerprint=fingerprint_lib.fingerprint(source),
+      mesh=mesh,
+    )
+  loaded.turn_ends  # noqa: B018 - raises if the template does not suit.
+  return loaded
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """`--model`, and what else `load` takes."""
+  parser.add_argument(
+    "--model",
+    metavar="FOLDER",
+    type=pathlib.Path,
+    required=True,
+    help="a run's folder or a Hugging Face one, with its tokenizer",
+  )
+  parser.add_argument(
+    "--template",
+    choices=templates.TEMPLATE_NAMES,
+    help="chat template (default: what it was trained with, or its own)",
+  )
+  parser.add_argument(
+    "--dtype",
+    choices=DTYPES,
+    help="to compute in (default: as trained, or as the weights are stored)",
+  )
+  convert_options.add_checkpoint(parser)
+
+
+def _tokenizer(folder: pathlib.Path, config: LlamaConfig) -> Tokenizer:
+  place = carried_files.tokenizer_folder(folder)
+  if place is None:
+    raise ValueError(
+      f"{folder} has no tokenizer (none of"
+      f" {', '.join(carried_files.VOCABULARIES)}): put the model's there."
+    )
+  tokenizer = chat_files.load_tokenizer(place)
+  if tokenizer.vocab_size > config.vocab_size:
+    raise ValueError(
+      f"{tokenizer.path} has {tokenizer.vocab_size} tokens and the model only"
+      f" {config.vocab_size}: it is another model's."
+    )
+  return tokenizer
+
+
+def _template(folder: pathlib.Path, tokenizer: Tokenizer) -> str | None:
+  if trained := chat_files.trained_template(folder):
+    return trained
+  place = carried_files.tokenizer_folder(folder)
+  text = None if place is None else chat_files.chat_template(place)
+  if text is None:
+    return None
+
+  def name(id_: int | None) -> str:
+    return "" if id_ is None else tokenizer.decode([id_], keep_special=True)
+
+  return template_recognition.recognise(
+    text, bos_token=name(tokenizer.bos_id), eos_token=name(tokenizer.eos_id)
+  )
+
+
+def _dtype(source: Source) -> str:
+  if not isinstance(source, HFFolder):
+    return source.config.dtype
+  stored = {spec.dtype for spec in source.specs.values()}
+  return "bfloat16" if stored == {"bfloat16"} else DTYPES[0]
+
+
+def _mesh(config: LlamaConfig) -> Mesh:
+  """All devices; matrices are split by heads as far as that goes.
+
+  Splitting by heads moves activations between devices, where `fsdp` would
+  gather all weights for each token.
+  """
+  num = jax.device_count()
+  tensor = math.gcd(
+    num, config.num_kv_heads, config.mlp_width, config.vocab_size
+  )
+  fsdp = math.gcd(num // tensor, config.width)
+  return sharding.make_mesh({"tensor": tensor, "fsdp": fsdp, "data": -1})
