@@ -2,6 +2,7 @@
 """The engine that is this process: our model, tokenizer and sampler."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,19 +73,18 @@ class LocalEngine:
       request.messages, template=self._template, tokenizer=self._tokenizer
     )
     stop_tokens = (*self._turn_ends, *request.options.stop_tokens)
-    cut = None
-    if request.stop:
-
-      def cut(tokens: np.ndarray) -> int | None:
-        return self._cut(tokens, request.stop)
-
+    if "" in request.stop:
+      raise ValueError(
+        "stop has an empty text, which would end every answer: leave it out."
+      )
+    cut = functools.partial(self._cut, stop=request.stop)
     return sampler.Request(
       prompt=np.asarray(prompt, np.int32),
       options=dataclasses.replace(
         request.options, stop_tokens=tuple(dict.fromkeys(stop_tokens))
       ),
       seed=request.seed,
-      cut=cut,
+      cut=cut if request.stop else None,
     )
 
   def to_completion(

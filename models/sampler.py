@@ -7,6 +7,7 @@ Requests with the same prompt, such as the samples of a group, share one prefill
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -110,7 +111,9 @@ def sample(
     params,
     config,
     num_slots=min(num_slots, _power_of_two(len(requests), 1)),
-    max_length=max(len(r.prompt) + r.options.max_tokens for r in requests),
+    max_length=_row_length(
+      max(len(r.prompt) + r.options.max_tokens for r in requests), config
+    ),
     max_tokens=max(r.options.max_tokens for r in requests),
     features=features_of([request.options for request in requests]),
     vocab_size=vocab_size,
@@ -184,6 +187,11 @@ class ContinuousBatch:
       raise ValueError(
         f"num_slots={num_slots} and max_tokens={max_tokens} must be at least 1."
       )
+    if vocab_size is not None and not 0 < vocab_size <= config.vocab_size:
+      raise ValueError(
+        f"vocab_size={vocab_size} must be from 1 to the model's"
+        f" {config.vocab_size}: is it another model's tokenizer?"
+      )
     if max_length > config.max_positions:
       raise ValueError(
         f"a prompt and its continuation take {max_length} positions, and the"
@@ -228,20 +236,18 @@ class ContinuousBatch:
       ValueError: The prompt is empty or too long, a token is not in the
         vocabulary, or an option is not among the batch's features.
     """
-    options = request.options
-    length = len(request.prompt)
+    options, prompt = request.options, np.asarray(request.prompt)
+    length = len(prompt)
     if length < 1:
       raise ValueError("a prompt has no tokens: it needs at least a BOS.")
-    if (
-      not 0
-      <= int(np.min(request.prompt))
-      <= int(np.max(request.prompt))
-      < (self._config.vocab_size)
-    ):
+    least, largest = int(np.min(prompt)), int(np.max(prompt))
+    if least < 0 or largest >= self._config.vocab_size:
       raise ValueError(
-        "a prompt has ids that are not in the model's vocabulary of"
-        f" {self._config.vocab_size}."
+        f"a prompt has ids from {least} to {largest}: the model's vocabulary"
+        f" has {self._config.vocab_size}."
       )
+    if not 0 <= request.seed < 2**32:
+      raise ValueError(f"seed={request.seed} must be in [0, 2^32).")
     if (
       length + options.max_tokens > self._max_length
       or options.max_tokens > self._max_tokens
@@ -262,6 +268,8 @@ class ContinuousBatch:
         raise ValueError(
           f"the batch was made without {feature}=True, which a request needs."
         )
+    # Of one dtype: prompts are told apart by their bytes.
+    request = dataclasses.replace(request, prompt=prompt.astype(np.int32))
     self._queue.append(_Placed(name, request))
 
   def cancel(self, name: Any) -> None:
@@ -442,6 +450,15 @@ class ContinuousBatch:
     self._slots = slots_lib.fill(self._slots, self._prompts, requests)
 
 
+def _row_length(longest: int, config: LlamaConfig) -> int:
+  """Positions of a row, rounded up by a quarter or `_LEAST_SPAN` at most.
+
+  Calls whose longest prompts differ a little run the same programs.
+  """
+  step = max(_LEAST_SPAN, _power_of_two(longest, 1) // 8)
+  return max(longest, min(-(-longest // step) * step, config.max_positions))
+
+
 def _power_of_two(value: int, least: int) -> int:
   return max(least, 1 << (value - 1).bit_length())
 
@@ -454,9 +471,12 @@ def _in_compute_dtype(params: Any, config: LlamaConfig) -> Any:
   """Float32 masters in the dtype of the computation, cast once, not a token."""
   if config.dtype == "float32":
     return params
-  dtype = jnp.dtype(config.dtype)
+  return _cast(params, config.dtype)
 
+
+@functools.partial(jax.jit, static_argnames="dtype")
+def _cast(params: Any, dtype: str) -> Any:
   def cast(leaf: jax.Array) -> jax.Array:
     return leaf.astype(dtype) if leaf.dtype == jnp.float32 else leaf
 
-  return jax.jit(lambda tree: jax.tree.map(cast, tree))(params)
+  return jax.tree.map(cast, params)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 # Ids that end a row, at most: they lie in one array of this width.
 MOST_STOP_TOKENS = 8
+# Bounds far beyond any use, within which float32 and int32 do not overflow.
+_MOST_TEMPERATURE, _MOST_PENALTY, _MOST_BIAS = 1e6, 1e3, 1e6
+_MOST_INT = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,10 +17,10 @@ class SamplingOptions:
   """Options of one continuation, in the order in which they act.
 
   Attributes:
+    logit_bias: Added to the logits of these ids; minus infinity bans one.
     repetition_penalty: Divides positive and multiplies negative logits of
       tokens that the prompt or the continuation holds (CTRL, arXiv 1909.05858,
       section 4.1); 1 changes nothing.
-    logit_bias: Added to the logits of these ids.
     temperature: Divides the logits; 0 takes the most likely token.
     top_k: Keeps the k most likely tokens; 0 keeps all.
     top_p: Keeps the fewest most likely tokens that hold this probability
@@ -28,8 +31,8 @@ class SamplingOptions:
     stop_tokens: Ids that end it; the one that did is its last token.
   """
 
-  repetition_penalty: float = 1.0
   logit_bias: Mapping[int, float] = dataclasses.field(default_factory=dict)
+  repetition_penalty: float = 1.0
   temperature: float = 1.0
   top_k: int = 0
   top_p: float = 1.0
@@ -38,22 +41,35 @@ class SamplingOptions:
   stop_tokens: tuple[int, ...] = ()
 
   def __post_init__(self):
-    _require(self, "repetition_penalty", "above 0", lambda x: x > 0)
-    _require(self, "temperature", "at least 0", lambda x: x >= 0)
-    _require(self, "top_k", "at least 0; 0 keeps all", lambda x: x >= 0)
+    _require(
+      self,
+      "repetition_penalty",
+      f"from {1 / _MOST_PENALTY:g} to {_MOST_PENALTY:g}; 1 changes nothing",
+      lambda x: 1 / _MOST_PENALTY <= x <= _MOST_PENALTY,
+    )
+    _require(
+      self,
+      "temperature",
+      f"from 0 to {_MOST_TEMPERATURE:g}; 0 takes the most likely token",
+      lambda x: 0 <= x <= _MOST_TEMPERATURE,
+    )
+    _require(self, "top_k", "0 (all) or more", lambda x: 0 <= x <= _MOST_INT)
     _require(self, "top_p", "in (0, 1]", lambda x: 0 < x <= 1)
     _require(self, "min_p", "in [0, 1)", lambda x: 0 <= x < 1)
-    _require(self, "max_tokens", "at least 1", lambda x: x >= 1)
+    _require(self, "max_tokens", "1 or more", lambda x: 1 <= x <= _MOST_INT)
     if len(self.stop_tokens) > MOST_STOP_TOKENS:
       raise ValueError(
         f"stop_tokens has {len(self.stop_tokens)} ids: give at most"
         f" {MOST_STOP_TOKENS}."
       )
+    for token in self.stop_tokens:
+      _require_id("stop_tokens", token)
     for token, bias in self.logit_bias.items():
-      if token < 0 or math.isnan(bias) or bias == math.inf:
+      _require_id("logit_bias", token)
+      if not (bias == -math.inf or abs(bias) <= _MOST_BIAS):
         raise ValueError(
-          f"logit_bias[{token}]={bias} must be a number below infinity for an"
-          " id of the vocabulary."
+          f"logit_bias[{token}]={bias} must be from {-_MOST_BIAS:g} to"
+          f" {_MOST_BIAS:g}, or -inf to ban the token."
         )
 
   @property
@@ -68,3 +84,8 @@ def _require(options, name, allowed, holds) -> None:
   value = getattr(options, name)
   if not (math.isfinite(value) and holds(value)):
     raise ValueError(f"{name}={value} must be {allowed}.")
+
+
+def _require_id(name, token) -> None:
+  if not 0 <= token <= _MOST_INT:
+    raise ValueError(f"{name} names {token}: an id of a token is 0 or more.")

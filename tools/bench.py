@@ -23,8 +23,11 @@ _TARGETS = {
   "sft": "ramjax.tools.bench_sft",
   "preference": "ramjax.tools.bench_preference",
 }
-# Measured in another way, by a command of its own.
-_CONVERT = "convert"
+# Measured in another way, each by a command of its own.
+_COMMANDS = {
+  "convert": "ramjax.tools.bench_convert",
+  "sample": "ramjax.tools.bench_sample",
+}
 
 
 class _Peer(NamedTuple):
@@ -56,8 +59,8 @@ def main(argv: Sequence[str]) -> int:
     The exit status: 0, or 1 if it cannot be measured. Wrong arguments exit
     with 2, as argparse does.
   """
-  if argv[:1] == [_CONVERT]:
-    command = importlib.import_module("ramjax.tools.bench_convert")
+  if argv and argv[0] in _COMMANDS:
+    command = importlib.import_module(_COMMANDS[argv[0]])
     return command.main(argv[1:])
   args = _parser().parse_args(argv)
   try:
@@ -260,7 +263,9 @@ def _parser() -> argparse.ArgumentParser:
       "  preference  DPO on pairs, what makes it fast one by one, and the\n"
       "              memory of log-probabilities over 128k tokens\n"
       "  convert     weights from and to Hugging Face, against a copy of the\n"
-      "              files; see `ramjax bench convert --help`\n\n"
+      "              files; see `ramjax bench convert --help`\n"
+      "  sample      sampling, against transformers' generate; see\n"
+      "              `ramjax bench sample --help`\n\n"
       "sizes (of the model, initialised at random):\n"
       "  tiny    0.9M parameters, a vocabulary of 1,024: to try things out\n"
       "  small   8.0M, of 8,192: large enough to mean something on a CPU\n\n"
