@@ -56,7 +56,8 @@ def load_rows(
     path: One of
       a file (.jsonl, .json, each also .gz, or .parquet);
       `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, a dataset prepared in DIR;
-      `tasks:NUM?seed=SEED`, tasks that the project writes itself;
+      `tasks:NUM?seed=SEED`, tasks that the project writes itself, of all kinds
+      in turn or, with `&kinds=KIND+KIND`, of some;
       `task_pairs:NUM?seed=SEED`, the same with a wrong answer beside the right.
     parse: From a record to a row, such as `parse_rows.parse_sft`; raises
       `RowError` for a record that is no row.
@@ -194,15 +195,20 @@ def _open_tasks(path: str) -> _Source:
   from ramjax.data import task_pairs, tasks
 
   name = path.partition(":")[0]
-  match = re.fullmatch(rf"{name}:([0-9]{{1,9}})\?seed=([0-9]{{1,18}})", path)
+  pattern = rf"{name}:([0-9]{{1,9}})\?seed=([0-9]{{1,18}})"
+  if name == "tasks":
+    pattern += r"(?:&kinds=([a-z_]+(?:\+[a-z_]+)*))?"
+  match = re.fullmatch(pattern, path)
   if match is None:
+    some = "[&kinds=KIND+KIND]" if name == "tasks" else ""
     raise DataError(
-      f"path={path!r} must read {name}:NUM?seed=SEED, such as"
+      f"path={path!r} must read {name}:NUM?seed=SEED{some}, such as"
       f" {name}:1000?seed=0."
     )
-  num, seed = map(int, match.groups())
+  num, seed = int(match[1]), int(match[2])
   if name == "tasks":
-    made = tasks.generate_tasks(num_tasks=num, seed=seed)
+    kinds = match[3].split("+") if match[3] else None
+    made = tasks.generate_tasks(num_tasks=num, seed=seed, kinds=kinds)
     values = [tasks.task_record(task) for task in made]
   else:
     values = task_pairs.generate_pairs(num_pairs=num, seed=seed)

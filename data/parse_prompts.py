@@ -34,7 +34,10 @@ def parse_prompt_row(record: object) -> PromptRow:
 
 
 def _parse_prompt(record: Mapping[str, Any]) -> Text:
-  if "prompt" in record:
+  pair = "chosen" in record and "rejected" in record
+  # As in UltraFeedback: a string beside conversations is one of their turns.
+  beside = pair and not isinstance(record["chosen"], str)
+  if "prompt" in record and not (beside and isinstance(record["prompt"], str)):
     prompt = record["prompt"]
     if isinstance(prompt, str):
       return turns.parse_text(prompt, "prompt")
@@ -56,6 +59,6 @@ def _parse_prompt(record: Mapping[str, Any]) -> Text:
     return (Message("user", question),)
   if "instruction" in record:
     return (parse_rows.parse_instruction(record),)
-  if "chosen" in record and "rejected" in record:
+  if pair:
     return parse_rows.parse_preference(record).prompt
   record_fields.refuse_keys(record, PROMPT_FORMATS)

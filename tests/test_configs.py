@@ -19,10 +19,13 @@ from ramjax.data import templates
 from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  critic,
   from_config,
   initial_weights,
   launch,
   references,
+  round_fit,
+  run,
   sft,
 )
 from ramjax.trainers import step as step_lib
@@ -54,8 +57,11 @@ every_trace = pytest.mark.parametrize(
 )
 _TREES = {
   algorithm: getattr(base, algorithm)()
-  for algorithm in ("sft", "preference", "unpaired", "cut", "reward")
+  for algorithm in ("sft", "preference", "unpaired", "cut", "reward", "ppo")
 }
+_TREES["rounds"] = base.rounds(
+  base.preference(), select=dict(name="best"), rewards={}
+)
 
 
 def _module(name: str):
@@ -66,8 +72,41 @@ def _config(name: str) -> Any:
   return _module(name).get_config().lock()
 
 
+# A workdir that no run has used.
+_NOWHERE = pathlib.Path("no-such-run")
+
+
+def _algorithm(config: Any) -> run.Algorithm:
+  module = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
+  if config.algorithm == "ppo":
+    return module.make_algorithm(config, _NOWHERE)
+  return module.ALGORITHM
+
+
+def _as_run(config: Any) -> Any:
+  """The run that is fitted in each round, or the config itself."""
+  return round_fit.whole_tree(config) if "fit" in config else config
+
+
+def _own(config: Any) -> Any:
+  """Where the fields of a fit lie."""
+  return config.fit if "fit" in config else config
+
+
+def _tree(config: Any) -> Any:
+  """The tree of a config's algorithm, with all of its fields."""
+  if "fit" not in config:
+    return _TREES[config.algorithm]
+  fit = getattr(base, config.fit.algorithm)()
+  return base.rounds(fit, select=dict(name="best"), rewards={})
+
+
 def _with_a_model(config: Any) -> Any:
   """A stand-in for the folder that a config leaves to its user."""
+  config = _as_run(config)
+  for role in ("critic", "reward_model"):
+    if role in config:
+      config[role].from_hf = config[role].from_run = ""
   if config.init.from_hf or config.init.from_run:
     kind = "llama3_2_1b" if config.init.from_hf else "tiny"
     config.init.from_hf = config.init.from_run = ""
@@ -82,7 +121,8 @@ def _leaves(config: Any, prefix: str = "") -> set[str]:
   """Dotted names of the fields, without those that are named freely."""
   found = set()
   for key, value in config.items():
-    freely = prefix + key in ("data.sources", "loss.terms")
+    name = (prefix + key).removeprefix("fit.")
+    freely = name in ("data.sources", "loss.terms", "rewards", "select")
     if isinstance(value, ml_collections.ConfigDict) and not freely:
       found |= _leaves(value, f"{prefix}{key}.")
     else:
@@ -120,7 +160,7 @@ def test_a_large_config_says_where_its_numbers_are_from(name):
 def test_it_has_the_fields_of_its_algorithm_and_no_others(name):
   config = _config(name)
   assert config.algorithm in launch.algorithms()
-  assert _leaves(config) == _leaves(_TREES[config.algorithm])
+  assert _leaves(config) == _leaves(_tree(config))
   assert config.data.sources
   entry = set(base.source("x"))
   assert all(set(s) == entry for s in config.data.sources.values())
@@ -129,12 +169,19 @@ def test_it_has_the_fields_of_its_algorithm_and_no_others(name):
 @pytest.mark.parametrize("name", _LARGE)
 def test_a_large_config_minimises_what_the_tiny_one_does(name):
   tiny = name.removesuffix("_llama3_8b") + "_tiny"
-  assert _config(name).loss == _config(tiny).loss
+  assert _as_run(_config(name)).loss == _as_run(_config(tiny)).loss
 
 
 def test_only_losses_without_a_paper_on_language_models_have_no_large_config():
-  methods = {name.removesuffix("_tiny") for name in _TINY}
-  large = {name.removesuffix("_llama3_8b") for name in _LARGE}
+  # A round's fit is a method that has one.
+  methods = {
+    name.removesuffix("_tiny") for name in _TINY if "fit" not in _config(name)
+  }
+  large = {
+    name.removesuffix("_llama3_8b")
+    for name in _LARGE
+    if "fit" not in _config(name)
+  }
   # Ordinal regression and classification have no recipe to follow.
   assert methods - large == {"reward_ordinal", "reward_classification"}
   assert large <= methods
@@ -147,7 +194,9 @@ def test_every_loss_has_a_config():
     if f"\ndef {path.stem}_loss(" in path.read_text("utf-8")
   }
   used = {
-    term for name in _TINY for term in _config(name).loss.get("terms", {})
+    term
+    for name in _TINY
+    for term in _as_run(_config(name)).loss.get("terms", {})
   }
   # SFT is its own algorithm, with its own configs.
   assert losses - used == {"sft"}
@@ -158,7 +207,7 @@ def test_every_loss_has_a_config():
 def test_an_unknown_field_is_refused_by_name(name):
   config = _config(name)
   with pytest.raises(AttributeError, match="learning_rte"):
-    config.optim.learning_rte = 1.0
+    _own(config).optim.learning_rte = 1.0
   with pytest.raises(AttributeError, match="optimm"):
     config.optimm = {}
 
@@ -166,8 +215,8 @@ def test_an_unknown_field_is_refused_by_name(name):
 @every_config
 def test_two_calls_share_nothing(name):
   first, second = _config(name), _config(name)
-  first.optim.learning_rate = 123.0
-  assert second.optim.learning_rate != 123.0
+  _own(first).optim.learning_rate = 123.0
+  assert _own(second).optim.learning_rate != 123.0
 
 
 @every_config
@@ -206,14 +255,17 @@ def test_the_loss_traces(name):
   config = _with_a_model(_config(name))
   model = initial_weights.make_model_config(config)
   reference = references.choose(config, model)
-  algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
-  objective = algorithm.ALGORITHM.make_objective(
+  objective = _algorithm(config).make_objective(
     model,
     num_shards=1,
     reference_config=None if reference is None else reference.config,
     **config.loss.to_dict(),
   )
   params, _ = llama.abstract_params(model)
+  if config.algorithm == "ppo":
+    shape = critic.make_config(config, model, _NOWHERE)
+    if shape is not None:
+      params[critic.CRITIC], _ = llama.abstract_params(shape)
   reference_params: Any = {}
   if objective.reference_config is not None:
     reference_params, _ = llama.abstract_params(objective.reference_config)
@@ -243,8 +295,7 @@ def test_one_update_of_a_large_model_traces(name):
   optimizer = from_config.make_optimizer(
     config, from_config.make_learning_rate(config)
   )
-  algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
-  objective = algorithm.ALGORITHM.make_objective(
+  objective = _algorithm(config).make_objective(
     model, num_shards=1, reference_config=model, **config.loss.to_dict()
   )
   params, _ = llama.abstract_params(model)
@@ -269,7 +320,7 @@ def test_one_update_of_a_large_model_traces(name):
 
 @every_config
 def test_the_model_covers_the_tokenizer_that_is_trained(name):
-  config = _config(name)
+  config = _as_run(_config(name))
   trained = not (
     config.tokenizer.path or config.init.from_hf or config.init.from_run
   )
@@ -281,7 +332,16 @@ def test_the_model_covers_the_tokenizer_that_is_trained(name):
 # Sections whose reader takes them whole, and refuses a field it does not know.
 _TAKEN_WHOLE = {"model", "mesh", "loss"}
 # Sections that are handed on, and what they are called there.
-_CALLED = {"init": "fields", "reference": "fields"}
+_CALLED = {
+  "init": "fields",
+  "reference": "fields",
+  "critic": "fields",
+  "reward_model": "fields",
+  "judge": "fields",
+  "rollout": "options",
+  "credit": "options",
+  "scores": "options",
+}
 
 
 def _reads(folders: tuple[str, ...]) -> set[tuple[str, str]]:
@@ -313,7 +373,7 @@ def test_every_field_is_read_by_the_code(algorithm):
   reads = _reads(("trainers", "data", "evals"))
   unread = set()
   for leaf in _leaves(_TREES[algorithm]):
-    section, _, field = leaf.rpartition(".")
+    section, _, field = leaf.removeprefix("fit.").rpartition(".")
     names = {section, _CALLED.get(section, section)}
     if section not in _TAKEN_WHOLE and not reads & {(n, field) for n in names}:
       unread.add(leaf)

@@ -18,7 +18,12 @@ from ramjax.data import parse_graded_rows, task_pairs
 pytestmark = pytest.mark.slow
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_NAMES = sorted(path.stem for path in (_ROOT / "configs").glob("*_tiny.py"))
+_TEXTS = {
+  path.stem: path.read_text("utf-8")
+  for path in sorted((_ROOT / "configs").glob("*_tiny.py"))
+}
+_IN_ROUNDS = [name for name, text in _TEXTS.items() if "round_sizes" in text]
+_NAMES = [name for name in _TEXTS if name not in _IN_ROUNDS]
 _NUM_ROWS = 40
 _NUM_HELD_OUT = 8
 _OVERRIDES = {
@@ -34,6 +39,10 @@ _OVERRIDES = {
   "optim.warmup_steps": 1,
   "data.sources.main.eval_rows": _NUM_HELD_OUT,
 }
+
+# Of those, what a round's fit has; rounds evaluate when they are over.
+_OF_FIT = ("run.total_steps", "checkpoint.every_steps", "optim.warmup_steps")
+_NOT_IN_ROUNDS = ("evals.every_steps",)
 
 # Runs one command line after another and answers with its exit status.
 _WORKER = """
@@ -136,8 +145,9 @@ def run(rows, worker, tmp_path_factory):
   cache = tmp_path_factory.mktemp("xla")
 
   def run(name: str, workdir: pathlib.Path, **overrides: object) -> int | None:
-    text = (_ROOT / "configs" / f"{name}.py").read_text("utf-8")
-    path = f"task_pairs:{_NUM_ROWS}?seed=0"
+    text = _TEXTS[name]
+    online = "policy_methods" in text
+    path = f"{'tasks' if online else 'task_pairs'}:{_NUM_ROWS}?seed=0"
     for file in rows.iterdir():
       path = str(file) if f'"{file.name}"' in text else path
     fields = {
@@ -146,6 +156,12 @@ def run(rows, worker, tmp_path_factory):
       "run.compilation_cache": cache,
       **overrides,
     }
+    if name in _IN_ROUNDS:
+      fields = {
+        f"fit.{field}" if field in _OF_FIT else field: value
+        for field, value in fields.items()
+        if field not in _NOT_IN_ROUNDS
+      }
     return worker(
       [
         f"--config={name}",
@@ -173,7 +189,24 @@ def test_a_tiny_config_runs_to_its_end(name, run, tmp_path):
   for value in metrics.values():
     assert not isinstance(value, float) or math.isfinite(value)
   assert metrics["train/grad_norm"] > 0
-  assert "eval/loss" in metrics
+  assert "eval/loss" in metrics or "rollout/score" in metrics
+
+
+@pytest.mark.parametrize("name", _IN_ROUNDS)
+def test_a_tiny_config_in_rounds_runs_to_its_end(name, run, tmp_path):
+  assert run(name, tmp_path) == 0
+  lines = (tmp_path / "rounds.jsonl").read_text().splitlines()
+  rounds = [json.loads(line) for line in lines]
+  assert len(rounds) > 1
+  for line in rounds[1:]:
+    assert line["selected/rows"] > 0 or line["selected/human_rows"] > 0
+    fit = tmp_path / f"round_{line['round']}" / "fit"
+    assert fit.exists() == (name != "best_of_n_tiny")
+    if fit.exists():
+      metrics = _logged(fit)
+      assert metrics["step"] == 3 and metrics["train/grad_norm"] > 0
+  for value in rounds[-1].values():
+    assert math.isfinite(value)
 
 
 def test_a_run_of_sdpo_goes_on_from_the_one_before(run, tmp_path):

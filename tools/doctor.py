@@ -136,7 +136,7 @@ def diagnose(config: Any, *, name: str, num_rows: int) -> Diagnosis:
     FileNotFoundError: A file of the config does not exist.
   """
   from ramjax.data import audit, audit_data, templates
-  from ramjax.trainers import initial_weights, launch
+  from ramjax.trainers import audited, initial_weights, launch
 
   if config.algorithm not in launch.algorithms():
     raise ValueError(
@@ -146,6 +146,8 @@ def diagnose(config: Any, *, name: str, num_rows: int) -> Diagnosis:
   templates.template_digest(config.data.template)  # Refuses an unknown name.
   model_config = initial_weights.make_model_config(config)
   module = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
+  if not hasattr(module, "ALGORITHM"):
+    raise ValueError(audited.NO_ANSWERS.format(config.algorithm))
   with tempfile.TemporaryDirectory(prefix="ramjax-doctor-") as folder:
     workdir = pathlib.Path(folder)
     loaded = module.ALGORITHM.load_data(

@@ -9,6 +9,11 @@ from ramjax.data import audit, findings
 from ramjax.data.findings import Finding, Severity
 from ramjax.trainers.prompt_data import PromptData
 
+# Of an algorithm whose rows are prompts.
+NO_ANSWERS = (
+  "algorithm={!r} samples its answers, and the doctor looks at rows that have"
+  " them: in a config, set run.require_doctor=off."
+)
 _STOPS_AT = {
   "off": None,
   "errors": Severity.ERROR,
@@ -27,10 +32,7 @@ def audit_data(config: ml_collections.ConfigDict, data: Any) -> list[Finding]:
     ValueError: The rows have no answers to look at.
   """
   if isinstance(data, PromptData):
-    raise ValueError(
-      f"algorithm={config.algorithm!r} samples its answers, and the doctor looks"
-      " at rows that have them: set run.require_doctor=off."
-    )
+    raise ValueError(NO_ANSWERS.format(config.algorithm))
   return audit.audit_run(
     data,
     template=config.data.template,

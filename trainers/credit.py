@@ -25,16 +25,37 @@ class Credit(NamedTuple):
   returns: jax.Array
 
 
-def refuse_unknown(options: Any) -> None:
-  """Raises for a `credit.name` that is none.
+def refuse_unknown(options: Any, group_size: int) -> None:
+  """Raises for a credit that is none, before anything is sampled.
+
+  Args:
+    options: `config.credit`.
+    group_size: Answers to each prompt.
 
   Raises:
-    ValueError: Names those there are.
+    ValueError: Names the field and what is allowed.
   """
   if options.name not in CREDITS:
     raise ValueError(
       f"credit.name={options.name!r} is not one of {', '.join(CREDITS)}."
     )
+  compares = options.baseline != "none" or options.scale != "none"
+  if options.name == "gae" and compares:
+    raise ValueError(
+      f"credit.name='gae' has the critic as its baseline, and credit.baseline="
+      f"{options.baseline!r}, credit.scale={options.scale!r}: set both to"
+      " 'none', or credit.name to 'group' or 'returns'."
+    )
+  # Each loss checks its own options.
+  nothing = jnp.zeros((group_size, 1))
+  assign(
+    options,
+    scores=nothing[:, 0],
+    kl_penalties=nothing,
+    values=nothing,
+    mask=jnp.ones((group_size, 1), bool),
+    group_size=group_size,
+  )
 
 
 def assign(
@@ -64,7 +85,6 @@ def assign(
   Returns:
     `Credit`.
   """
-  refuse_unknown(options)
   kl_penalties = jnp.where(mask, kl_penalties, 0.0)
   if options.name == "group":
     rewards = scores - kl_penalties.sum(axis=1)

@@ -7,6 +7,7 @@ a head of its own.
 """
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import jax
@@ -23,27 +24,43 @@ from ramjax.models import (
   source_params,
 )
 from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
+from ramjax.models.lora_config import LM_HEAD, LoraConfig
 from ramjax.trainers import starting_model
 from ramjax.trainers.state import CRITIC
 
 
+def choose(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> starting_model.Start:
+  """The reward model that `config.critic` names, if it names one.
+
+  Raises:
+    ValueError: Fields that contradict each other.
+    FileNotFoundError: There is no such folder or checkpoint.
+  """
+  return starting_model.choose_from(
+    config.critic, "critic", workdir, recorded_as="critic"
+  )
+
+
 def make_config(
-  config: ml_collections.ConfigDict, policy: LlamaConfig
+  config: ml_collections.ConfigDict,
+  policy: LlamaConfig,
+  workdir: pathlib.Path,
 ) -> LlamaConfig | None:
   """The critic's shape; None where the credit has none.
 
   Args:
     config: Of the run.
     policy: Of the policy.
+    workdir: Of the run; one that is continued keeps its critic's checkpoint.
 
   Raises:
     ValueError: A model is named and no critic is used, or it is no reward
       model with one score and the policy's vocabulary.
     FileNotFoundError: There is no such folder or checkpoint.
   """
-  start = starting_model.choose_from(
-    config.critic, "critic", recorded_as="critic"
-  )
+  start = choose(config, workdir)
   if config.credit.name != "gae":
     if start.folder is not None:
       raise ValueError(
@@ -52,7 +69,7 @@ def make_config(
       )
     return None
   if start.folder is None:
-    return dataclasses.replace(policy, num_labels=1)
+    return dataclasses.replace(policy, num_labels=1, lora=_own_adapters(policy))
   source = start.open()
   source.close()
   shape = source.config
@@ -71,12 +88,26 @@ def make_config(
   return dataclasses.replace(shape, **compute)
 
 
+def _own_adapters(policy: LlamaConfig) -> LoraConfig | None:
+  """Those of the policy, but for the LM head, which a critic does not have."""
+  if policy.lora is None:
+    return None
+  modules = tuple(m for m in policy.lora.modules if m.name != LM_HEAD)
+  if not modules:
+    raise ValueError(
+      "lora.targets names the LM head alone, and the critic of"
+      " credit.name='gae' has none: name other layers, too."
+    )
+  return dataclasses.replace(policy.lora, modules=modules)
+
+
 def init_params(
   config: ml_collections.ConfigDict,
   critic_config: LlamaConfig,
   trained: Any,
   frozen: Any,
   mesh: Mesh,
+  workdir: pathlib.Path,
 ) -> dict[str, Any]:
   """The branch `critic`: a reward model's parameters, or the policy's.
 
@@ -86,13 +117,12 @@ def init_params(
     trained: Of the policy.
     frozen: The same.
     mesh: Where they go.
+    workdir: As for `make_config`.
 
   Returns:
     Parameters to train.
   """
-  start = starting_model.choose_from(
-    config.critic, "critic", recorded_as="critic"
-  )
+  start = choose(config, workdir)
   if start.folder is not None:
     source = start.open()
     try:

@@ -15,9 +15,11 @@ from ramjax.trainers.step import GATE_PREFIX
 _LOSS_TOLERANCE = 1e-3
 # Mean |log pi - log pi_ref| of an answer, in nats, where the two are equal.
 _MOST_OFF_REFERENCE = 0.05
-# Mean |ratio - 1| of an update by the policy that sampled. Both are computed by
-# the same program; what is packed beside an answer may change the last digits.
-_MOST_OFF_RATIO = 0.01
+# Mean |ratio - 1| of an update by the policy that sampled, by the dtype that is
+# computed in. With or without a gradient the compiler fuses, and so rounds, in
+# its own way: in bfloat16 ratios of a random model were 0.03 off 1 on a CPU.
+_MOST_OFF_RATIO = {"float32": 0.01}
+_MOST_OFF_RATIO_ROUNDED = 0.1
 # A new head is this near to its blank loss: relatively, and in any case.
 _REWARD_TOLERANCE = 0.5
 _REWARD_SLACK = 0.05
@@ -104,17 +106,20 @@ def check_against_reference(
   return wrong
 
 
-def check_on_policy(metrics: Mapping[str, float], at_start: bool) -> list[str]:
+def check_on_policy(
+  metrics: Mapping[str, float], at_start: bool, *, dtype: str
+) -> list[str]:
   """The first update is of the very policy that sampled: every ratio is 1.
 
   Args:
     metrics: Of the first step.
     at_start: Whether policy and reference are the same model before any update;
       then their KL divergence is 0.
+    dtype: That the model is computed in.
   """
   wrong = []
   off = metrics[GATE_PREFIX + "off_ratio"]
-  if not off <= _MOST_OFF_RATIO:
+  if not off <= _MOST_OFF_RATIO.get(dtype, _MOST_OFF_RATIO_ROUNDED):
     wrong.append(
       f"the policy is the one that sampled, yet its ratios are {off:.4g} off 1 on"
       " average: the log-probabilities before the update are of other tokens or"

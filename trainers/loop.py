@@ -117,7 +117,9 @@ def train(
   state: TrainState,
   batches: Any,
   *,
-  next_batch: Callable[[TrainState], tuple[Any, Mapping[str, float]]],
+  next_batch: Callable[
+    [TrainState, Callable[[], None]], tuple[Any, Mapping[str, float]]
+  ],
   train_step: Callable[[TrainState, Any], tuple[TrainState, Any]],
   place_batch: Callable[[Any], Any],
   count_batch: Callable[[Any], BatchCounts],
@@ -137,7 +139,9 @@ def train(
     state: Donated.
     batches: What batches come from; its position is saved with the state.
     next_batch: The next host batch and, where the policy samples its own, the
-      metrics of a new rollout, by their full names; else none.
+      metrics of a new rollout, by their full names; else none. It is given the
+      state, and a function to call before it samples from that: it reads, and
+      judges, the metrics of the step before.
     train_step: `(state, batch) -> (state, metrics)`, jitted.
     place_batch: Puts a host batch on the devices.
     count_batch: Counts a host batch.
@@ -194,7 +198,7 @@ def train(
     if step == 0:
       _evaluate(evaluate, state, 0, recorder, interval)
     while step < total and not sigterm.received:
-      host_batch, sampled = next_batch(state)
+      host_batch, sampled = next_batch(state, settle)
       counts = count_batch(host_batch)
       state, metrics = train_step(state, place_batch(host_batch))
       step += 1

@@ -26,7 +26,7 @@ from ramjax.trainers.rollout_batches import RolloutBatch
 from ramjax.trainers.state import TrainState
 
 ROLLOUTS_DIR = "rollouts"
-_FEATURES = (
+FEATURES = (
   "old_logps", "ref_logps", "drawn_logps", "values", "advantages", "returns",
 )  # fmt: skip
 
@@ -57,6 +57,9 @@ class OnlineBatches:
       ValueError: A size that does not fit another.
     """
     options = config.rollout
+    for name in ("prompts", "group_size", "epochs"):
+      if options[name] < 1:
+        raise ValueError(f"rollout.{name}={options[name]} must be at least 1.")
     samples = options.prompts * options.group_size
     if samples % config.data.batch_size:
       raise ValueError(
@@ -65,13 +68,14 @@ class OnlineBatches:
         f" data.batch_size={config.data.batch_size} do not use up: make it a"
         " multiple."
       )
-    if options.epochs < 1:
-      raise ValueError(f"rollout.epochs={options.epochs} must be at least 1.")
+    # Refuses a horizon that is too short, before anything is sampled.
+    _adapted(config, config.loss.kl_coef, config.loss.kl_target, samples)
     self._config = config
     self._folder = workdir / ROLLOUTS_DIR
     self._prompt_at = _prompt_order(prompts, weights, config.seed)
     self._maker = maker
     self._mesh = mesh
+    self._samples = samples
     self._per_epoch = samples // config.data.batch_size
     self._updates = options.epochs * self._per_epoch
     self._rollout: Rollout | None = None
@@ -82,18 +86,21 @@ class OnlineBatches:
     self._moments = RunningMoments()
 
   def next_batch(
-    self, state: TrainState
+    self, state: TrainState, settle: Callable[[], None]
   ) -> tuple[RolloutBatch, Mapping[str, float]]:
     """The batch of the next update, and the metrics of a new rollout.
 
     Args:
       state: Of the run, which samples where a rollout is needed.
+      settle: Called before that: what is wrong with the last update is said
+        before a policy that it broke samples.
 
     Returns:
       A host batch; metrics are empty within a rollout.
     """
     metrics: Mapping[str, float] = {}
     if self._rollout is None:
+      settle()
       metrics = self._begin(state)
     assert self._rollout is not None
     batch = self._cut(self._rollout)
@@ -118,7 +125,12 @@ class OnlineBatches:
     return json.dumps(state).encode()
 
   def set_state(self, state: bytes) -> None:
-    """Moves to a position; reads the rollout it lies within."""
+    """Moves to a position; reads the rollout it lies within.
+
+    Raises:
+      FileNotFoundError: That rollout is gone.
+      ValueError: It is damaged, or was made for updates of other sizes.
+    """
     fields = json.loads(state)
     self._number = fields["number"]
     self._update = fields["update"]
@@ -126,8 +138,17 @@ class OnlineBatches:
     self._kl_coef = fields["kl_coef"]
     self._moments = RunningMoments.from_json(fields["moments"])
     self._rollout = None
-    if self._update:
-      self._rollout = rollout_lib.load_arrays(self._folder, self._number)
+    if not self._update:
+      return
+    self._rollout = rollout_lib.load_arrays(self._folder, self._number)
+    num = len(self._rollout.scores)
+    if num != self._samples or self._update >= self._updates:
+      raise ValueError(
+        f"the checkpoint lies after {self._update} updates on a rollout of {num}"
+        f" answers, and the config now has rollouts of {self._samples} for"
+        f" {self._updates} updates: change rollout.prompts, group_size, epochs"
+        " and data.batch_size at a checkpoint between two rollouts."
+      )
 
   def start_prefetch(self) -> None:
     """Nothing is made ahead: a rollout needs the policy of its time."""
@@ -148,15 +169,7 @@ class OnlineBatches:
     self._moments = made.moments
     self._num_prompts += made.num_prompts
     rollout_lib.save_records(self._folder, self._number, made.records)
-    loss = self._config.loss
-    if loss.kl_target:
-      self._kl_coef = adaptive_kl_coef(
-        kl_coef=coef,
-        kl=made.kl,
-        target=loss.kl_target,
-        horizon=loss.kl_horizon,
-        num_samples=len(made.rollout.scores),
-      )
+    self._kl_coef = _adapted(self._config, coef, made.kl, self._samples)
     return {**made.metrics, "rollout/kl_coef": coef}
 
   def _cut(self, rollout: Rollout) -> RolloutBatch:
@@ -171,11 +184,27 @@ class OnlineBatches:
       reduction=self._config.loss.reduction,
       max_length=self._config.rollout.max_new_tokens,
     )
-    features = {name: getattr(rollout, name) for name in _FEATURES}
+    features = {name: getattr(rollout, name) for name in FEATURES}
     features["weights"] = np.asarray(weighted.weights)
     features["counts"] = np.asarray(weighted.counts)
     places = rollouts.place(self._config, rollout, chosen, self._mesh)
     return rollout_batches.pack(rollout, chosen, places, features)
+
+
+def _adapted(
+  config: ml_collections.ConfigDict, coef: float, kl: float, samples: int
+) -> float:
+  """The coefficient after a rollout: the same, where it has no target."""
+  loss = config.loss
+  if not loss.kl_target:
+    return coef
+  return adaptive_kl_coef(
+    kl_coef=coef,
+    kl=kl,
+    target=loss.kl_target,
+    horizon=loss.kl_horizon,
+    num_samples=samples,
+  )
 
 
 def _prompt_order(

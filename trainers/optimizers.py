@@ -149,7 +149,9 @@ def _muon_dimensions(params: Any) -> Any:
   matrix = contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=2)
 
   def of(path: Any, leaf: jax.Array) -> Any:
-    in_layer = path[0].key == "layers" and path[-1].key == "kernel"
+    # A critic's layers lie a level deeper.
+    names = [entry.key for entry in path]
+    in_layer = "layers" in names and names[-1] == "kernel"
     return matrix if in_layer and leaf.ndim == 3 else None
 
   return jax.tree_util.tree_map_with_path(of, params)

@@ -31,5 +31,8 @@ def loaded() -> Mapping[str, Reward]:
   return {
     name.removesuffix(_SUFFIX): value
     for name, value in functions.items()
-    if name.endswith(_SUFFIX) and inspect.isfunction(value)
+    if name.endswith(_SUFFIX)
+    and inspect.isfunction(value)
+    # A built-in one that it imports stays what it is.
+    and not value.__module__.startswith("ramjax.")
   }

@@ -18,6 +18,7 @@ from ramjax.losses.clipped_policy import clipped_policy
 from ramjax.losses.clipped_value import clipped_value
 from ramjax.losses.importance_weights import truncated_importance
 from ramjax.losses.kl_estimators import kl_estimate
+from ramjax.losses.token_weights import token_weights
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import critic
@@ -33,7 +34,7 @@ class Assessed(NamedTuple):
 
   Attributes:
     logps: Log-probabilities under the policy.
-    ref_logps: Under the reference.
+    ref_logps: Under the reference; `logps` where there is none.
     values: What the critic expects.
   """
 
@@ -43,7 +44,9 @@ class Assessed(NamedTuple):
 
 
 def refuse_unknown(loss: Any) -> None:
-  """Raises for options of `config.loss` that are none.
+  """Raises for options of `config.loss` that are none, or out of range.
+
+  It is asked before anything is sampled, which may take long.
 
   Raises:
     ValueError: Names the field and what is allowed.
@@ -66,6 +69,29 @@ def refuse_unknown(loss: Any) -> None:
       f"loss.kl_target={loss['kl_target']} adapts the KL term of the reward: set"
       " loss.kl_in='reward' and loss.kl_coef, its first value."
     )
+  if loss["value_coef"] < 0:
+    raise ValueError(
+      f"loss.value_coef={loss['value_coef']} must be at least 0."
+    )
+  # Each loss checks its own options.
+  one = jnp.zeros(1)
+  clipped_policy(
+    log_ratios=one,
+    advantages=one,
+    clip_low=loss["clip_low"],
+    clip_high=loss["clip_high"],
+    dual_clip=loss["dual_clip"],
+  )
+  clipped_value(
+    values=one, old_values=one, returns=one, clip=loss["value_clip"]
+  )
+  if loss["importance_cap"]:
+    truncated_importance(
+      old_logps=one, sampler_logps=one, cap=loss["importance_cap"]
+    )
+  kl_estimate(logps=one, ref_logps=one, kind=loss["kl_estimator"])
+  mask = jnp.ones((1, 1), bool)
+  token_weights(mask=mask, reduction=loss["reduction"], max_length=1)
 
 
 def make_objective(
@@ -177,15 +203,16 @@ def make_assess(
 ) -> Callable[..., Assessed]:
   """Builds `(params, reference, batch, num_microbatches=) -> Assessed`, jitted.
 
-  The log-probabilities that an update starts from are computed by the same
-  program as those within it, and not taken from the sampler, whose sums are in
-  another order: so the first ratio is 1.
+  The log-probabilities that an update starts from are computed as those within
+  it, and not taken from the sampler, whose sums are in another order: so the
+  first ratio is 1, but for rounding.
 
   Args:
     config: Of the policy.
     temperature: As for `make_objective`.
     chunk_size: See `losses.token_logps.token_logps`.
-    reference_config: Of the reference; None gives zeros.
+    reference_config: Of the reference; None gives the policy's own
+      log-probabilities, a divergence of 0.
     critic_config: Of the critic; None gives zeros.
     num_shards: Devices the rows of a batch are split over.
   """
@@ -208,7 +235,7 @@ def make_assess(
 
     def of_part(part: Any) -> Assessed:
       logps = logps_under(critic.without(params), config, part)
-      ref_logps = values = jnp.zeros_like(logps)
+      ref_logps, values = logps, jnp.zeros_like(logps)
       if reference_config is not None:
         ref_logps = logps_under(reference, reference_config, part)
       if critic_config is not None:

@@ -6,6 +6,7 @@ values in `config.credit`, `config.loss` and `config.rollout`; `configs/README.m
 says which.
 """
 
+import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -45,10 +46,12 @@ def main(
       f"algorithm='ppo' runs in one process, and there are"
       f" {jax.process_count()}: use the devices of one host."
     )
-  return run.run(config, workdir, make_algorithm(config))
+  return run.run(config, workdir, make_algorithm(config, workdir))
 
 
-def make_algorithm(config: ml_collections.ConfigDict) -> run.Algorithm:
+def make_algorithm(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> run.Algorithm:
   """The functions of a run with this config.
 
   Raises:
@@ -57,7 +60,7 @@ def make_algorithm(config: ml_collections.ConfigDict) -> run.Algorithm:
   terms = rewards_lib.find_rewards(
     config.rewards.to_dict(), own_rewards.loaded()
   )
-  credit.refuse_unknown(config.credit)
+  credit.refuse_unknown(config.credit, config.rollout.group_size)
   if config.reference.cache:
     raise ValueError(
       f"reference.cache={config.reference.cache!r} keeps log-probabilities of"
@@ -78,9 +81,22 @@ def make_algorithm(config: ml_collections.ConfigDict) -> run.Algorithm:
       temperature=config.rollout.temperature,
       # A KL term is all that a reference is for.
       reference_config=reference_config if loss["kl_coef"] else None,
-      critic_config=critic.make_config(config, model_config),
+      critic_config=critic.make_config(config, model_config, workdir),
       num_shards=num_shards,
     )
+
+  def add_critic(
+    config: ml_collections.ConfigDict,
+    model_config: LlamaConfig,
+    trained: Any,
+    frozen: Any,
+    mesh: Mesh,
+  ) -> Any:
+    shape = critic.make_config(config, model_config, workdir)
+    if shape is None:
+      return trained
+    added = critic.init_params(config, shape, trained, frozen, mesh, workdir)
+    return {**trained, critic.CRITIC: added}
 
   def make_evaluator(
     config: ml_collections.ConfigDict,
@@ -103,8 +119,10 @@ def make_algorithm(config: ml_collections.ConfigDict) -> run.Algorithm:
     make_objective=make_objective,
     make_evaluator=make_evaluator,
     describe_source=_describe_source,
-    check_first_step=first_step.check_on_policy,
-    add_params=_add_critic,
+    check_first_step=functools.partial(
+      first_step.check_on_policy, dtype=config.model.dtype
+    ),
+    add_params=add_critic,
     describe_roles=_describe_roles,
   )
 
@@ -131,7 +149,9 @@ def _sample_batches(
       temperature=config.rollout.temperature,
       chunk_size=config.loss.chunk_size,
       reference_config=setting.reference_config,
-      critic_config=critic.make_config(config, setting.model_config),
+      critic_config=critic.make_config(
+        config, setting.model_config, setting.workdir
+      ),
       num_shards=sharding.num_batch_shards(mesh),
     ),
     mesh=mesh,
@@ -145,32 +165,19 @@ def _no_batches(config: ml_collections.ConfigDict, data: Any) -> Any:
   raise AssertionError("an online run samples its batches.")
 
 
-def _add_critic(
-  config: ml_collections.ConfigDict,
-  model_config: LlamaConfig,
-  trained: Any,
-  frozen: Any,
-  mesh: Mesh,
-) -> Any:
-  critic_config = critic.make_config(config, model_config)
-  if critic_config is None:
-    return trained
-  params = critic.init_params(config, critic_config, trained, frozen, mesh)
-  return {**trained, critic.CRITIC: params}
-
-
 def _describe_roles(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> Mapping[str, Any]:
   """Critic and reward model, where they are read from disk."""
-  roles = {}
-  for role in ("critic", "reward_model"):
-    start = starting_model.choose_from(
-      config[role], role, workdir, recorded_as=role
-    )
-    if start.folder is not None:
-      roles[role] = starting_model.describe(start)
-  return roles
+  found = {
+    "critic": critic.choose(config, workdir),
+    "reward_model": reward_model.choose(config, workdir),
+  }
+  return {
+    role: starting_model.describe(start)
+    for role, start in found.items()
+    if start is not None and start.folder is not None
+  }
 
 
 def _count(batch: rollout_batches.RolloutBatch) -> loop.BatchCounts:

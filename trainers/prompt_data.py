@@ -37,7 +37,6 @@ class PromptData:
 
   Attributes:
     train: Prompts of each source.
-    train_rows: The rows of each source that those are from.
     weights: Relative weight of each source.
     held_out: Prompts of all held-out rows.
     tokenizer: The run's tokenizer.
@@ -46,7 +45,6 @@ class PromptData:
   """
 
   train: list[list[Prompt]]
-  train_rows: list[list[PromptRow]]
   weights: list[float]
   held_out: list[Prompt]
   tokenizer: Tokenizer
@@ -133,7 +131,6 @@ def load_prompt_data(
   ends = (*templates.end_of_turn_tokens(config.data.template), "eos")
   return PromptData(
     train=train,
-    train_rows=[source.train for source in loaded],
     weights=[config.data.sources[source.name].weight for source in loaded],
     held_out=sources.in_turn(held_out),
     tokenizer=tokenizer,
@@ -153,4 +150,9 @@ def _tokenize(row: PromptRow, template: str, tokenizer: Tokenizer) -> Prompt:
   else:
     ids = encode_prompt(row.prompt, template, tokenizer).tokens
     messages = row.prompt
+  if not len(ids):
+    raise ValueError(
+      "a prompt is empty, and the tokenizer has no BOS to begin an answer with:"
+      " drop the row."
+    )
   return Prompt(np.asarray(ids, np.int32), messages, row.record)

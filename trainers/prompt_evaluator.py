@@ -12,7 +12,7 @@ from ramjax.evals import verified_accuracy
 from ramjax.models import sampler
 from ramjax.models.config import LlamaConfig
 from ramjax.models.sampling_options import SamplingOptions
-from ramjax.trainers import critic, rollouts
+from ramjax.trainers import critic, sampled_groups
 from ramjax.trainers.prompt_data import PromptData
 from ramjax.trainers.state import TrainState
 
@@ -63,7 +63,7 @@ class PromptEvaluator:
       num_slots=self._num_slots,
       vocab_size=self._tokenizer.vocab_size,
     )
-    answers = rollouts.to_answers(
+    answers = sampled_groups.to_answers(
       self._asked, samples, self._tokenizer, self._options.stop_tokens
     )
     metrics: dict[str, float] = {}

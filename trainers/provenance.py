@@ -147,13 +147,13 @@ def claim_workdir(
     old = json.loads(manifest_path.read_text())
     names = (
       *("data", "tokenizer_sha256", "template"),
-      *("initial_weights", "reference"),
+      *("initial_weights", "reference", "critic", "reward_model"),
     )
     _refuse(
       workdir,
       _differences(
         {name: old.get(name) for name in names},
-        {name: manifest[name] for name in names},
+        {name: manifest.get(name) for name in names},
       ),
     )
   _write_json(workdir / CONFIG_FILE, config)

@@ -56,6 +56,7 @@ class RewardModel:
       self._params = source_params.load_params(source, mesh, dtype=config.dtype)
     finally:
       source.close()
+    self._folder = start.folder
     self._mesh = mesh
     self._row_length = row_length
 
@@ -73,7 +74,11 @@ class RewardModel:
     self._score = score
 
   def score(self, rollout: Rollout) -> np.ndarray:
-    """[N] float32: the score at the last token of each answer."""
+    """[N] float32: the score at the last token of each answer.
+
+    Raises:
+      ValueError: A score is not finite.
+    """
     lengths = rollout.prompt_lengths + rollout.response_lengths
     rows = _ROWS * sharding.num_batch_shards(self._mesh)
     chosen = np.arange(len(lengths))
@@ -87,7 +92,13 @@ class RewardModel:
         for part in _parts(batch, rows, self._mesh)
       ]
     )
-    return scores[places.rows, places.starts + lengths - 1].astype(np.float32)
+    last = scores[places.rows, places.starts + lengths - 1].astype(np.float32)
+    if not np.isfinite(last).all():
+      raise ValueError(
+        f"the reward model in {self._folder} gave a score that is not finite:"
+        " its weights are damaged, or overflow in model.dtype."
+      )
+    return last
 
 
 def choose(

@@ -10,10 +10,16 @@ import dataclasses
 import json
 import os
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+_REMEDY = (
+  "the last checkpoint lies within that rollout. Restore the file, or go on from"
+  " an older checkpoint by moving the newer ones away."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Rollout:
     drawn_logps: [N, R] float32, log-probability of each token under the
       distribution that the sampler drew it from.
     old_logps: [N, R] float32, under the policy as the trainer computes it.
-    ref_logps: [N, R] float32, under the reference; zeros where none is needed.
+    ref_logps: [N, R] float32, under the reference; `old_logps` where none is
+      needed.
     values: [N, R] float32, what the critic expected before each token; zeros
       without one.
     advantages: [N, R] float32.
@@ -86,16 +93,17 @@ def load_arrays(folder: pathlib.Path, number: int) -> Rollout:
 
   Raises:
     FileNotFoundError: Its arrays are gone, and the run cannot go on within it.
+    ValueError: They are damaged.
   """
   path = _path(folder, number, ".npz")
   if not path.is_file():
-    raise FileNotFoundError(
-      f"{path} does not exist: the last checkpoint lies within that rollout."
-      " Restore the file, or go on from an older checkpoint by moving the newer"
-      " ones away."
-    )
-  with np.load(path, allow_pickle=False) as arrays:
-    return Rollout(**{name: arrays[name] for name in arrays.files})
+    raise FileNotFoundError(f"{path} does not exist: {_REMEDY}")
+  try:
+    # Opened here: NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+      return Rollout(**{name: arrays[name] for name in arrays.files})
+  except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(f"{path} is damaged ({error}): {_REMEDY}") from error
 
 
 def _path(folder: pathlib.Path, number: int, suffix: str) -> pathlib.Path:

@@ -84,7 +84,7 @@ def place(lengths: Sequence[int], *, row_length: int, multiple: int) -> Places:
     segments[i] = count[row]
   most = -(-len(lengths) // multiple) * multiple
   step = -(-most // (_SIZES * multiple)) * multiple
-  num_rows = -(-len(free) // step) * step
+  num_rows = min(-(-len(free) // step) * step, most)
   return Places(rows, starts, segments, num_rows, row_length)
 
 

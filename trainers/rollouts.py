@@ -13,17 +13,17 @@ from jax.sharding import Mesh
 
 from ramjax.data.tokenizers import Tokenizer
 from ramjax.evals import rewards as rewards_lib
-from ramjax.evals.answers import Answer
 from ramjax.evals.running_moments import RunningMoments
 from ramjax.evals.sample_seeds import sample_seed
 from ramjax.losses.kl_estimators import kl_estimate
 from ramjax.models import llama, sampler, sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.models.sampling_options import SamplingOptions
-from ramjax.trainers import credit, critic, rollout_batches
+from ramjax.trainers import credit, critic, rollout_batches, sampled_groups
 from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.reward_model import RewardModel
 from ramjax.trainers.rollout import Rollout
+from ramjax.trainers.sampled_groups import Group, Sampled
 from ramjax.trainers.state import TrainState
 
 # Name of the reward model among the parts of a score.
@@ -101,10 +101,26 @@ class RolloutMaker:
       max_tokens=options.max_new_tokens,
       stop_tokens=stop_tokens,
     )
+    if reward_model is not None and MODEL_PART in {term.name for term in terms}:
+      raise ValueError(
+        f"rewards.{MODEL_PART} has the name under which the scores of"
+        " reward_model are recorded: give it another."
+      )
     if options.temperature == 0:
       raise ValueError(
         "rollout.temperature=0.0 takes the most likely token, so that the answers"
         " of a group are all the same: set it above 0."
+      )
+    if options.drop_uniform_groups and options.group_size < 2:
+      raise ValueError(
+        f"rollout.drop_uniform_groups=True compares the answers to a prompt, and"
+        f" rollout.group_size={options.group_size}: sample at least 2, or leave"
+        " it out."
+      )
+    clip = config.scores.clip
+    if clip is not None and not clip > 0:
+      raise ValueError(
+        f"scores.clip={clip} must be above 0, or None for no limit."
       )
     self._terms = terms
     self._reward_model = reward_model
@@ -136,6 +152,9 @@ class RolloutMaker:
 
     Returns:
       The rollout.
+
+    Raises:
+      NonFiniteError: The policy gives no probabilities any more.
     """
     sampled, num_prompts = self._sample(state, prompt_at, first_prompt)
     rollout, scores = sampled.rollout, sampled.scores
@@ -167,13 +186,13 @@ class RolloutMaker:
 
   def _sample(
     self, state: TrainState, prompt_at: Callable[[int], Prompt], first: int
-  ) -> tuple["_Sampled", int]:
+  ) -> tuple[Sampled, int]:
     """Answers to a rollout's worth of prompts, and how many it took."""
     options = self._config.rollout
     wanted = options.prompts
     params = self._sampling_params(state)
-    kept: list[_Group] = []
-    spare: list[_Group] = []
+    kept: list[Group] = []
+    spare: list[Group] = []
     used = 0
     for _ in range(_MOST_TRIES if options.drop_uniform_groups else 1):
       numbers = range(first + used, first + used + wanted)
@@ -187,7 +206,7 @@ class RolloutMaker:
       if len(kept) >= wanted:
         break
     # Too few that vary: the rest teaches nothing, and keeps the shapes.
-    return _together((kept + spare)[:wanted]), used
+    return sampled_groups.together((kept + spare)[:wanted]), used
 
   def _sampling_params(self, state: TrainState) -> Any:
     params = critic.without(state.all_params)
@@ -199,7 +218,7 @@ class RolloutMaker:
 
   def _answer(
     self, params: Any, prompts: Sequence[Prompt], numbers: Sequence[int]
-  ) -> list["_Group"]:
+  ) -> list[Group]:
     size = self._config.rollout.group_size
     requests = [
       sampler.Request(
@@ -218,12 +237,15 @@ class RolloutMaker:
         num_slots=self._config.rollout.num_slots,
         vocab_size=self._tokenizer.vocab_size,
       )
+    sampled_groups.refuse_broken(samples)
     asked = [prompt for prompt in prompts for _ in range(size)]
-    answers = to_answers(
+    answers = sampled_groups.to_answers(
       asked, samples, self._tokenizer, self._sampling.stop_tokens
     )
     scores = rewards_lib.score(self._terms, answers)
-    rollout = _unassessed(asked, samples, self._config.rollout.max_new_tokens)
+    rollout = sampled_groups.unassessed(
+      asked, samples, self._config.rollout.max_new_tokens
+    )
     if self._reward_model is not None:
       raw = self._reward_model.score(rollout)
       weight = self._config.reward_model.weight
@@ -232,9 +254,9 @@ class RolloutMaker:
         parts={**scores.parts, MODEL_PART: raw},
       )
     return [
-      _Group(
+      Group(
         [answers[i] for i in range(at, at + size)],
-        _rows(rollout, slice(at, at + size)),
+        sampled_groups.rows_of(rollout, slice(at, at + size)),
         rewards_lib.Scores(
           scores.total[at : at + size],
           {name: part[at : at + size] for name, part in scores.parts.items()},
@@ -302,120 +324,6 @@ def place(
   )
 
 
-def to_answers(
-  prompts: Sequence[Prompt],
-  samples: Sequence[sampler.Sample],
-  tokenizer: Tokenizer,
-  stop_tokens: Sequence[int],
-) -> list[Answer]:
-  """What rewards see of samples, one for each prompt."""
-
-  def text(tokens: np.ndarray) -> str:
-    ended = len(tokens) and int(tokens[-1]) in stop_tokens
-    return tokenizer.decode(tokens[:-1] if ended else tokens).strip()
-
-  return [
-    Answer(
-      prompt=prompt.messages,
-      response=text(sample.tokens),
-      record=prompt.record,
-      finished=sample.finished,
-      num_tokens=len(sample.tokens),
-    )
-    for prompt, sample in zip(prompts, samples, strict=True)
-  ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Group:
-  """The answers to one prompt."""
-
-  answers: list[Answer]
-  rollout: Rollout
-  scores: rewards_lib.Scores
-
-  @property
-  def varies(self) -> bool:
-    return bool(np.ptp(self.scores.total) > 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Sampled:
-  """The answers of a rollout, group after group."""
-
-  answers: list[Answer]
-  rollout: Rollout
-  scores: rewards_lib.Scores
-
-
-def _unassessed(
-  prompts: Sequence[Prompt],
-  samples: Sequence[sampler.Sample],
-  max_new_tokens: int,
-) -> Rollout:
-  """Samples as arrays; what is computed of them comes later."""
-  num = len(samples)
-  longest = max(len(prompt.tokens) for prompt in prompts)
-  tokens = np.zeros((num, longest), np.int32)
-  responses = np.zeros((num, max_new_tokens), np.int32)
-  drawn = np.zeros((num, max_new_tokens), np.float32)
-  for i, (prompt, sample) in enumerate(zip(prompts, samples, strict=True)):
-    tokens[i, : len(prompt.tokens)] = prompt.tokens
-    responses[i, : len(sample.tokens)] = sample.tokens
-    drawn[i, : len(sample.tokens)] = sample.drawn_logps
-  zeros = np.zeros((num, max_new_tokens), np.float32)
-  return Rollout(
-    prompts=tokens,
-    prompt_lengths=np.array([len(p.tokens) for p in prompts], np.int32),
-    responses=responses,
-    response_lengths=np.array([len(s.tokens) for s in samples], np.int32),
-    drawn_logps=drawn,
-    old_logps=zeros,
-    ref_logps=zeros,
-    values=zeros,
-    advantages=zeros,
-    returns=zeros,
-    scores=np.zeros(num, np.float32),
-  )
-
-
-def _rows(rollout: Rollout, rows: slice) -> Rollout:
-  return Rollout(
-    **{
-      field.name: getattr(rollout, field.name)[rows]
-      for field in dataclasses.fields(rollout)
-    }
-  )
-
-
-def _together(groups: Sequence[_Group]) -> _Sampled:
-  longest = max(group.rollout.prompts.shape[1] for group in groups)
-
-  def widened(array: np.ndarray, name: str) -> np.ndarray:
-    if name != "prompts":
-      return array
-    return np.pad(array, ((0, 0), (0, longest - array.shape[1])))
-
-  rollout = Rollout(
-    **{
-      field.name: np.concatenate(
-        [widened(getattr(g.rollout, field.name), field.name) for g in groups]
-      )
-      for field in dataclasses.fields(Rollout)
-    }
-  )
-  parts = {
-    name: np.concatenate([group.scores.parts[name] for group in groups])
-    for name in groups[0].scores.parts
-  }
-  total = np.concatenate([group.scores.total for group in groups])
-  return _Sampled(
-    [answer for group in groups for answer in group.answers],
-    rollout,
-    rewards_lib.Scores(total, parts),
-  )
-
-
 def _kl_estimates(kind: str, rollout: Rollout) -> np.ndarray:
   """[N, R] estimates of the KL from policy to reference, 0 beyond answers."""
   mask = rollout.mask
@@ -424,9 +332,7 @@ def _kl_estimates(kind: str, rollout: Rollout) -> np.ndarray:
     ref_logps=jnp.asarray(rollout.ref_logps.reshape(-1)),
     kind=kind,
   )
-  # Without a reference its log-probabilities are zeros and mean nothing.
-  known = bool(rollout.ref_logps.any())
-  return np.where(mask & known, np.asarray(estimates).reshape(mask.shape), 0.0)
+  return np.where(mask, np.asarray(estimates).reshape(mask.shape), 0.0)
 
 
 def _assign(
@@ -442,7 +348,7 @@ def _assign(
   )
 
 
-def _records(sampled: _Sampled, rollout: Rollout) -> list[Mapping[str, Any]]:
+def _records(sampled: Sampled, rollout: Rollout) -> list[Mapping[str, Any]]:
   return [
     {
       "prompt": [
@@ -451,7 +357,9 @@ def _records(sampled: _Sampled, rollout: Rollout) -> list[Mapping[str, Any]]:
       "response": answer.response,
       "finished": answer.finished,
       "num_tokens": answer.num_tokens,
-      "score": float(rollout.scores[i]),
+      "score": float(sampled.scores.total[i]),
+      # Normalised and cut, as `config.scores` says.
+      "learned_score": float(rollout.scores[i]),
       "rewards": {
         name: float(part[i]) for name, part in sampled.scores.parts.items()
       },
@@ -461,7 +369,7 @@ def _records(sampled: _Sampled, rollout: Rollout) -> list[Mapping[str, Any]]:
 
 
 def _metrics(
-  sampled: _Sampled, rollout: Rollout, config: ml_collections.ConfigDict
+  sampled: Sampled, rollout: Rollout, config: ml_collections.ConfigDict
 ) -> dict[str, float]:
   """What a rollout came to, by name."""
   mask = rollout.mask

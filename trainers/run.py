@@ -102,8 +102,10 @@ class Algorithm:
 class SampledBatches(Protocol):
   """Batches that the policy makes; `online_batches.OnlineBatches` is one."""
 
-  def next_batch(self, state: TrainState) -> tuple[Any, Mapping[str, float]]:
-    """A host batch, and metrics of what was sampled for it."""
+  def next_batch(
+    self, state: TrainState, settle: Callable[[], None]
+  ) -> tuple[Any, Mapping[str, float]]:
+    """A host batch, and metrics of what was sampled for it; see `loop.train`."""
     ...
 
   def close(self) -> None:
@@ -210,13 +212,13 @@ def run(
 
 def _open_batches(
   algorithm: Algorithm, setting: Setting
-) -> tuple[Any, Callable[[TrainState], tuple[Any, Mapping[str, float]]]]:
+) -> tuple[Any, Callable[..., tuple[Any, Mapping[str, float]]]]:
   """Where batches come from, and how the loop gets the next one."""
   if algorithm.sample_batches is not None:
     sampled = algorithm.sample_batches(setting)
     return sampled, sampled.next_batch
   batches = algorithm.train_batches(setting.config, setting.data)
-  return batches, lambda state: (next(batches), {})
+  return batches, lambda *_: (next(batches), {})
 
 
 def _with_cached_reference(

@@ -32,8 +32,8 @@ class TrainState:
     reference: Parameters of the model that the policy is compared with; {}
       where there is none, or it is `moving`, or the frozen base. They are not
       in checkpoints.
-    moving: A reference that follows the policy, in the shape of `params`; {}
-      where there is none.
+    moving: A reference that follows the policy, in its shape; {} where there is
+      none.
     carried: Scalars that the algorithm keeps between steps, by name.
     key: PRNG key of the run; a step folds its number into it.
   """
@@ -102,6 +102,7 @@ def init_state(
     A `TrainState` at step 0.
   """
   replicated = NamedSharding(mesh, PartitionSpec())
+  policy = {name: x for name, x in params.items() if name != CRITIC}
   make_opt_state = jax.jit(
     optimizer.init, out_shardings=_opt_state_shardings(params, optimizer, mesh)
   )
@@ -113,7 +114,7 @@ def init_state(
     # A copy: the step donates both, and one buffer cannot be given away twice.
     ema=jax.tree.map(jnp.copy, params) if with_ema else None,
     reference=reference or {},
-    moving=jax.tree.map(jnp.copy, params) if moving_reference else {},
+    moving=jax.tree.map(jnp.copy, policy) if moving_reference else {},
     carried={
       name: jax.device_put(jnp.float32(value), replicated)
       for name, value in (carried or {}).items()

@@ -69,13 +69,17 @@ class ReferenceSync:
       )
 
   def moved(self, reference: Any, params: Any, step: jax.Array) -> Any:
-    """The reference after update number `step`, counted from 1."""
+    """The reference after update number `step`, counted from 1.
+
+    What `params` has beside the reference's branches is another model.
+    """
+    policy = {name: params[name] for name in reference}
 
     def move() -> Any:
       return jax.tree.map(
         lambda old, new: (1 - self.rate) * old + self.rate * new,
         reference,
-        params,
+        policy,
       )
 
     return jax.lax.cond(step % self.every == 0, move, lambda: reference)

@@ -168,6 +168,8 @@ def test_an_error_of_the_parser_is_no_bad_row(tmp_path):
     ("tasks:3", DataError, "seed=SEED"),
     ("tasks:-3?seed=0", DataError, "tasks:NUM"),
     ("tasks:3?seed=0&x=1", DataError, "tasks:NUM"),
+    ("tasks:3?seed=0&kinds=", DataError, "kinds=KIND"),
+    ("tasks:3?seed=0&kinds=no_such", ValueError, "not a task kind"),
     ("tasks:0?seed=0", DataError, "no good record of 0 read"),
     ("task_pairs:", DataError, "task_pairs:NUM"),
     ("task_pairs:3?seed=", DataError, "such as task_pairs:1000"),
@@ -197,6 +199,13 @@ def test_tasks_are_rows_with_what_verifies_them():
     assert tasks.verify_response(record["task"], task.response)
   assert loaded.fingerprint == _load("tasks:7?seed=3").fingerprint
   assert loaded.fingerprint != _load("tasks:7?seed=4").fingerprint
+
+
+def test_tasks_may_be_of_some_kinds_only():
+  loaded = _load("tasks:4?seed=3&kinds=has_word+copy_words")
+  kinds = [record["task"]["kind"] for record in loaded.records]
+  assert kinds == ["has_word", "copy_words"] * 2
+  assert loaded.fingerprint != _load("tasks:4?seed=3").fingerprint
 
 
 def test_task_pairs_are_preference_rows():

@@ -8,6 +8,7 @@ from tiny_groups import CONFIG
 
 from ramjax.data.batches import TokenBatch
 from ramjax.evals import likelihood as likelihood_lib
+from ramjax.models import heads, llama
 
 _likelihood = jax.jit(
   lambda params, batch, branch_ids: likelihood_lib.likelihood(
@@ -71,3 +72,30 @@ def test_a_branch_sees_its_prefix_and_itself_alone():
     np.testing.assert_allclose(
       found[np.array(predicted)], expected[4:6], rtol=1e-5
     )
+
+
+def test_a_temperature_divides_the_logits():
+  batch = _batch()
+  params = tiny_groups.params()
+  found = jax.jit(
+    lambda params, batch: likelihood_lib.likelihood(
+      params, CONFIG, batch, temperature=0.5, chunk_size=8
+    )
+  )(params, batch)
+  hidden = llama.apply(
+    params,
+    CONFIG,
+    batch.tokens,
+    positions=batch.positions,
+    segment_ids=batch.segment_ids,
+  )
+  logits = heads.lm_logits(params, CONFIG, hidden) / 0.5
+  logps = np.asarray(jax.nn.log_softmax(logits))
+  targets, mask = likelihood_lib.next_token_targets(batch)
+  rows, columns = np.indices(targets.shape)
+  expected = logps[rows, columns, np.asarray(targets)]
+  np.testing.assert_allclose(
+    np.asarray(found.logps).reshape(mask.shape)[mask],
+    expected[np.asarray(mask)],
+    atol=1e-5,
+  )

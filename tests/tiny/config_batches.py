@@ -9,6 +9,8 @@ import numpy as np
 from ramjax.data import group_batches, group_rows
 from ramjax.data.batches import TokenBatch
 from ramjax.data.tokenize_groups import Group
+from ramjax.trainers import online_batches
+from ramjax.trainers.rollout_batches import RolloutBatch
 
 _ROW_LENGTH = 64
 _ROWS = 4
@@ -58,6 +60,13 @@ def abstract_batch(config: Any) -> Any:
     zeros = np.zeros((_ROWS, _ROW_LENGTH), np.int32)
     mask = zeros.astype(bool)
     batch: Any = TokenBatch(zeros, mask, zeros, zeros)
+  elif config.algorithm == "ppo":
+    zeros = np.zeros((_ROWS, _ROW_LENGTH), np.int32)
+    features = {
+      name: zeros.astype(np.float32)
+      for name in (*online_batches.FEATURES, "weights", "counts")
+    }
+    batch = RolloutBatch(zeros, zeros.astype(bool), zeros, zeros, features)
   else:
     (batch,) = group_batches.eval_batches(
       _groups(config),

@@ -157,6 +157,7 @@ def test_nothing_but_the_page_is_written(run, tmp_path):
   [
     (["--config.data.sources.main.path=no.jsonl"], "no.jsonl"),
     (["--config.algorithm=ppo2"], "algorithm='ppo2' is not one of"),
+    (["--config.algorithm=ppo"], "algorithm='ppo' samples its answers"),
     (["--config.data.template=none"], "template='none'"),
     (["--config.tokenizer.path=no.model"], "no.model"),
     (["--config.model.preset=llama9"], "preset 'llama9'"),

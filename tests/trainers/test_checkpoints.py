@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints: everything comes back, bit for bit, also on another mesh."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from ramjax.data.batches import train_batches
 from ramjax.data.tokenize_rows import Example
-from ramjax.models import llama, sharding, source_params, weights
+from ramjax.models import (
+  llama,
+  open_model,
+  sharding,
+  source_params,
+  tensors,
+  weights,
+)
 from ramjax.models.config import LlamaConfig
+from ramjax.models.hf_writer import HFWriter
 from ramjax.models.run_folder import RunFolder
 from ramjax.trainers import optimizers
 from ramjax.trainers.checkpoints import Checkpoints
-from ramjax.trainers.state import init_state
+from ramjax.trainers.state import CRITIC, init_state
 
 _CONFIG = LlamaConfig(
   vocab_size=32,
@@ -23,22 +33,22 @@ _CONFIG = LlamaConfig(
   num_kv_heads=4,
   head_dim=8,
 )
+_OPTIMIZER = optimizers.make_optimizer(
+  "adamw",
+  lambda _: 0.1,
+  b1=0.9,
+  b2=0.95,
+  eps=1e-8,
+  weight_decay=0.1,
+  clip_norm=1.0,
+)
 _PROGRESS = {"tokens": 2**40, "supervised_tokens": 7, "elapsed_s": 1.5}
 
 
 def _state(mesh, *, seed=0, with_ema=True, **options):
   params = llama.init_params(_CONFIG, jax.random.key(seed), mesh)
-  optimizer = optimizers.make_optimizer(
-    "adamw",
-    lambda _: 0.1,
-    b1=0.9,
-    b2=0.95,
-    eps=1e-8,
-    weight_decay=0.1,
-    clip_norm=1.0,
-  )
   return init_state(
-    params, optimizer, mesh=mesh, seed=seed, with_ema=with_ema, **options
+    params, _OPTIMIZER, mesh=mesh, seed=seed, with_ema=with_ema, **options
   )
 
 
@@ -99,6 +109,53 @@ def test_a_moving_reference_and_carried_scalars_come_back(tmp_path):
   assert restored.carried["bco/mean"] == -2.5
   checkpoints.close()
   batches.close()
+
+
+def _with_critic(mesh, *, seed, **options):
+  """A state of policy and critic, as PPO has it."""
+  shape = dataclasses.replace(_CONFIG, num_labels=1)
+  params = llama.init_params(_CONFIG, jax.random.key(seed), mesh)
+  critic = llama.init_params(shape, jax.random.key(seed + 10), mesh)
+  return init_state(
+    {**params, CRITIC: critic}, _OPTIMIZER, mesh=mesh, seed=seed, **options
+  )
+
+
+@pytest.mark.parametrize("with_ema", [False, True])
+def test_a_critic_comes_back_and_the_policy_is_readable_alone(
+  tmp_path, with_ema
+):
+  mesh = sharding.make_mesh({"fsdp": 8})
+  options = dict(with_ema=with_ema, moving_reference=True)
+  state = _with_critic(mesh, seed=1, **options)
+  # Another model than the policy: no reference follows it.
+  assert CRITIC not in state.moving and CRITIC in state.params
+  batches = _batches()
+  checkpoints = Checkpoints(tmp_path, keep=1, keep_every=0)
+  checkpoints.save(2, state, batches, _PROGRESS)
+  like = _with_critic(mesh, seed=2, **options)
+  restored, _ = checkpoints.restore(2, like, batches)
+  assert jax.tree.structure(restored) == jax.tree.structure(state)
+  _assert_equal(restored, state)
+  checkpoints.close()
+  batches.close()
+
+  weights.save_config(tmp_path, _CONFIG)
+  policy = {k: x for k, x in state.params.items() if k != CRITIC}
+  params = source_params.load_params(RunFolder(tmp_path), mesh)
+  assert params.keys() == policy.keys()
+  jax.tree.map(np.testing.assert_array_equal, params, policy)
+  if with_ema:
+    average = source_params.load_params(RunFolder(tmp_path, average=True), mesh)
+    assert average.keys() == policy.keys()
+  # A Hugging Face folder of the policy, and of nothing else.
+  source = RunFolder(tmp_path)
+  (tmp_path / "hf").mkdir()
+  tensors.copy(source, HFWriter(tmp_path / "hf", _CONFIG, source.specs))
+  exported = open_model.open_model(tmp_path / "hf")
+  params = source_params.load_params(exported, mesh)
+  exported.close()
+  jax.tree.map(np.testing.assert_array_equal, params, policy)
 
 
 def test_a_reference_that_stays_is_not_saved(tmp_path):

@@ -104,3 +104,41 @@ def test_a_head_that_was_loaded_may_know_better():
 def test_answers_without_prompts_are_found():
   wrong = first_step.check_answers({**_GOOD, "supervised_share": 1.0})
   assert len(wrong) == 1 and "prompts are empty" in wrong[0]
+
+
+_SAMPLED = {"gate/off_ratio": 1e-6, "ref_kl": 1e-6, "grad_norm": 0.0}
+
+
+def _on_policy(metrics, at_start, dtype="float32"):
+  return first_step.check_on_policy(metrics, at_start, dtype=dtype)
+
+
+def test_ratios_may_be_rounded_as_the_dtype_rounds():
+  metrics = {**_SAMPLED, "gate/off_ratio": 0.05}
+  assert _on_policy(metrics, True, "bfloat16") == []
+  assert len(_on_policy(metrics, True, "float32")) == 1
+  assert len(_on_policy({"gate/off_ratio": 0.11}, True, "bfloat16")) == 1
+
+
+def test_a_first_update_of_the_policy_that_sampled_passes():
+  # Where all answers are worth the same there is nothing to learn: no gradient.
+  assert _on_policy(_SAMPLED, True) == []
+  without = {"gate/off_ratio": 0.0099}
+  assert _on_policy(without, True) == []
+
+
+@pytest.mark.parametrize("off", [0.02, math.nan])
+def test_ratios_off_1_are_named(off):
+  metrics = {**_SAMPLED, "gate/off_ratio": off}
+  (sentence,) = _on_policy(metrics, False)
+  assert f"ratios are {off:.4g} off 1" in sentence
+  assert "another temperature" in sentence
+
+
+@pytest.mark.parametrize("kl", [0.1, -0.1, math.nan])
+def test_a_start_away_from_its_own_reference_is_named(kl):
+  metrics = {**_SAMPLED, "ref_kl": kl}
+  (sentence,) = _on_policy(metrics, True)
+  assert f"is {kl:.4g} nats a token" in sentence
+  # Another reference may be anywhere.
+  assert _on_policy(metrics, False) == []

@@ -52,6 +52,7 @@ def _run(
   on_batch=None,
   evaluate=None,
   check=lambda metrics: [],
+  next_batch=None,
   **when,
 ):
   """Trains w towards `data`; returns what `loop.train` returns, and the log."""
@@ -86,7 +87,7 @@ def _run(
     state, outcome = loop.train(
       state,
       batches,
-      next_batch=lambda state: (next(batches), {}),
+      next_batch=next_batch or (lambda *_: (next(batches), {})),
       train_step=step_lib.make_train_step(
         step_lib.Objective(_loss_fn), optimizer, num_microbatches=1
       ),
@@ -261,3 +262,54 @@ def test_a_negative_period_is_refused(field):
   options = dict(total_steps=1, log_every=1, eval_every=0, save_every=0)
   with pytest.raises(ValueError, match="0 is only at the end"):
     loop.Schedule(**{**options, field: -1})
+
+
+def test_figures_of_a_rollout_are_means_over_those_since_the_last_line(
+  tmp_path,
+):
+  calls = []
+
+  def next_batch(state, settle):
+    calls.append(int(state.step))
+    # A rollout serves two steps; the third line has none.
+    told = {} if len(calls) % 2 == 0 else {"rollout/score": float(len(calls))}
+    return {"x": np.full(1, 1.0, np.float32)}, told
+
+  _, _, log = _run(tmp_path, next_batch=next_batch, log_every=3)
+  assert calls == list(range(6))
+  # Of steps 1 and 3; then of step 5.
+  assert [line["rollout/score"] for _, line in log.lines] == [2.0, 5.0]
+  _, _, log = _run(tmp_path / "other", next_batch=next_batch, log_every=1)
+  assert "rollout/score" not in log.lines[1][1]
+
+
+def test_what_samples_can_have_the_step_before_judged_first(tmp_path):
+  logged = []
+
+  def next_batch(state, settle):
+    settle()
+    logged.append(int(state.step))
+    x = float("nan") if len(logged) == 3 else 1.0
+    return {"x": np.full(1, x, np.float32)}, {}
+
+  with pytest.raises(loop.NonFiniteError, match="at step 3"):
+    _run(tmp_path, next_batch=next_batch)
+  # Nothing was asked of the state that step 3 broke.
+  assert logged == [0, 1, 2]
+
+
+def test_figures_of_rollouts_survive_a_stop_within_an_interval(tmp_path):
+  asked = []
+
+  def next_batch(state, settle):
+    del settle
+    asked.append(int(state.step))
+    if len(asked) == 2:
+      os.kill(os.getpid(), signal.SIGTERM)
+    told = {"rollout/score": float(state.step)}
+    return {"x": np.full(1, 1.0, np.float32)}, told
+
+  _, outcome, _ = _run(tmp_path, next_batch=next_batch, log_every=6)
+  assert outcome is loop.Outcome.PREEMPTED
+  _, _, log = _run(tmp_path, next_batch=next_batch, log_every=6)
+  assert log.lines[-1][1]["rollout/score"] == 2.5

@@ -101,6 +101,20 @@ def test_muon_orthogonalises_each_layer_by_itself():
     assert singular.max() / singular.min() < 2.0
 
 
+def test_muon_orthogonalises_a_critics_layers_too():
+  key = jax.random.key(1)
+  params = {"critic": _params()}
+  grads = jax.tree.map(lambda p: jax.random.normal(key, p.shape), params)
+  optimizer = _optimizer("muon")
+  updates, _ = optimizer.update(grads, optimizer.init(params), params)
+  alone = _first_update(optimizer, grads["critic"])
+  jax.tree.map(
+    lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5),
+    updates["critic"],
+    alone,
+  )
+
+
 def test_clipping_scales_to_the_given_norm():
   grads = jax.tree.map(jnp.ones_like, _params())
   clipped = optimizers.make_optimizer(

@@ -72,6 +72,21 @@ def test_changed_data_under_the_same_path_is_refused(tmp_path):
     _claim(tmp_path, manifest=_manifest(data_sha256="dd"))
 
 
+@pytest.mark.parametrize("role", ["critic", "reward_model"])
+def test_another_model_under_the_same_name_is_refused(tmp_path, role):
+  def manifest(fingerprint):
+    return {**_manifest(), role: {"folder": "x", "fingerprint": fingerprint}}
+
+  _claim(tmp_path, manifest=manifest("aa"))
+  _claim(tmp_path, manifest=manifest("aa"))
+  with pytest.raises(
+    ValueError, match=rf"{role}\.fingerprint: 'aa' there, 'bb' now"
+  ):
+    _claim(tmp_path, manifest=manifest("bb"))
+  with pytest.raises(ValueError, match=rf"{role}\.folder: 'x' there"):
+    _claim(tmp_path, manifest=_manifest())
+
+
 def test_how_a_run_is_watched_may_change(tmp_path):
   config = _config()
   config["run"] |= {"tracebacks": False, "log_every": 10}

@@ -229,6 +229,14 @@ def test_a_reference_moves_every_second_update_by_its_share_of_the_way():
     assert state.all_reference["w"] is state.moving["w"]
 
 
+def test_a_model_beside_the_policy_is_no_part_of_the_reference():
+  sync = ReferenceSync(every=1, rate=0.5)
+  params = {"w": jnp.full(2, 3.0), "critic": {"w": jnp.zeros(1)}}
+  moved = sync.moved({"w": jnp.ones(2)}, params, jnp.int32(1))
+  assert list(moved) == ["w"]
+  np.testing.assert_array_equal(moved["w"], [2.0, 2.0])
+
+
 def test_a_rate_of_one_replaces_the_reference():
   moved = ReferenceSync(every=1, rate=1.0).moved(
     {"w": jnp.ones(2)}, {"w": jnp.full(2, 3.0)}, jnp.int32(1)

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How rollouts are cut into updates, and go on where they were."""
+
+import json
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import tiny_rollouts
+
+from ramjax.configs import base
+from ramjax.evals.running_moments import RunningMoments
+from ramjax.losses.kl_controller import adaptive_kl_coef
+from ramjax.models import sharding
+from ramjax.trainers import rollouts
+from ramjax.trainers.online_batches import OnlineBatches
+
+_STATE: Any = object()
+_PROMPTS = 8
+
+
+class _Maker:
+  """Stands in for `RolloutMaker`: random rollouts, named by their prompts."""
+
+  def __init__(self, extra=0):
+    self.asked = []
+    self._extra = extra
+
+  def make(self, state, prompt_at, *, first_prompt, kl_coef, moments):
+    assert state is _STATE
+    num = _PROMPTS + self._extra
+    prompts = [prompt_at(first_prompt + i) for i in range(num)]
+    self.asked.append((first_prompt, kl_coef, moments, prompts))
+    # Its number at the first answer token, to find the samples again.
+    made = tiny_rollouts.random_rollout(seed=first_prompt)
+    ids = np.arange(len(made.scores), dtype=np.float32)
+    returns = np.where(made.mask, ids[:, None] + 1, 0).astype(np.float32)
+    return rollouts.Made(
+      rollout=tiny_rollouts.replaced(made, returns=returns),
+      records=[{"first": first_prompt}],
+      metrics={"rollout/score": float(first_prompt)},
+      num_prompts=num,
+      kl=3.0,
+      moments=moments.update(made.scores),
+    )
+
+
+def _config(**fields):
+  config = base.ppo()
+  config.rollout.prompts = _PROMPTS
+  config.rollout.max_new_tokens = 6
+  config.data.batch_size = 4
+  config.data.max_length = 14
+  config.update_from_flattened_dict(fields)
+  return config
+
+
+def _mesh():
+  return sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+
+
+def _batches(workdir, config=None, maker=None, prompts=None, weights=(1.0,)):
+  batches = OnlineBatches(
+    config or _config(),
+    workdir,
+    prompts or [list(range(20))],
+    list(weights),
+    maker or _Maker(),
+    _mesh(),
+  )
+  return batches
+
+
+def _next(batches):
+  return batches.next_batch(_STATE, lambda: None)
+
+
+def _ids(batch):
+  """The samples of a batch, by their `returns`."""
+  found = batch.features["returns"][batch.features["returns"] > 0]
+  return set((found - 1).astype(int).tolist())
+
+
+def test_each_epoch_uses_every_sample_once_in_an_order_of_its_own(tmp_path):
+  batches = _batches(tmp_path, _config(**{"rollout.epochs": 3}))
+  parts = [_ids(_next(batches)[0]) for _ in range(12)]
+  epochs = [parts[at : at + 2] for at in range(0, 12, 2)]
+  for first, second in epochs:
+    assert len(first) == len(second) == 4
+    assert first | second == set(range(8))
+  assert len({frozenset(first) for first, _ in epochs}) > 3
+
+
+def test_a_rollout_is_made_when_the_last_one_is_used_up(tmp_path):
+  maker = _Maker()
+  batches = _batches(tmp_path, _config(**{"rollout.epochs": 2}), maker)
+  told = [_next(batches)[1] for _ in range(9)]
+  assert [bool(metrics) for metrics in told] == [
+    True, False, False, False, True, False, False, False, True,
+  ]  # fmt: skip
+  assert told[4] == {"rollout/score": 8.0, "rollout/kl_coef": 0.05}
+  assert [first for first, *_ in maker.asked] == [0, 8, 16]
+  written = sorted(path.name for path in (tmp_path / "rollouts").iterdir())
+  assert written == ["000000.jsonl", "000001.jsonl", "000002.jsonl"]
+
+
+def test_the_last_update_is_judged_before_the_policy_samples(tmp_path):
+  maker = _Maker()
+  batches = _batches(tmp_path, maker=maker)
+  made_before = []
+  for _ in range(4):
+    batches.next_batch(_STATE, lambda: made_before.append(len(maker.asked)))
+  assert made_before == [0, 1]
+
+
+def test_prompts_that_a_rollout_left_out_are_not_asked_again(tmp_path):
+  maker = _Maker(extra=3)
+  batches = _batches(tmp_path, maker=maker)
+  for _ in range(4):
+    _next(batches)
+  asked = [prompt for *_, prompts in maker.asked for prompt in prompts]
+  # 22 of 20 prompts: each once, and two in the next epoch.
+  assert sorted(asked[:20]) == list(range(20)) and len(asked) == 22
+  assert asked[:20] != list(range(20))
+
+
+def test_prompts_come_from_each_source_by_its_weight(tmp_path):
+  maker = _Maker()
+  sources = [list(range(20)), list(range(100, 120))]
+  batches = _batches(tmp_path, maker=maker, prompts=sources, weights=(3, 1))
+  for _ in range(10):
+    _next(batches)
+  asked = [prompt for *_, prompts in maker.asked for prompt in prompts]
+  assert sum(prompt < 100 for prompt in asked) == 30
+
+
+def test_weights_and_counts_are_those_of_the_whole_answers(tmp_path):
+  for reduction, total in (("token", 28), ("sequence", 8), ("constant", 8)):
+    batches = _batches(tmp_path, _config(**{"loss.reduction": reduction}))
+    both = [_next(batches)[0] for _ in range(2)]
+    counts = sum(batch.features["counts"].sum() for batch in both)
+    np.testing.assert_allclose(counts, total, rtol=1e-6)
+    weights = sum(batch.features["weights"].sum() for batch in both)
+    expected = 28 / 6 if reduction == "constant" else total
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+def _equal(one, other):
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize("stop", range(9))
+def test_it_goes_on_within_a_rollout_as_if_never_stopped(tmp_path, stop):
+  fields = {
+    "rollout.epochs": 2,
+    "loss.kl_target": 1.0,
+    "loss.kl_horizon": 100,
+  }
+  whole = _batches(tmp_path / "whole", _config(**fields))
+  (tmp_path / "whole").mkdir()
+  (tmp_path / "cut").mkdir()
+  expected = [_next(whole) for _ in range(11)]
+  first = _batches(tmp_path / "cut", _config(**fields))
+  found = [_next(first) for _ in range(stop)]
+  position = first.get_state()
+  maker = _Maker()
+  second = _batches(tmp_path / "cut", _config(**fields), maker)
+  second.set_state(position)
+  assert second.get_state() == position
+  found += [_next(second) for _ in range(11 - stop)]
+  assert len(maker.asked) == 3 - (stop + 3) // 4
+  for (batch, metrics), (other, told) in zip(found, expected, strict=True):
+    _equal(batch, other)
+    assert metrics == told
+  assert second.get_state() == whole.get_state()
+
+
+def test_moments_and_coefficient_go_from_rollout_to_rollout(tmp_path):
+  maker = _Maker()
+  fields = {"loss.kl_target": 6.0, "loss.kl_horizon": 100}
+  batches = _batches(tmp_path, _config(**fields), maker)
+  for _ in range(4):
+    _next(batches)
+  moments = RunningMoments()
+  expected = adaptive_kl_coef(
+    kl_coef=0.05, kl=3.0, target=6.0, horizon=100, num_samples=8
+  )
+  assert maker.asked[0][1:3] == (0.05, moments)
+  assert maker.asked[1][1] == expected < 0.05
+  assert maker.asked[1][2].count == 8
+
+
+def test_the_position_between_rollouts_needs_no_file(tmp_path):
+  batches = _batches(tmp_path)
+  _next(batches), _next(batches)
+  state = json.loads(batches.get_state())
+  assert (state["number"], state["update"], state["num_prompts"]) == (1, 0, 8)
+  assert not list(tmp_path.glob("rollouts/*.npz"))
+
+
+def test_a_rollout_of_other_sizes_is_not_gone_on_with(tmp_path):
+  batches = _batches(tmp_path, _config(**{"rollout.epochs": 2}))
+  for _ in range(3):
+    _next(batches)
+  position = batches.get_state()
+  fewer = _batches(tmp_path, _config(**{"rollout.epochs": 1}))
+  with pytest.raises(ValueError, match="after 3 updates on a rollout of 8"):
+    fewer.set_state(position)
+  more = _batches(tmp_path, _config(**{"rollout.prompts": 16}))
+  with pytest.raises(ValueError, match="has rollouts of 16 for 4 updates"):
+    more.set_state(position)
+
+
+@pytest.mark.parametrize(
+  "fields,message",
+  [
+    (
+      {"rollout.prompts": 6},
+      "is 6 answers, which updates of data.batch_size=4",
+    ),
+    ({"rollout.prompts": 0}, "rollout.prompts=0 must be at least 1"),
+    ({"rollout.group_size": 0}, "rollout.group_size=0 must be at least 1"),
+    ({"rollout.epochs": 0}, "rollout.epochs=0 must be at least 1"),
+    ({"loss.kl_target": 1.0, "loss.kl_horizon": 1}, "Raise the horizon"),
+  ],
+)
+def test_sizes_that_do_not_fit_are_refused_beforehand(
+  tmp_path, fields, message
+):
+  with pytest.raises(ValueError, match=message):
+    _batches(tmp_path, _config(**fields))

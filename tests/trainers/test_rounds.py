@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds end as if nothing had happened, wherever they were stopped.
+
+The same answers, scores, rows, roles and bits of weights; and each role is
+played by the model that the config says.
+"""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+import tiny_model_folder
+
+from ramjax.configs import base
+from ramjax.models import open_model, sharding
+from ramjax.trainers import (
+  group_data,
+  loop,
+  preference,
+  round_figures,
+  round_files,
+  round_fit,
+  round_sampling,
+  round_scoring,
+  rounds,
+)
+
+_STEPS = 3
+_RECORDS = (
+  round_files.SAMPLES,
+  round_files.SCORES,
+  round_files.ROWS,
+  round_files.SELECTED,
+  round_files.EVALUATED,
+)
+
+
+def _one_device(*_):
+  return jax.make_mesh(
+    (1, 1, 1, 1),
+    ("data", "fsdp", "sequence", "tensor"),
+    axis_types=(jax.sharding.AxisType.Auto,) * 4,
+    devices=jax.devices()[:1],
+  )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A model and prompts; one device, compiled programs kept between launches.
+
+  Programs of two models that come from that cache can deadlock on simulated
+  devices, whose collectives wait for threads that others hold.
+  """
+  root = tmp_path_factory.mktemp("start")
+  tiny_model_folder.write(root / "model")
+  prompts = [
+    {"prompt": [{"role": "user", "content": f"word {i} and"}]}
+    for i in range(40)
+  ]
+  text = "".join(json.dumps(prompt) + "\n" for prompt in prompts)
+  (root / "prompts.jsonl").write_text(text)
+  kept = {
+    name: getattr(jax.config, name)
+    for name in (
+      "jax_compilation_cache_dir",
+      "jax_persistent_cache_min_compile_time_secs",
+    )
+  }
+  jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(sharding, "make_mesh", _one_device)
+    yield root
+  for name, value in kept.items():
+    jax.config.update(name, value)
+
+
+def _config(folder, fit=None, **select):
+  fit = base.preference(dpo=dict(weight=1.0, beta=0.5)) if fit is None else fit
+  fit.init.from_hf = str(folder / "model")
+  fit.data.sources.main = base.source(
+    str(folder / "prompts.jsonl"), eval_rows=4
+  )
+  fit.data.max_length = 60
+  fit.data.batch_size = 4
+  fit.optim.warmup_steps = 1
+  fit.run.total_steps = _STEPS
+  config = base.rounds(
+    fit,
+    select=select or dict(name="best_and_worst"),
+    rewards=dict(length=dict(weight=1.0, max_characters=10)),
+  )
+  config.rollout.prompts = 6
+  config.rollout.group_size = 4
+  config.rollout.max_new_tokens = 8
+  # Chunks of four prompts, and so two of them.
+  config.rollout.num_slots = 4
+  config.evals.num_prompts = 3
+  config.evals.max_new_tokens = 8
+  return config
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+  """A finished run of two rounds."""
+  workdir = folder / "whole"
+  assert rounds.main(_config(folder), workdir) is loop.Outcome.FINISHED
+  return workdir
+
+
+def _lines(path):
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _arrays(workdir, number):
+  source = open_model.open_model(workdir / f"round_{number}" / "fit")
+  arrays = {
+    name: source.rows(name, 0, spec.shape[0])
+    for name, spec in source.specs.items()
+  }
+  source.close()
+  return arrays
+
+
+def _assert_same(one, other):
+  for number in (1, 2):
+    for name in _RECORDS:
+      first, second = (w / f"round_{number}" / name for w in (one, other))
+      assert first.read_bytes() == second.read_bytes(), second
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      _arrays(one, number),
+      _arrays(other, number),
+    )
+  assert _lines(one / round_files.LOG) == _lines(other / round_files.LOG)
+
+
+def _roles(workdir):
+  return json.loads((workdir / round_files.MANIFEST).read_text())["rounds"]
+
+
+@pytest.mark.slow
+def test_each_round_learns_and_is_logged(whole):
+  lines = _lines(whole / round_files.LOG)
+  assert [line["round"] for line in lines] == [0, 1, 2]
+  for line in lines[1:]:
+    assert line["selected/rows"] > 0
+    assert line["sampled/best_score"] >= line["sampled/score"]
+    assert "eval/score" in line
+  for number in (1, 2):
+    metrics = _lines(whole / f"round_{number}" / "fit" / "metrics.jsonl")
+    assert metrics[-1]["step"] == _STEPS
+  first, second = _arrays(whole, 1), _arrays(whole, 2)
+  assert any(not np.array_equal(first[n], second[n]) for n in first)
+
+
+@pytest.mark.slow
+def test_each_round_takes_the_next_prompts(whole):
+  numbers = [
+    [row["number"] for row in _lines(whole / f"round_{i}" / "samples.jsonl")]
+    for i in (1, 2)
+  ]
+  assert numbers[0] == [n for n in range(6) for _ in range(4)]
+  assert numbers[1] == [n for n in range(6, 12) for _ in range(4)]
+
+
+@pytest.mark.slow
+def test_the_newest_model_plays_policy_start_and_reference(whole, folder):
+  roles = _roles(whole)
+  made = json.loads((whole / "round_1" / round_files.FITTED).read_text())
+  assert made["step"] == _STEPS
+  assert roles["1"]["policy"]["folder"] == str((folder / "model").resolve())
+  for role in ("policy", "start", "reference"):
+    assert roles["2"][role] == made
+  assert roles["2"]["reward_model"] is None and roles["2"]["judge"] is None
+  manifest = json.loads((whole / "round_2/fit/manifest.json").read_text())
+  assert manifest["initial_weights"] == made
+  assert manifest["reference"]["is_start"]
+
+
+@pytest.mark.slow
+def test_a_second_run_in_the_same_process_is_the_same(folder, whole):
+  again = folder / "again"
+  assert rounds.main(_config(folder), again) is loop.Outcome.FINISHED
+  _assert_same(whole, again)
+
+
+class _Crash(Exception):
+  """Stands for a kill."""
+
+
+def _after(stage):
+  def crash(*arguments, **options):
+    stage(*arguments, **options)
+    raise _Crash
+
+  return crash
+
+
+@pytest.fixture(scope="module")
+def stopped(folder, whole):
+  """A run that was stopped after each stage, and within those that can be."""
+  del whole  # Made before, so that what runs here is compiled.
+  workdir = folder / "stopped"
+  config = _config(folder)
+
+  def launch(crashes, *patches):
+    with pytest.MonkeyPatch.context() as patched:
+      for module, name, value in patches:
+        patched.setattr(module, name, value)
+      if crashes is _Crash:
+        with pytest.raises(_Crash):
+          rounds.main(config, workdir)
+        return
+      assert rounds.main(config, workdir) is crashes
+
+  ask, calls = round_sampling.Asker.ask, []
+
+  def crash_at_the_second_chunk(self, start, prompts, *rest, **options):
+    calls.append(len(prompts))
+    if calls == [3, 16, 8]:
+      raise _Crash
+    return ask(self, start, prompts, *rest, **options)
+
+  def signal_in_the_first_chunk(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return ask(*arguments, **options)
+
+  count, steps = group_data.count_batch, []
+
+  def signal_in_the_second_step(batch):
+    steps.append(batch)
+    if len(steps) == 2:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return count(batch)
+
+  algorithm = preference.ALGORITHM
+  launch(_Crash, (round_sampling.Asker, "ask", crash_at_the_second_chunk))
+  partial = workdir / "round_1/samples.jsonl.partial"
+  assert len(_lines(partial)) == 16
+  for module, name in (
+    (round_sampling, "sample"),
+    (round_scoring, "score"),
+    (rounds, "_select"),
+  ):
+    launch(_Crash, (module, name, _after(getattr(module, name))))
+  object.__setattr__(algorithm, "count_batch", signal_in_the_second_step)
+  try:
+    launch(loop.Outcome.PREEMPTED)
+  finally:
+    object.__setattr__(algorithm, "count_batch", count)
+  assert not (workdir / "round_1" / round_files.FITTED).exists()
+  launch(_Crash, (round_fit, "fit", _after(round_fit.fit)))
+  launch(_Crash, (round_figures, "evaluate", _after(round_figures.evaluate)))
+  launch(
+    loop.Outcome.PREEMPTED,
+    (round_sampling.Asker, "ask", signal_in_the_first_chunk),
+  )
+  partial = workdir / "round_2/samples.jsonl.partial"
+  assert len(_lines(partial)) == 16
+  assert rounds.main(config, workdir) is loop.Outcome.FINISHED
+  return workdir
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_everywhere_ends_as_one_that_was_not(
+  whole, stopped
+):
+  _assert_same(whole, stopped)
+
+
+@pytest.mark.slow
+def test_a_finished_run_says_so_and_samples_nothing(
+  folder, whole, capsys, monkeypatch
+):
+  monkeypatch.setattr(rounds, "_prepare", None)
+  assert rounds.main(_config(folder), whole) is loop.Outcome.FINISHED
+  assert "all 2 rounds" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_another_config_is_refused_by_name(folder, whole):
+  config = _config(folder)
+  config.fit.optim.learning_rate = 0.5
+  with pytest.raises(ValueError, match=r"fit\.optim\.learning_rate: 0\.001"):
+    rounds.main(config, whole)
+
+
+@pytest.mark.slow
+def test_the_first_model_starts_every_round_where_it_should(folder):
+  config = _config(folder, base.sft(), name="best")
+  config.rounds.start = "first"
+  config.rounds.replay = 1
+  config.rounds.human_rows = "tasks:5?seed=0"
+  workdir = folder / "first"
+  assert rounds.main(config, workdir) is loop.Outcome.FINISHED
+  roles = _roles(workdir)
+  assert roles["2"]["start"] == roles["1"]["policy"]
+  assert roles["2"]["policy"]["folder"].endswith("round_1/fit")
+  assert roles["2"]["reference"] is None
+  rows = [len(_lines(workdir / f"round_{i}" / "rows.jsonl")) for i in (1, 2)]
+  assert rows[0] <= 6 + 5 and rows[0] < rows[1] <= 12 + 5
+
+
+@pytest.mark.slow
+def test_a_phrase_is_asked_for_from_the_second_round_on(folder):
+  config = _config(folder, base.sft(), name="quantiles", phrase="q={quantile}")
+  # Adapters on adapters: the second round starts from the first's, merged.
+  config.fit.lora.rank = 2
+  workdir = folder / "quantiles"
+  assert rounds.main(config, workdir) is loop.Outcome.FINISHED
+  first, second = (
+    _lines(workdir / f"round_{i}" / "samples.jsonl") for i in (1, 2)
+  )
+  assert {row["asked"] for row in first} == {None}
+  for row in second:
+    assert row["asked"] == [
+      {"role": "system", "content": "q=5"}, *row["prompt"]
+    ]  # fmt: skip
+
+
+def test_best_of_n_writes_rows_and_makes_no_model(folder):
+  config = _config(folder, base.sft(), name="best")
+  config.rounds.num_rounds = 1
+  config.rounds.fit = False
+  workdir = folder / "best_of_n"
+  assert rounds.main(config, workdir) is loop.Outcome.FINISHED
+  assert _lines(workdir / "round_1/rows.jsonl")
+  assert not (workdir / "round_1/fit").exists()
+  line = _lines(workdir / round_files.LOG)[-1]
+  assert line["sampled/best_score"] >= line["sampled/score"]
+  assert rounds.main(config, workdir) is loop.Outcome.FINISHED
+
+
+def test_a_policy_judges_its_own_answers(folder):
+  config = _config(folder)
+  config.rounds.num_rounds = 1
+  config.judge.role = "policy"
+  config.judge.template = "{prompt} {response}"
+  config.judge.pattern = "(.)"
+  config.judge.max_new_tokens = 4
+  # Whatever is read is no number from -2 to -1.
+  config.judge.lowest, config.judge.highest = -2.0, -1.0
+  workdir = folder / "judged"
+  with pytest.raises(ValueError, match="round 1 selected no rows") as caught:
+    rounds.main(config, workdir)
+  assert "without_score: 24" in str(caught.value)
+  scores = _lines(workdir / "round_1" / "scores.jsonl")
+  assert {row["score"] for row in scores} == {None}
+  assert {row["rewards"]["judge"] for row in scores} == {None}
+  assert _roles(workdir)["1"]["judge"] == _roles(workdir)["1"]["policy"]
+
+
+@pytest.mark.parametrize(
+  "fields,message",
+  [
+    ({"rounds.start": "newest"}, "rounds.start='newest'"),
+    ({"rounds.reference": "last"}, "rounds.reference='last'"),
+    ({"rounds.num_rounds": 0}, "rounds.num_rounds=0"),
+    ({"rounds.replay": -1}, "rounds.replay=-1"),
+    ({"rounds.fit": False}, "rounds.fit=False makes no model"),
+    ({"rollout.prompts": 0}, "rollout.prompts=0"),
+    ({"judge.role": "me"}, "judge.role='me'"),
+    ({"judge.role": "model"}, "name a model for judge.role='model'"),
+    ({"judge.from_run": "x"}, "and none otherwise"),
+    ({"select.name": "labelled"}, "missing: threshold"),
+    ({"select.name": "best"}, "does not learn from the rows of"),
+    ({"fit.run.total_steps": 0}, "run.total_steps=0"),
+    ({"fit.optim.name": "sgd"}, "optim.name='sgd'"),
+    ({"fit.algorithm": "sft"}, "does not learn from the rows of"),
+    ({"data.template": "vicuna"}, "template='vicuna'"),
+    ({"rewards": {}}, "rewards is empty"),
+  ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(
+  folder, tmp_path, fields, message
+):
+  config = _config(folder)
+  for name, value in fields.items():
+    group, _, field = name.rpartition(".")
+    target = config
+    for part in group.split(".") if group else ():
+      target = target[part]
+    with target.unlocked():
+      target[field] = value
+  workdir = tmp_path / "run"
+  with pytest.raises(ValueError) as caught:
+    rounds.main(config, workdir)
+  assert message in str(caught.value)
+  assert not workdir.exists()
+
+
+@pytest.mark.slow
+def test_random_weights_are_written_once_and_play_the_first_model(folder):
+  config = _config(folder)
+  config.init.from_hf = ""
+  config.model.preset = "tiny"
+  config.model.num_layers = 1
+  config.model.width = 32
+  config.model.mlp_width = 32
+  config.model.vocab_size = 400
+  config.tokenizer.train_vocab_size = 400
+  config.data.sources.main.path = "tasks:60?seed=0"
+  config.rounds.num_rounds = 1
+  config.evals.num_prompts = 0
+  workdir = folder / "random"
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(round_scoring, "score", _crash)
+    with pytest.raises(_Crash):
+      rounds.main(config, workdir)
+  roles = _roles(workdir)
+  assert roles["1"]["policy"]["folder"] == str((workdir / "start").resolve())
+  assert roles["1"]["policy"]["step"] == 0
+  before = (workdir / "start/model.json").stat().st_mtime_ns
+  assert rounds.main(config, workdir) is loop.Outcome.FINISHED
+  assert (workdir / "start/model.json").stat().st_mtime_ns == before
+
+
+def _crash(*_, **__):
+  raise _Crash
