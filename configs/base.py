@@ -179,6 +179,104 @@ def grpo(**rewards: Mapping[str, Any]) -> ConfigDict:
   return config
 
 
+def rounds(
+  fit: ConfigDict,
+  *,
+  select: Mapping[str, Any],
+  rewards: Mapping[str, Mapping[str, Any]],
+) -> ConfigDict:
+  """Rounds of sample, score, select and fit: iterative DPO, STaR and kin.
+
+  Args:
+    fit: A tree of `sft`, `preference` or `unpaired`, with its model and its
+      prompts as `data.sources`. It is taken apart: what all rounds share moves
+      to the top, and what only a fit has stays in `config.fit`.
+    select: Name of a selection of `trainers/select.py`, and its options.
+    rewards: As for `ppo`.
+  """
+  fit.unlock()
+  config: Any = ConfigDict(dict(algorithm="rounds", seed=fit.seed))
+  for name in ("init", "model", "tokenizer", "mesh", "run"):
+    config[name] = fit[name]
+  config.data = ConfigDict(
+    {n: fit.data[n] for n in ("sources", "template", "max_length")}
+  )
+  config.data.max_bad_share = fit.data.max_bad_share
+  config.evals = ConfigDict(
+    {n: fit.evals[n] for n in ("num_prompts", "num_samples", "max_new_tokens")}
+  )
+  config.fit = ConfigDict(
+    {n: fit[n] for n in ("algorithm", "lora", "loss", "optim", "checkpoint")}
+  )
+  shared = {"sources", "template", "max_length", "max_bad_share"}
+  config.fit.data = ConfigDict(
+    {n: fit.data[n] for n in sorted(set(fit.data) - shared)}
+  )
+  config.fit.run = dict(total_steps=fit.run.total_steps)
+  if "reference" in fit:
+    own = sorted(set(fit.reference) - set(_no_model()))
+    config.fit.reference = ConfigDict({n: fit.reference[n] for n in own})
+  del config.run["total_steps"]
+  config.rounds = dict(
+    num_rounds=2,
+    # False only samples and selects: best-of-n, with no model to come of it.
+    fit=True,
+    # What a round's fit starts from: "last", the newest model, or "first".
+    start="last",
+    # What a fit with a reference compares with: its "start", or the "first".
+    reference="start",
+    # Rows that are added in every round; a path as in a source, or "".
+    human_rows="",
+    # Earlier rounds whose answers are selected from, too.
+    replay=0,
+  )
+  config.rollout = dict(
+    # Prompts of a round, which takes the next ones, and answers to each.
+    prompts=64,
+    group_size=4,
+    max_new_tokens=128,
+    temperature=1.0,
+    top_k=0,
+    top_p=1.0,
+    min_p=0.0,
+    # Answers that are sampled at a time.
+    num_slots=64,
+    # As for PPO.
+    tensor_parallel=config_dict.placeholder(int),
+  )
+  config.select = ConfigDict(dict(select))
+  config.rewards = _terms(rewards)
+  # A model with a score head that scores answers, too.
+  config.reward_model = dict(_no_model(), weight=1.0)
+  config.judge = _judge()
+  _locked(config)
+  config.select.unlock()
+  return config
+
+
+def _judge() -> dict:
+  return dict(
+    # Who reads the answers and writes a number: "" nobody, "policy" the model
+    # of the round (self-rewarding), "model" the one named here.
+    role="",
+    **_no_model(),
+    weight=1.0,
+    # Of the named model; "" is data.template.
+    chat_template="",
+    # A name in evals/judge.py, or a text with {prompt} and {response} in it.
+    template="additive",
+    # Its last match in what the judge writes; the group is the number.
+    pattern=r"Score:\s*([0-9]+(?:\.[0-9]+)?)",
+    lowest=0.0,
+    highest=5.0,
+    # Verdicts on an answer, whose mean counts.
+    samples=1,
+    temperature=0.7,
+    top_p=0.9,
+    max_new_tokens=256,
+  )
+
+
 def _answers(algorithm: str, terms: Mapping[str, Mapping[str, Any]]) -> Any:
   # Logits exist for as many tokens of a device at a time.
   loss = dict(terms=_terms(terms), chunk_size=1024)
@@ -286,8 +384,8 @@ def source(
 
   Args:
     path: A .jsonl, .json (either may be .gz) or .parquet file, a prepared
-      `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, generated `tasks:NUM?seed=S`, or
-      pairs of a right and a wrong answer to them, `task_pairs:NUM?seed=S`.
+      `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, generated `tasks:NUM?seed=S` (of
+      some kinds: `&kinds=A+B`), or pairs of a right and a wrong answer to them, `task_pairs:NUM?seed=S`.
     weight: Share of the mixture, relative to the other sources.
     eval_rows: Rows held out for evaluation.
     eval_path: Rows that are held out already, as `path`.

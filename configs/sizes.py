@@ -94,3 +94,63 @@ def quickstart_stage(config: Any) -> Any:
   config.evals.max_new_tokens = 32
   config.checkpoint.every_steps = 0
   return config
+
+
+def tiny_online(config: Any) -> Any:
+  """The 0.9M preset on generated tasks, 8 updates: it runs, and no more.
+
+  Args:
+    config: A tree of `policy_methods`, changed in place.
+
+  Returns:
+    The same tree.
+  """
+  config.model.preset = "tiny"
+  config.data.sources.main = base.source("tasks:1000?seed=0", eval_rows=64)
+  config.data.max_length = 128
+  config.data.batch_size = 16
+  config.rollout.prompts = 32 // config.rollout.group_size
+  config.rollout.max_new_tokens = 16
+  config.rollout.num_slots = 16
+  config.optim.learning_rate = 1e-4
+  config.optim.warmup_steps = 2
+  config.run.total_steps = 8
+  config.evals.every_steps = 0
+  config.evals.num_prompts = 8
+  config.evals.max_new_tokens = 16
+  config.checkpoint.every_steps = 4
+  return config
+
+
+def llama3_8b_online(config: Any) -> Any:
+  """Llama 3 8B Instruct on prompts of your own, for 8 chips of 96 GiB.
+
+  Args:
+    config: A tree of `policy_methods`, changed in place.
+
+  Returns:
+    The same tree.
+  """
+  config.init.from_hf = "Meta-Llama-3-8B-Instruct"
+  config.model.preset = "llama3_8b"
+  config.model.dtype = "bfloat16"
+  config.model.remat = "full"
+  config.data.sources.main = base.source("prompts.jsonl", eval_rows=256)
+  config.data.template = "llama3"
+  config.data.max_length = 2048
+  config.data.batch_size = 512
+  config.data.num_microbatches = 16
+  config.rollout.prompts = 512 // config.rollout.group_size
+  config.rollout.max_new_tokens = 1024
+  config.rollout.num_slots = 256
+  config.optim.learning_rate = 1e-6
+  config.optim.schedule = "constant"
+  config.optim.warmup_steps = 10
+  config.optim.b2 = 0.999
+  config.optim.weight_decay = 0.0
+  config.run.total_steps = 500
+  config.evals.every_steps = 50
+  config.evals.num_prompts = 256
+  config.evals.max_new_tokens = 1024
+  config.checkpoint.every_steps = 50
+  return config

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DAPO (Yu et al., arXiv 2503.14476), tiny.
+
+    ramjax train --config=configs/dapo_tiny.py --workdir=runs/dapo
+
+Generated tasks; a program judges the answers. From random weights and for 8
+updates: to see it run. TIME
+"""
+
+from ramjax.configs import policy_methods, sizes
+
+
+def get_config():
+  """Verified tasks as rewards."""
+  return sizes.tiny_online(policy_methods.dapo(task=dict(weight=1.0)))

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GRPO (DeepSeekMath, arXiv 2402.03300), tiny.
+
+    ramjax train --config=configs/grpo_tiny.py --workdir=runs/grpo
+
+Generated tasks; a program judges the answers. From random weights and for 8
+updates: to see it run. TIME
+"""
+
+from ramjax.configs import policy_methods, sizes
+
+
+def get_config():
+  """Verified tasks as rewards."""
+  return sizes.tiny_online(policy_methods.grpo(task=dict(weight=1.0)))

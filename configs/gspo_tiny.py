@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GSPO (Zheng et al., arXiv 2507.18071), tiny.
+
+    ramjax train --config=configs/gspo_tiny.py --workdir=runs/gspo
+
+Generated tasks; a program judges the answers. From random weights and for 8
+updates: to see it run. TIME
+"""
+
+from ramjax.configs import policy_methods, sizes
+
+
+def get_config():
+  """Verified tasks as rewards."""
+  return sizes.tiny_online(policy_methods.gspo(task=dict(weight=1.0)))

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""REINFORCE++ (Hu et al., arXiv 2501.03262), tiny.
+
+    ramjax train --config=configs/reinforce_pp_tiny.py --workdir=runs/reinforce_pp
+
+Generated tasks; a program judges the answers. From random weights and for 8
+updates: to see it run. TIME
+"""
+
+from ramjax.configs import policy_methods, sizes
+
+
+def get_config():
+  """Verified tasks as rewards."""
+  return sizes.tiny_online(policy_methods.reinforce_pp(task=dict(weight=1.0)))

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RLOO (Ahmadian et al., arXiv 2402.14740), tiny.
+
+    ramjax train --config=configs/rloo_tiny.py --workdir=runs/rloo
+
+Generated tasks; a program judges the answers. From random weights and for 8
+updates: to see it run. TIME
+"""
+
+from ramjax.configs import policy_methods, sizes
+
+
+def get_config():
+  """Verified tasks as rewards."""
+  return sizes.tiny_online(policy_methods.rloo(task=dict(weight=1.0)))
