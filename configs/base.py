@@ -385,7 +385,8 @@ def source(
   Args:
     path: A .jsonl, .json (either may be .gz) or .parquet file, a prepared
       `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, generated `tasks:NUM?seed=S` (of
-      some kinds: `&kinds=A+B`), or pairs of a right and a wrong answer to them, `task_pairs:NUM?seed=S`.
+      some kinds: `&kinds=A+B`), or pairs of a right and a wrong answer to them,
+      `task_pairs:NUM?seed=S`.
     weight: Share of the mixture, relative to the other sources.
     eval_rows: Rows held out for evaluation.
     eval_path: Rows that are held out already, as `path`.

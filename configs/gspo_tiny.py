@@ -4,7 +4,7 @@
     ramjax train --config=configs/gspo_tiny.py --workdir=runs/gspo
 
 Generated tasks; a program judges the answers. From random weights and for 8
-updates: to see it run. TIME
+updates: to see it run, 18 s on two CPU cores once compiled
 """
 
 from ramjax.configs import policy_methods, sizes

@@ -11,7 +11,7 @@ import numpy as np
 from ramjax.data import audit_data, group_rows, tokenize_rows
 from ramjax.data.audit_data import AuditedData, AuditedSource
 from ramjax.data.findings import Finding, Place
-from ramjax.data.rows import ChatRow, JudgedRow, Row, TextRow
+from ramjax.data.rows import ChatRow, JudgedRow, PromptRow, Row, TextRow
 from ramjax.data.tokenize_groups import Group
 from ramjax.data.tokenize_rows import Example
 from ramjax.data.tokenizers import Tokenizer
@@ -123,6 +123,8 @@ def _uncut(data: AuditedData, row: Row) -> Example | Group | None:
       tokenizer=data.tokenizer,
       max_length=sys.maxsize,
     )
+  # Prompts without answers are refused before.
+  assert not isinstance(row, PromptRow)
   return group_rows.to_group(
     row,
     template=data.template,
