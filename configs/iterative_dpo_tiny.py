@@ -15,7 +15,10 @@ from ramjax.configs import base, round_sizes
 
 def get_config():
   """The smallest run of the method."""
-  return round_sizes.tiny(
+  config = round_sizes.tiny(
     base.preference(dpo=dict(weight=1.0, beta=0.1)),
     select=dict(name="best_and_worst", least_margin=0.0),
   )
+  # Random weights hardly ever end an answer, and one cut off is never chosen.
+  config.rounds.human_rows = "task_pairs:16?seed=1"
+  return config

@@ -26,14 +26,16 @@ def grpo(**rewards: Mapping[str, Any]) -> Any:
 def rloo(**rewards: Mapping[str, Any]) -> Any:
   """RLOO: Ahmadian et al., arXiv 2402.14740.
 
-  The baseline of an answer is the mean of the others; the KL penalty is in the
-  reward, and an answer is one action. Each rollout is one update, in which a
-  clipped ratio has the gradient of REINFORCE.
+  The baseline of an answer is the mean of the others, the KL penalty is in the
+  reward, and an answer is one action: its tokens are summed, over a constant.
+  Each rollout is one update, in which a clipped ratio has the gradient of
+  REINFORCE.
   """
   config = base.grpo(**rewards)
   config.credit.baseline = "leave_one_out"
   config.credit.scale = "none"
   config.rollout.group_size = 4
+  config.loss.reduction = "constant"
   config.loss.kl_in = "reward"
   config.loss.kl_estimator = "k1"
   config.loss.kl_coef = 0.05

@@ -70,6 +70,7 @@ class PatternJudge:
     samples: int,
     options: SamplingOptions,
     seed: int,
+    fits: Callable[[ChatRequest], bool] | None = None,
   ):
     """Checks how it will ask and read.
 
@@ -85,6 +86,8 @@ class PatternJudge:
       samples: Verdicts on each answer, whose mean counts.
       options: How they are sampled.
       seed: Of the whole, in [0, 2^32).
+      fits: Whether the engine has room for a request; None asks it all. What
+        does not fit is not asked, and has no verdict.
 
     Raises:
       ValueError: An option that cannot work.
@@ -105,6 +108,7 @@ class PatternJudge:
     self._samples = samples
     self._options = options
     self._seed = seed
+    self._fits = fits
 
   def score(
     self,
@@ -121,13 +125,14 @@ class PatternJudge:
       progress: Told the tokens of each verdict.
 
     Returns:
-      A number for each; None where no verdict could be read.
+      A number for each; None where no verdict could be read, or where prompt
+      and answer are too long to be judged.
     """
-    requests = []
+    requests, asked = [], []
     for answer in answers:
       text = fill(self._template, answer)
       row = zlib.crc32(text.encode())
-      requests += [
+      of_answer = [
         ChatRequest(
           (Message("user", text),),
           self._options,
@@ -135,11 +140,14 @@ class PatternJudge:
         )
         for k in range(self._samples)
       ]
+      # They differ in their seeds alone.
+      asked.append(self._fits is None or self._fits(of_answer[0]))
+      requests += of_answer if asked[-1] else []
     verdicts = self._engine.complete(requests, progress=progress)
-    numbers = [self.read(verdict.text) for verdict in verdicts]
+    numbers = iter([self.read(verdict.text) for verdict in verdicts])
     return [
-      _mean(numbers[at : at + self._samples])
-      for at in range(0, len(numbers), self._samples)
+      _mean([next(numbers) for _ in range(self._samples)]) if fits else None
+      for fits in asked
     ]
 
   def read(self, verdict: str) -> float | None:

@@ -89,8 +89,8 @@ def draw(
   tokens = jnp.where(greedy, likeliest, _invert_cdf(scaled, uniforms))
   return Drawn(
     tokens=tokens,
-    logps=_logps_of(logits, tokens),
-    drawn_logps=jnp.where(greedy, 0.0, _logps_of(scaled, tokens)),
+    logps=logps_of(logits, tokens),
+    drawn_logps=jnp.where(greedy, 0.0, logps_of(scaled, tokens)),
   )
 
 
@@ -187,7 +187,7 @@ def _first_beyond(
   return place, threshold - (upto - of_it)
 
 
-def _logps_of(logits: jax.Array, tokens: jax.Array) -> jax.Array:
+def logps_of(logits: jax.Array, tokens: jax.Array) -> jax.Array:
   """[S] log-probabilities of [S] tokens under the softmax of [S, V] logits."""
   chosen = jnp.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
   return chosen - jax.nn.logsumexp(logits, axis=-1)

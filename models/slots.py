@@ -12,10 +12,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ramjax.models import heads, llama
+from ramjax.models import heads, llama, sharding
 from ramjax.models.cache import Cache, init_cache
 from ramjax.models.config import LlamaConfig
-from ramjax.models.draw import Controls, draw
+from ramjax.models.draw import Controls, draw, logps_of
 from ramjax.models.sampling_options import MOST_STOP_TOKENS
 
 
@@ -93,6 +93,17 @@ class Slots(NamedTuple):
   drawn_logps: jax.Array
 
 
+@functools.partial(
+  jax.jit,
+  static_argnames=(
+    "config",
+    "num_slots",
+    "max_length",
+    "max_tokens",
+    "features",
+    "vocab_size",
+  ),
+)
 def empty_slots(
   config: LlamaConfig,
   *,
@@ -117,7 +128,9 @@ def empty_slots(
     return jnp.full((num_slots, *shape), value, dtype)
 
   return Slots(
-    cache=init_cache(config, batch_size=num_slots, length=max_length),
+    cache=_laid_out(
+      init_cache(config, batch_size=num_slots, length=max_length)
+    ),
     last=full(0, jnp.int32),
     position=full(0, jnp.int32),
     count=full(0, jnp.int32),
@@ -168,7 +181,7 @@ def fill(slots: Slots, prompts: Cache, requests: Requests) -> Slots:
 
   none = jnp.zeros_like(requests.last)
   return slots._replace(
-    cache=jax.tree.map(put_prompts, slots.cache, prompts),
+    cache=_laid_out(jax.tree.map(put_prompts, slots.cache, prompts)),
     last=put(slots.last, requests.last),
     position=put(slots.position, requests.prompt_lengths - 1),
     count=put(slots.count, none),
@@ -248,15 +261,18 @@ def _advance(params, config, slots, *, span, filtered, vocab_size) -> Slots:
     cache=slots.cache,
     span=span,
   )
-  logits = heads.lm_logits(params, config, hidden[:, 0])[:, :vocab_size]
+  logits = heads.lm_logits(params, config, hidden[:, 0])
   drawn = draw(
-    logits,
+    logits[:, :vocab_size],
     slots.controls,
     _uniforms(slots.seeds, slots.count),
     seen=slots.seen,
     bias=slots.bias,
     filtered=filtered,
   )
+  if vocab_size < logits.shape[1]:
+    # Ids that may not be drawn are part of the model's distribution.
+    drawn = drawn._replace(logps=logps_of(logits, drawn.tokens))
   active = slots.active
   rows = jnp.arange(active.shape[0])
   # An ended row writes nowhere: beyond the end of the array.
@@ -271,7 +287,7 @@ def _advance(params, config, slots, *, span, filtered, vocab_size) -> Slots:
   if seen is not None:
     seen = seen.at[rows, drawn.tokens].max(active)
   return slots._replace(
-    cache=cache,
+    cache=_laid_out(cache),
     last=jnp.where(active, drawn.tokens, slots.last),
     position=slots.position + active,
     count=count,
@@ -281,6 +297,25 @@ def _advance(params, config, slots, *, span, filtered, vocab_size) -> Slots:
     logps=append(slots.logps, drawn.logps),
     drawn_logps=append(slots.drawn_logps, drawn.drawn_logps),
   )
+
+
+def _laid_out(cache: Cache) -> Cache:
+  """Rows over the mesh's batch axes and heads over `tensor`, where they divide.
+
+  Left to the compiler a cache may lie whole on every device: 64 GiB of 256 rows
+  of 2,048 positions of Llama 3 8B.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return cache
+  _, rows, kv_heads, _, _ = cache.key.shape
+  ways = mesh.shape["data"] * mesh.shape["fsdp"]
+  over_rows = "batch" if rows % ways == 0 else "activation"
+  over_heads = "activation"
+  if kv_heads % mesh.shape["tensor"] == 0:
+    over_heads = "kv_heads"
+  axes = ("layers", over_rows, over_heads, "activation", "activation")
+  return Cache(*(sharding.constrain(x, *axes) for x in cache))
 
 
 def _uniforms(seeds: jax.Array, counts: jax.Array) -> jax.Array:

@@ -99,7 +99,12 @@ def _generate(args: argparse.Namespace) -> None:
       command["options"] |= {"slots": args.slots, "dtype": args.dtype}
     else:
       at_a_time = args.concurrency
-      command["model"] = {"endpoint": answerer.url, "name": answerer.model}
+      command["model"] = {
+        "endpoint": answerer.url,
+        "name": answerer.model,
+        # Decides whether answers come with log-probabilities.
+        "logprobs": not args.no_logprobs,
+      }
     chunk = max(1, _ROUNDS * at_a_time // args.samples)
     with ResumedRows(
       args.output,

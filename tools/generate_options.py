@@ -33,7 +33,9 @@ log-probabilities under the model as it is; null where an endpoint does not tell
 
 Run the same command again to continue one that was stopped. With --model the
 file is then the same to the byte as that of a run never stopped, on the same
-machine. What made it stands in OUTPUT.run.json.
+machine. What made it stands in OUTPUT.run.json. An endpoint's model is known by
+URL and name alone, there and in --cache: where the server may have put other
+weights behind them, give another --output and --cache.
 """
 
 _EPILOG = """\

@@ -13,6 +13,17 @@ from ramjax.losses.whiten import whiten
 CREDITS = ("gae", "group", "returns")
 
 
+class Options(NamedTuple):
+  """`config.credit`, as something to compile for."""
+
+  name: str
+  gamma: float
+  lam: float
+  baseline: str
+  scale: str
+  whiten: bool
+
+
 class Credit(NamedTuple):
   """What the update learns from.
 

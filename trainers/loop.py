@@ -8,8 +8,6 @@ after the next one is queued, so nothing waits for a transfer.
 import dataclasses
 import enum
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +17,7 @@ import jax
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.recorder import Recorder
+from ramjax.trainers.sigterm import Sigterm, Stopped
 from ramjax.trainers.state import TrainState
 from ramjax.trainers.step import GATE_PREFIX
 
@@ -104,6 +103,12 @@ class _Interval:
       pair[1] += 1
 
 
+NextBatch = Callable[
+  [TrainState, Callable[[], None], Callable[[], None]],
+  tuple[Any, Mapping[str, float]],
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class BatchCounts:
   """What a batch holds: places (padding included), tokens, supervised ones."""
@@ -117,9 +122,7 @@ def train(
   state: TrainState,
   batches: Any,
   *,
-  next_batch: Callable[
-    [TrainState, Callable[[], None]], tuple[Any, Mapping[str, float]]
-  ],
+  next_batch: NextBatch,
   train_step: Callable[[TrainState, Any], tuple[TrainState, Any]],
   place_batch: Callable[[Any], Any],
   count_batch: Callable[[Any], BatchCounts],
@@ -140,8 +143,9 @@ def train(
     batches: What batches come from; its position is saved with the state.
     next_batch: The next host batch and, where the policy samples its own, the
       metrics of a new rollout, by their full names; else none. It is given the
-      state, and a function to call before it samples from that: it reads, and
-      judges, the metrics of the step before.
+      state, a function to call before it samples from that, which reads and
+      judges the metrics of the step before, and one to call while it samples,
+      which raises where SIGTERM has come.
     train_step: `(state, batch) -> (state, metrics)`, jitted.
     place_batch: Puts a host batch on the devices.
     count_batch: Counts a host batch.
@@ -194,11 +198,14 @@ def train(
     progress["interval"] = interval.to_json()
     checkpoints.save(step, state, batches, dict(progress))
 
-  with _Sigterm() as sigterm:
+  with Sigterm() as sigterm:
     if step == 0:
       _evaluate(evaluate, state, 0, recorder, interval)
     while step < total and not sigterm.received:
-      host_batch, sampled = next_batch(state, settle)
+      try:
+        host_batch, sampled = next_batch(state, settle, sigterm.check)
+      except Stopped:
+        break
       counts = count_batch(host_batch)
       state, metrics = train_step(state, place_batch(host_batch))
       step += 1
@@ -284,25 +291,3 @@ def _train_metrics(
     "train/padding_share": 1 - interval.tokens / interval.places,
     "train/step_s": seconds / interval.steps,
   }
-
-
-class _Sigterm:
-  """Notes SIGTERM instead of dying of it, while the loop runs."""
-
-  def __init__(self):
-    self.received = False
-
-  def __enter__(self) -> "_Sigterm":
-    # Python delivers signals to the main thread only; elsewhere (a test, a
-    # notebook's worker) the loop runs without a handler.
-    self._installed = threading.current_thread() is threading.main_thread()
-    if self._installed:
-      self._previous = signal.signal(signal.SIGTERM, self._note)
-    return self
-
-  def __exit__(self, *_: Any) -> None:
-    if self._installed:
-      signal.signal(signal.SIGTERM, self._previous)
-
-  def _note(self, *_: Any) -> None:
-    self.received = True

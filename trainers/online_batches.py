@@ -9,7 +9,6 @@ import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
-import grain
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
@@ -21,6 +20,7 @@ from ramjax.losses.token_weights import token_weights
 from ramjax.trainers import rollout as rollout_lib
 from ramjax.trainers import rollout_batches, rollouts
 from ramjax.trainers.prompt_data import Prompt
+from ramjax.trainers.prompt_order import prompt_order
 from ramjax.trainers.rollout import Rollout
 from ramjax.trainers.rollout_batches import RolloutBatch
 from ramjax.trainers.state import TrainState
@@ -72,13 +72,14 @@ class OnlineBatches:
     _adapted(config, config.loss.kl_coef, config.loss.kl_target, samples)
     self._config = config
     self._folder = workdir / ROLLOUTS_DIR
-    self._prompt_at = _prompt_order(prompts, weights, config.seed)
+    self._prompt_at = prompt_order(prompts, weights, config.seed)
     self._maker = maker
     self._mesh = mesh
     self._samples = samples
     self._per_epoch = samples // config.data.batch_size
     self._updates = options.epochs * self._per_epoch
     self._rollout: Rollout | None = None
+    self._weights: dict[str, np.ndarray] = {}
     self._number = 0
     self._update = 0
     self._num_prompts = 0
@@ -86,7 +87,10 @@ class OnlineBatches:
     self._moments = RunningMoments()
 
   def next_batch(
-    self, state: TrainState, settle: Callable[[], None]
+    self,
+    state: TrainState,
+    settle: Callable[[], None],
+    check: Callable[[], None],
   ) -> tuple[RolloutBatch, Mapping[str, float]]:
     """The batch of the next update, and the metrics of a new rollout.
 
@@ -94,6 +98,8 @@ class OnlineBatches:
       state: Of the run, which samples where a rollout is needed.
       settle: Called before that: what is wrong with the last update is said
         before a policy that it broke samples.
+      check: Called often while it samples; what it raises leaves everything as
+        it was before.
 
     Returns:
       A host batch; metrics are empty within a rollout.
@@ -101,12 +107,12 @@ class OnlineBatches:
     metrics: Mapping[str, float] = {}
     if self._rollout is None:
       settle()
-      metrics = self._begin(state)
+      metrics = self._begin(state, check)
     assert self._rollout is not None
     batch = self._cut(self._rollout)
     self._update += 1
     if self._update == self._updates:
-      self._rollout = None
+      self._rollout, self._weights = None, {}
       self._number += 1
       self._update = 0
     return batch, metrics
@@ -137,7 +143,7 @@ class OnlineBatches:
     self._num_prompts = fields["num_prompts"]
     self._kl_coef = fields["kl_coef"]
     self._moments = RunningMoments.from_json(fields["moments"])
-    self._rollout = None
+    self._rollout, self._weights = None, {}
     if not self._update:
       return
     self._rollout = rollout_lib.load_arrays(self._folder, self._number)
@@ -156,7 +162,9 @@ class OnlineBatches:
   def close(self) -> None:
     """Nothing is open."""
 
-  def _begin(self, state: TrainState) -> Mapping[str, float]:
+  def _begin(
+    self, state: TrainState, check: Callable[[], None]
+  ) -> Mapping[str, float]:
     coef = self._kl_coef
     made = self._maker.make(
       state,
@@ -164,6 +172,7 @@ class OnlineBatches:
       first_prompt=self._num_prompts,
       kl_coef=coef,
       moments=self._moments,
+      check=check,
     )
     self._rollout = made.rollout
     self._moments = made.moments
@@ -179,16 +188,27 @@ class OnlineBatches:
     order = rng.permutation(len(rollout.scores))
     size = self._config.data.batch_size
     chosen = np.sort(order[part * size : (part + 1) * size])
-    weighted = token_weights(
-      mask=jnp.asarray(rollout.mask),
-      reduction=self._config.loss.reduction,
-      max_length=self._config.rollout.max_new_tokens,
-    )
     features = {name: getattr(rollout, name) for name in FEATURES}
-    features["weights"] = np.asarray(weighted.weights)
-    features["counts"] = np.asarray(weighted.counts)
+    features |= self._weights_of(rollout)
     places = rollouts.place(self._config, rollout, chosen, self._mesh)
     return rollout_batches.pack(rollout, chosen, places, features)
+
+  def _weights_of(self, rollout: Rollout) -> dict[str, np.ndarray]:
+    """How much each token counts; computed once a rollout.
+
+    On the device it would wait for the update that runs there.
+    """
+    if not self._weights:
+      weighted = token_weights(
+        mask=jnp.asarray(rollout.mask),
+        reduction=self._config.loss.reduction,
+        max_length=self._config.rollout.max_new_tokens,
+      )
+      self._weights = {
+        "weights": np.asarray(weighted.weights),
+        "counts": np.asarray(weighted.counts),
+      }
+    return self._weights
 
 
 def _adapted(
@@ -205,24 +225,3 @@ def _adapted(
     horizon=loss.kl_horizon,
     num_samples=samples,
   )
-
-
-def _prompt_order(
-  prompts: Sequence[Sequence[Prompt]], weights: Sequence[float], seed: int
-) -> Callable[[int], Prompt]:
-  """Endless prompts by number: each source reshuffled in every epoch."""
-  total = sum(weights)
-  mixed = grain.MapDataset.mix(
-    [
-      grain.MapDataset.source(source).seed(seed + i).shuffle().repeat()
-      for i, source in enumerate(prompts)
-    ],
-    [weight / total for weight in weights],
-  )
-
-  def prompt_at(number: int) -> Prompt:
-    prompt = mixed[number]
-    assert prompt is not None  # Nothing is filtered.
-    return prompt
-
-  return prompt_at

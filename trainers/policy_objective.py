@@ -64,6 +64,12 @@ def refuse_unknown(loss: Any) -> None:
       f"loss.kl_coef={loss['kl_coef']} and loss.kl_target={loss['kl_target']}"
       " must be at least 0."
     )
+  if loss["kl_in"] == "loss" and loss["kl_estimator"] == "k1":
+    raise ValueError(
+      "loss.kl_estimator='k1' has a gradient of nothing on average, and"
+      " loss.kl_in='loss' would follow it: choose k2 or k3, or"
+      " loss.kl_in='reward'."
+    )
   if loss["kl_target"] and not (loss["kl_coef"] and loss["kl_in"] == "reward"):
     raise ValueError(
       f"loss.kl_target={loss['kl_target']} adapts the KL term of the reward: set"

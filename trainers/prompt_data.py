@@ -3,7 +3,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -11,7 +11,7 @@ import numpy as np
 
 from ramjax.data import parse_prompts, sources, templates
 from ramjax.data.encode import encode_prompt
-from ramjax.data.rows import Message, PromptRow
+from ramjax.data.rows import Message, PromptRow, Text
 from ramjax.data.tokenizers import Tokenizer
 from ramjax.trainers import run_tokenizer
 
@@ -22,13 +22,20 @@ class Prompt:
 
   Attributes:
     tokens: [P] int32.
-    messages: The conversation; raw text is one user turn.
+    text: As it was asked for, and as rows hold it: raw text or a conversation.
     record: The raw record.
   """
 
   tokens: np.ndarray
-  messages: tuple[Message, ...]
+  text: Text
   record: Mapping[str, Any]
+
+  @property
+  def messages(self) -> tuple[Message, ...]:
+    """The conversation; raw text is one user turn."""
+    if isinstance(self.text, str):
+      return (Message("user", self.text),)
+    return self.text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +64,20 @@ def load_prompt_data(
   workdir: pathlib.Path,
   *,
   vocab_size: int,
+  condition: Callable[[Text], Text] | None = None,
 ) -> PromptData:
   """Loads, splits and tokenises the prompts of `config.data.sources`.
 
   A prompt that leaves no room in `data.max_length` for `rollout.max_new_tokens`
-  is left out and counted: cut, it would ask for something else.
+  is left out and counted: cut, it would ask for something else. So is one that
+  leaves none with what `condition` puts into it.
 
   Args:
     config: Of the run: `data`, `rollout` and `tokenizer` are read.
     workdir: Gets a copy of the tokenizer, and the quarantine files.
     vocab_size: Of the model; the tokenizer's must not be larger.
+    condition: What a prompt may be told before it is asked; see
+      `select.Selection`.
 
   Returns:
     `PromptData`.
@@ -107,15 +118,25 @@ def load_prompt_data(
   )
 
   def tokenize(rows: Sequence[PromptRow]) -> list[Prompt]:
-    prompts = [_tokenize(row, config.data.template, tokenizer) for row in rows]
-    return [prompt for prompt in prompts if len(prompt.tokens) <= room]
+    template = config.data.template
+    prompts = [_tokenize(row, template, tokenizer) for row in rows]
+    return [
+      prompt
+      for prompt in prompts
+      if len(prompt.tokens) <= room
+      and (
+        condition is None
+        or len(_ids(condition(prompt.text), template, tokenizer)) <= room
+      )
+    ]
 
   train, held_out, summary = [], [], {}
   for source in loaded:
     kept, kept_out = tokenize(source.train), tokenize(source.held_out)
     if not kept:
       raise ValueError(
-        f"every prompt of data.sources.{source.name} is longer than the {room}"
+        f"every prompt of data.sources.{source.name} is longer"
+        f"{' with the phrase of select' if condition else ''} than the {room}"
         " tokens that data.max_length - rollout.max_new_tokens leaves: raise"
         " data.max_length."
       )
@@ -142,17 +163,18 @@ def load_prompt_data(
 
 
 def _tokenize(row: PromptRow, template: str, tokenizer: Tokenizer) -> Prompt:
-  if isinstance(row.prompt, str):
-    # Some tokenizers (Qwen2's) have no BOS: their models never saw one.
-    bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    ids = bos + tokenizer.encode(row.prompt, at_start=True)
-    messages = (Message("user", row.prompt),)
-  else:
-    ids = encode_prompt(row.prompt, template, tokenizer).tokens
-    messages = row.prompt
+  ids = _ids(row.prompt, template, tokenizer)
   if not len(ids):
     raise ValueError(
       "a prompt is empty, and the tokenizer has no BOS to begin an answer with:"
       " drop the row."
     )
-  return Prompt(np.asarray(ids, np.int32), messages, row.record)
+  return Prompt(np.asarray(ids, np.int32), row.prompt, row.record)
+
+
+def _ids(text: Text, template: str, tokenizer: Tokenizer) -> Sequence[int]:
+  if not isinstance(text, str):
+    return encode_prompt(text, template, tokenizer).tokens
+  # Some tokenizers (Qwen2's) have no BOS: their models never saw one.
+  bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+  return bos + tokenizer.encode(text, at_start=True)

@@ -140,6 +140,7 @@ class RolloutMaker:
     first_prompt: int,
     kl_coef: float,
     moments: RunningMoments,
+    check: Callable[[], None],
   ) -> Made:
     """Makes a rollout with the policy as it is.
 
@@ -149,6 +150,7 @@ class RolloutMaker:
       first_prompt: Number of the first one to sample from.
       kl_coef: What a nat away from the reference costs.
       moments: Of the scores so far.
+      check: Called whenever an answer ends; it may raise.
 
     Returns:
       The rollout.
@@ -156,7 +158,7 @@ class RolloutMaker:
     Raises:
       NonFiniteError: The policy gives no probabilities any more.
     """
-    sampled, num_prompts = self._sample(state, prompt_at, first_prompt)
+    sampled, of_sampling = self._sample(state, prompt_at, first_prompt, check)
     rollout, scores = sampled.rollout, sampled.scores
     normalised, moments = self._normalise(scores.total, moments)
     assessed = self._assess_all(state, rollout)
@@ -178,16 +180,24 @@ class RolloutMaker:
     return Made(
       rollout=rollout,
       records=_records(sampled, rollout),
-      metrics={**_metrics(sampled, rollout, self._config), "rollout/kl": kl},
-      num_prompts=num_prompts,
+      metrics={
+        **_metrics(sampled, rollout, self._config),
+        **of_sampling,
+        "rollout/kl": kl,
+      },
+      num_prompts=int(of_sampling["rollout/prompts"]),
       kl=kl,
       moments=moments,
     )
 
   def _sample(
-    self, state: TrainState, prompt_at: Callable[[int], Prompt], first: int
-  ) -> tuple[Sampled, int]:
-    """Answers to a rollout's worth of prompts, and how many it took."""
+    self,
+    state: TrainState,
+    prompt_at: Callable[[int], Prompt],
+    first: int,
+    check: Callable[[], None],
+  ) -> tuple[Sampled, dict[str, float]]:
+    """Answers to a rollout's worth of prompts, and figures of all sampled."""
     options = self._config.rollout
     wanted = options.prompts
     params = self._sampling_params(state)
@@ -197,16 +207,23 @@ class RolloutMaker:
     for _ in range(_MOST_TRIES if options.drop_uniform_groups else 1):
       numbers = range(first + used, first + used + wanted)
       used += wanted
-      groups = self._answer(params, [prompt_at(i) for i in numbers], numbers)
-      if not options.drop_uniform_groups:
-        kept = groups
-        break
-      kept += [group for group in groups if group.varies]
-      spare += [group for group in groups if not group.varies]
+      prompts = [prompt_at(i) for i in numbers]
+      for group in self._answer(params, prompts, numbers, check):
+        varies = group.varies or not options.drop_uniform_groups
+        (kept if varies else spare).append(group)
       if len(kept) >= wanted:
         break
+    every = kept + spare
+    figures = {
+      "rollout/prompts": float(used),
+      # Before any group is left out.
+      "rollout/score": float(np.mean([g.scores.total.mean() for g in every])),
+    }
+    if options.group_size > 1:
+      uniform = np.mean([not group.varies for group in every])
+      figures["rollout/uniform_groups"] = float(uniform)
     # Too few that vary: the rest teaches nothing, and keeps the shapes.
-    return sampled_groups.together((kept + spare)[:wanted]), used
+    return sampled_groups.together(every[:wanted]), figures
 
   def _sampling_params(self, state: TrainState) -> Any:
     params = critic.without(state.all_params)
@@ -217,7 +234,11 @@ class RolloutMaker:
     )
 
   def _answer(
-    self, params: Any, prompts: Sequence[Prompt], numbers: Sequence[int]
+    self,
+    params: Any,
+    prompts: Sequence[Prompt],
+    numbers: Sequence[int],
+    check: Callable[[], None],
   ) -> list[Group]:
     size = self._config.rollout.group_size
     requests = [
@@ -236,6 +257,7 @@ class RolloutMaker:
         requests,
         num_slots=self._config.rollout.num_slots,
         vocab_size=self._tokenizer.vocab_size,
+        progress=lambda _: check(),
       )
     sampled_groups.refuse_broken(samples)
     asked = [prompt for prompt in prompts for _ in range(size)]
@@ -335,11 +357,16 @@ def _kl_estimates(kind: str, rollout: Rollout) -> np.ndarray:
   return np.where(mask, np.asarray(estimates).reshape(mask.shape), 0.0)
 
 
+_compiled_assign = jax.jit(
+  credit.assign, static_argnums=0, static_argnames="group_size"
+)
+
+
 def _assign(
   options: Any, rollout: Rollout, penalties: np.ndarray, group_size: int
 ) -> credit.Credit:
-  return credit.assign(
-    options,
+  return _compiled_assign(
+    credit.Options(**options.to_dict()),
     scores=jnp.asarray(rollout.scores),
     kl_penalties=jnp.asarray(penalties, jnp.float32),
     values=jnp.asarray(rollout.values),
@@ -374,11 +401,8 @@ def _metrics(
   """What a rollout came to, by name."""
   mask = rollout.mask
   gap = np.abs(rollout.old_logps - rollout.drawn_logps)[mask]
-  total = sampled.scores.total
-  groups = total.reshape(-1, config.rollout.group_size)
   metrics = {
-    "rollout/score": float(total.mean()),
-    "rollout/score_std": float(total.std()),
+    "rollout/score_std": float(sampled.scores.total.std()),
     **{
       f"rollout/rewards/{name}": float(part.mean())
       for name, part in sampled.scores.parts.items()
@@ -392,9 +416,6 @@ def _metrics(
     "rollout/sampler_gap": float(gap.mean()),
     "rollout/sampler_gap_max": float(gap.max()),
   }
-  if config.rollout.group_size > 1:
-    uniform = np.ptp(groups, axis=1) == 0
-    metrics["rollout/uniform_groups"] = float(uniform.mean())
   if config.credit.name == "gae":
     residual = np.var((rollout.returns - rollout.values)[mask])
     spread = np.var(rollout.returns[mask])

@@ -44,7 +44,8 @@ def evaluate(
   if not asked:
     round_files.write_json(path, {"metrics": {}, "samples": []})
     return
-  room = config.data.max_length - max(len(prompt.tokens) for prompt in asked)
+  longest = max(len(asker.tokens(prompt, condition)) for prompt in asked)
+  room = config.data.max_length - longest
   options = asker.options(
     temperature=0.0, max_tokens=min(config.evals.max_new_tokens, room)
   )

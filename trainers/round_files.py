@@ -15,6 +15,7 @@ Answers and scores are made in chunks of prompts. A chunk is kept whole or made
 again, so that a file is the same whether its run was killed or not.
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -89,11 +90,15 @@ def write_in_chunks(
     rows_per_item: Rows that each has.
     chunk: Items that are made at a time.
     before_chunk: Called before each of them; what it raises is a pause.
+
+  Raises:
+    ValueError: Another process writes it.
   """
   if path.is_file():
     return
   partial = path.with_name(path.name + _PARTIAL)
   with partial.open("a+b") as file:
+    _lock(file, path)
     done = _keep_whole_chunks(
       file, rows=rows_per_item * chunk, total=rows_per_item * num_items
     )
@@ -102,7 +107,18 @@ def write_in_chunks(
       rows = make(range(first, min(first + chunk, num_items)))
       file.write("".join(_line(row) for row in rows).encode())
       _sync(file)
-  partial.replace(path)
+    partial.replace(path)
+
+
+def _lock(file: BinaryIO, path: pathlib.Path) -> None:
+  """Held until the file is closed, by a kill too."""
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    raise ValueError(
+      f"{path} is being written by another process: wait for it, or give"
+      " another --workdir."
+    ) from error
 
 
 def _keep_whole_chunks(file: BinaryIO, *, rows: int, total: int) -> int:

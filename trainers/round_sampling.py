@@ -117,7 +117,6 @@ class Asker:
         not see it.
 
     Raises:
-      ValueError: A prompt that is too long with what is put into it.
       NonFiniteError: The model gives no probabilities.
     """
     policies = self._policies
@@ -127,9 +126,7 @@ class Asker:
         params,
         policies.config,
         [
-          sampler.Request(
-            self._tokens(prompt, condition, options), options, seed
-          )
+          sampler.Request(self.tokens(prompt, condition), options, seed)
           for prompt, seed in zip(prompts, seeds, strict=True)
         ],
         num_slots=self._config.rollout.num_slots,
@@ -141,35 +138,17 @@ class Asker:
     )
     return answers, [sample.tokens for sample in samples]
 
-  def _tokens(
-    self,
-    prompt: Prompt,
-    condition: Condition | None,
-    options: SamplingOptions,
-  ) -> np.ndarray:
+  def tokens(self, prompt: Prompt, condition: Condition | None) -> np.ndarray:
+    """What is asked: [P] int32 ids, with what `condition` puts in."""
     if condition is None:
       return prompt.tokens
-    told = condition(text_of(prompt))
+    told = condition(prompt.text)
     assert not isinstance(told, str)
-    tokens = tokenize_prompt(
+    return tokenize_prompt(
       told,
       template=self._config.data.template,
       tokenizer=self._data.tokenizer,
     )
-    room = self._config.data.max_length - options.max_tokens
-    if len(tokens) > room:
-      raise ValueError(
-        f"a prompt has {len(tokens)} tokens with the phrase of select, and"
-        f" data.max_length={self._config.data.max_length} leaves {room} beside"
-        " its answer: raise it."
-      )
-    return tokens
-
-
-def text_of(prompt: Prompt) -> Text:
-  """A prompt as rows hold it: raw text, or a conversation."""
-  raw = prompt.record.get("prompt")
-  return raw if isinstance(raw, str) else prompt.messages
 
 
 def sample(
@@ -224,8 +203,8 @@ def sample(
       {
         "number": numbers[i],
         "sample": places[i],
-        "prompt": _to_json(text_of(prompts[i])),
-        "asked": condition and _to_json(condition(text_of(prompts[i]))),
+        "prompt": _to_json(prompts[i].text),
+        "asked": condition and _to_json(condition(prompts[i].text)),
         "response": answer.response,
         "finished": answer.finished,
         "num_tokens": answer.num_tokens,

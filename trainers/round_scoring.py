@@ -14,8 +14,10 @@ from ramjax.data.tokenizers import Tokenizer, load_tokenizer
 from ramjax.evals import judge as judge_lib
 from ramjax.evals import rewards as rewards_lib
 from ramjax.evals.answers import Answer
+from ramjax.evals.engine import ChatRequest
 from ramjax.evals.local_engine import LocalEngine
 from ramjax.models import carried_files, source_params
+from ramjax.models.config import LlamaConfig
 from ramjax.models.sampling_options import SamplingOptions
 from ramjax.trainers import round_files, round_sampling
 from ramjax.trainers.prompt_data import Prompt
@@ -154,8 +156,14 @@ class Scorer:
     own = judge.role == "policy"
     if self._judge is not None and start == self._judged_by and not own:
       return self._judge
+    engine, shape = self._policy_engine(start) if own else self._engine(start)
+
+    def fits(request: ChatRequest) -> bool:
+      length = len(engine.to_request(request).prompt)
+      return length + request.options.max_tokens <= shape.max_positions
+
     self._judge = judge_lib.PatternJudge(
-      self._policy_engine(start) if own else self._engine(start),
+      engine,
       template=judge.template,
       pattern=judge.pattern,
       lowest=judge.lowest,
@@ -167,20 +175,16 @@ class Scorer:
         max_tokens=judge.max_new_tokens,
       ),
       seed=self._config.seed,
+      fits=fits,
     )
     self._judged_by = start
     return self._judge
 
-  def _policy_engine(self, start: Start) -> LocalEngine:
-    return LocalEngine(
-      self._policies.load(start),
-      self._policies.config,
-      tokenizer=self._tokenizer,
-      template=self._config.judge.chat_template or self._config.data.template,
-      num_slots=self._config.rollout.num_slots,
-    )
+  def _policy_engine(self, start: Start) -> tuple[LocalEngine, LlamaConfig]:
+    params = self._policies.load(start)
+    return self._local(params, self._policies.config, self._tokenizer)
 
-  def _engine(self, start: Start) -> LocalEngine:
+  def _engine(self, start: Start) -> tuple[LocalEngine, LlamaConfig]:
     """Another model, with its own tokenizer."""
     assert start.folder is not None
     place = carried_files.tokenizer_folder(start.folder)
@@ -201,13 +205,19 @@ class Scorer:
       )
     finally:
       source.close()
-    return LocalEngine(
+    return self._local(params, source.config, load_tokenizer(place))
+
+  def _local(
+    self, params: Any, shape: LlamaConfig, tokenizer: Tokenizer
+  ) -> tuple[LocalEngine, LlamaConfig]:
+    engine = LocalEngine(
       params,
-      source.config,
-      tokenizer=load_tokenizer(place),
+      shape,
+      tokenizer=tokenizer,
       template=self._config.judge.chat_template or self._config.data.template,
       num_slots=self._config.rollout.num_slots,
     )
+    return engine, shape
 
 
 def score(

@@ -73,6 +73,7 @@ class _Parts:
   workdir: pathlib.Path
   selection: Selection
   compares: bool
+  human: load.LoadedRows[Any] | None
   first: Start
   policies: Policies
   data: PromptData
@@ -137,10 +138,14 @@ def _prepare(
     config, model_config, selection
   )
   policies = Policies(config, model_config)
+  human = _load_human_rows(config)  # Before the prompts: its faults come first.
   data = prompt_data.load_prompt_data(
-    config, workdir, vocab_size=model_config.vocab_size
+    config,
+    workdir,
+    vocab_size=model_config.vocab_size,
+    condition=selection.condition,
   )
-  _claim(config, workdir, data, model_config.num_parameters, start)
+  _claim(config, workdir, data, human, model_config.num_parameters, start)
   first = first_model.materialise(
     whole, workdir, start, model_config, data.tokenizer, policies.mesh
   )
@@ -149,6 +154,7 @@ def _prepare(
     workdir=workdir,
     selection=selection,
     compares=compares,
+    human=human,
     first=first,
     policies=policies,
     data=data,
@@ -158,10 +164,23 @@ def _prepare(
   )
 
 
+def _load_human_rows(
+  config: ml_collections.ConfigDict,
+) -> load.LoadedRows[Any] | None:
+  """The rows that people wrote, checked; None where no file is named."""
+  if not config.rounds.human_rows:
+    return None
+  return load.load_rows(
+    config.rounds.human_rows,
+    parse=_PARSERS.get(config.fit.algorithm, record_fields.parse_object),
+  )
+
+
 def _claim(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
   data: PromptData,
+  human: load.LoadedRows[Any] | None,
   num_parameters: int,
   start: Start,
 ) -> None:
@@ -173,8 +192,16 @@ def _claim(
   if config.judge.role == "model":
     judge = round_roles.choose_judge(config, workdir)
     roles["judge"] = starting_model.describe(judge)
+  read: dict[str, Any] = dict(data.summary)
+  if human is not None:
+    # No name of a source has a dot.
+    read["rounds.human_rows"] = {
+      "path": config.rounds.human_rows,
+      "fingerprint": human.fingerprint,
+      "rows": len(human.rows),
+    }
   manifest = provenance.build_manifest(
-    data=data.summary,
+    data=read,
     tokenizer_digest=data.tokenizer.digest,
     template=config.data.template,
     template_digest=templates.template_digest(config.data.template),
@@ -245,19 +272,16 @@ def _select(parts: _Parts, number: int) -> None:
   ]
   selected = parts.selection.select(groups)
   rows, counts = list(selected.rows), dict(selected.counts)
-  if config.rounds.human_rows:
-    human = load.load_rows(
-      config.rounds.human_rows,
-      parse=_PARSERS.get(config.fit.algorithm, record_fields.parse_object),
-    )
-    rows += human.records
-    counts["human_rows"] = len(human.records)
+  if parts.human is not None:
+    rows += parts.human.records
+    counts["human_rows"] = len(parts.human.records)
   if not rows:
     told = ", ".join(f"{name}: {value}" for name, value in counts.items())
     raise ValueError(
       f"round {number} selected no rows ({told}; scores are in"
       f" {folder / round_files.SCORES}). Sample more (rollout.group_size,"
-      " rollout.temperature), relax select, or add rounds.human_rows, with"
+      " rollout.temperature), give answers room to end"
+      " (rollout.max_new_tokens), relax select, or add rounds.human_rows, with"
       " --config.run.allow_config_change=True or in another --workdir."
     )
   round_files.write_rows(folder / round_files.ROWS, rows)

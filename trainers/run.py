@@ -103,7 +103,10 @@ class SampledBatches(Protocol):
   """Batches that the policy makes; `online_batches.OnlineBatches` is one."""
 
   def next_batch(
-    self, state: TrainState, settle: Callable[[], None]
+    self,
+    state: TrainState,
+    settle: Callable[[], None],
+    check: Callable[[], None],
   ) -> tuple[Any, Mapping[str, float]]:
     """A host batch, and metrics of what was sampled for it; see `loop.train`."""
     ...

@@ -23,6 +23,9 @@ def to_answers(
 ) -> list[Answer]:
   """What rewards see of samples, one for each prompt.
 
+  White space around an answer goes where a chat template put it. Behind raw
+  text it stays: a row that is made of both joins them without any between.
+
   Args:
     prompts: N of them.
     samples: One of each.
@@ -30,14 +33,15 @@ def to_answers(
     stop_tokens: Ids that end an answer and are no part of its text.
   """
 
-  def text(tokens: np.ndarray) -> str:
+  def text(prompt: Prompt, tokens: np.ndarray) -> str:
     ended = len(tokens) and int(tokens[-1]) in stop_tokens
-    return tokenizer.decode(tokens[:-1] if ended else tokens).strip()
+    decoded = tokenizer.decode(tokens[:-1] if ended else tokens)
+    return decoded if isinstance(prompt.text, str) else decoded.strip()
 
   return [
     Answer(
       prompt=prompt.messages,
-      response=text(sample.tokens),
+      response=text(prompt, sample.tokens),
       record=prompt.record,
       finished=sample.finished,
       num_tokens=len(sample.tokens),

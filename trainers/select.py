@@ -4,6 +4,10 @@
 `config.select = dict(name="best_and_worst", least_margin=0.5)` names one, with
 its options. Each is a pure function of groups of answers. None sees an answer
 without a score or without text: there is nothing to compare or to train on.
+
+An answer that was cut off at `rollout.max_new_tokens` is never imitated, chosen
+or called good: a row ends with the EOS, and would teach to stop there. It may
+be what is rejected. `unfinished` counts those that were left out for it.
 """
 
 import dataclasses
@@ -80,7 +84,7 @@ class Selection:
 def best(
   groups: Sequence[Group], *, least_score: float | None = None
 ) -> Selected:
-  """The best answer to each prompt, to imitate: best-of-n, expert iteration.
+  """The best finished answer to each prompt: best-of-n, expert iteration.
 
   Of several the first. AlpacaFarm's expert iteration (arXiv 2305.14387,
   section 3.3) is this and supervised fine-tuning.
@@ -94,7 +98,7 @@ def best(
   """
   rows, counts = [], _counts(groups, "below_least_score")
   for group in groups:
-    answers = _usable(group)
+    answers = _finished(_usable(group), counts)
     if not answers:
       continue
     top = max(answers, key=_score)  # Python's max takes the first of equals.
@@ -102,14 +106,13 @@ def best(
       counts["below_least_score"] += 1
       continue
     rows.append(_completion(group, top))
-    counts["unfinished"] += not top.finished
   return _selected(rows, counts)
 
 
 def correct(
   groups: Sequence[Group], *, threshold: float, most: int = 0
 ) -> Selected:
-  """Every different answer that is right, to imitate: STaR, rejection sampling.
+  """Every different right, finished answer: STaR, rejection sampling.
 
   STaR is arXiv 2203.14465, section 3.1 (without rationalisation: no hint is
   given where all answers are wrong); several distinct answers to a prompt are
@@ -136,14 +139,14 @@ def correct(
   rows, counts = [], _counts(groups, "below_threshold", "repeated", "over_most")
   for group in groups:
     answers = _usable(group)
-    right = [a for a in answers if _score(a) >= threshold]
+    above = [a for a in answers if _score(a) >= threshold]
+    right = _finished(above, counts)
     distinct = list({a.text: a for a in reversed(right)}.values())[::-1]
     distinct.sort(key=lambda a: -_score(a))
     kept = distinct[:most] if most else distinct
-    counts["below_threshold"] += len(answers) - len(right)
+    counts["below_threshold"] += len(answers) - len(above)
     counts["repeated"] += len(right) - len(distinct)
     counts["over_most"] += len(distinct) - len(kept)
-    counts["unfinished"] += sum(not a.finished for a in kept)
     rows += [_completion(group, answer) for answer in kept]
   return _selected(rows, counts)
 
@@ -151,7 +154,7 @@ def correct(
 def best_and_worst(
   groups: Sequence[Group], *, least_margin: float = 0.0
 ) -> Selected:
-  """The best and the worst answer to each prompt, as a pair: iterative DPO.
+  """The best finished answer to each prompt, and the worst: iterative DPO.
 
   And iterative Pairwise Cringe (arXiv 2312.16682, section 3.3) and
   self-rewarding (arXiv 2401.10020, section 2.4), which drop ties, too.
@@ -174,9 +177,10 @@ def best_and_worst(
   rows, counts = [], _counts(groups, "tied", "below_least_margin")
   for group in groups:
     answers = _usable(group)
-    if not answers:
+    finished = _finished(answers, counts)
+    if not finished:
       continue
-    top, bottom = max(answers, key=_score), min(answers, key=_score)
+    top, bottom = max(finished, key=_score), min(answers, key=_score)
     margin = _score(top) - _score(bottom)
     # A judge may give one text two scores.
     if margin == 0 or top.text == bottom.text:
@@ -184,7 +188,6 @@ def best_and_worst(
     elif margin < least_margin:
       counts["below_least_margin"] += 1
     else:
-      counts["unfinished"] += not top.finished
       rows.append(
         {
           "prompt": _prompt(group.prompt),
@@ -205,6 +208,8 @@ def labelled(
 ) -> Selected:
   """Every answer, with whether it is good: iterative binary Cringe.
 
+  A good one that was cut off is left out.
+
   Adolphs et al. (arXiv 2211.05826, section 3.3) label what the model said with
   a classifier and train on it again, half of it good and half of it bad.
 
@@ -223,6 +228,9 @@ def labelled(
   for group in groups:
     for answer in _usable(group):
       label = _score(answer) >= threshold
+      if label and not answer.finished:
+        counts["unfinished"] += 1
+        continue
       sides[label].append(len(rows))
       rows.append({**_completion(group, answer), "label": label})
   if balance:
@@ -247,7 +255,7 @@ def quantiles(
   phrase: str = _PHRASE,
   place: str = "system",
 ) -> Selected:
-  """Every answer, under a phrase that says how good it is: Quark, in part.
+  """Every finished answer, under a phrase of how good it is: Quark, in part.
 
   Quark (Lu et al., arXiv 2205.13635, section 2) sorts all answers so far by
   reward, cuts them into quantiles, learns each under its quantile's token, and
@@ -271,7 +279,11 @@ def quantiles(
   """
   _check_phrase(num_quantiles, phrase, place)
   counts = _counts(groups)
-  answers = [(group, answer) for group in groups for answer in _usable(group)]
+  answers = [
+    (group, answer)
+    for group in groups
+    for answer in _finished(_usable(group), counts)
+  ]
   # Stable: of equal scores the later answer is the better, by a little.
   order = sorted(range(len(answers)), key=lambda i: _score(answers[i][1]))
   rank = {i: place for place, i in enumerate(order)}
@@ -280,7 +292,6 @@ def quantiles(
     quantile = 1 + rank[i] * num_quantiles // len(answers)
     told = _told(group.prompt, quantile, num_quantiles, phrase, place)
     rows.append(_completion(dataclasses.replace(group, prompt=told), answer))
-    counts["unfinished"] += not answer.finished
     name = f"quantile_{quantile}"
     counts[name] = counts.get(name, 0) + 1
   return _selected(rows, counts)
@@ -378,6 +389,15 @@ def _usable(group: Group) -> list[ScoredAnswer]:
   return [a for a in group.answers if a.score is not None and a.text.strip()]
 
 
+def _finished(
+  answers: Sequence[ScoredAnswer], counts: dict[str, int]
+) -> list[ScoredAnswer]:
+  """Those that ended by themselves; the others are counted."""
+  kept = [answer for answer in answers if answer.finished]
+  counts["unfinished"] += len(answers) - len(kept)
+  return kept
+
+
 def _counts(groups: Sequence[Group], *names: str) -> dict[str, int]:
   answers = [answer for group in groups for answer in group.answers]
   return {
@@ -385,7 +405,6 @@ def _counts(groups: Sequence[Group], *names: str) -> dict[str, int]:
     "answers": len(answers),
     "without_score": sum(a.score is None for a in answers),
     "blank": sum(not a.text.strip() for a in answers),
-    # Of the answers that are imitated: each is taught to end where it was cut.
     "unfinished": 0,
     **dict.fromkeys(names, 0),
   }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGTERM as a wish to stop at the next good place, outside the train loop."""
+"""SIGTERM as a wish to stop at the next good place."""
 
 import signal
 import threading

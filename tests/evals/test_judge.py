@@ -50,6 +50,19 @@ def test_the_number_is_read_and_what_is_none_is_none():
   assert scores == [4.5, None, None]
 
 
+def test_an_answer_too_long_to_be_judged_has_no_verdict():
+  engine = _Scripted(*["Score: 1"] * 2, *["Score: 3"] * 2)
+  asker = _judge(
+    engine,
+    samples=2,
+    fits=lambda request: "long" not in request.messages[0].content,
+  )
+  scores = asker.score([_answer("a"), _answer("long"), _answer("b")])
+  assert scores == [1.0, None, 3.0]
+  assert len(engine.asked) == 4
+  assert asker.score([_answer("long")]) == [None]
+
+
 def test_the_last_number_counts():
   engine = _Scripted("It says Score: 5, which it is not. Score: 1")
   assert _judge(engine).score([_answer("x")]) == [1.0]

@@ -186,6 +186,7 @@ def test_an_endpoint_is_asked_each_sample_with_its_seed(prompts, tmp_path):
   assert side["model"] == {
     "endpoint": f"{server.url}/v1/chat/completions",
     "name": "m",
+    "logprobs": True,
   }
 
 
@@ -219,6 +220,22 @@ def test_log_probabilities_need_not_be_asked_for(prompts, tmp_path):
     assert generate.main(argv) == 0
   (row,) = _rows(output)
   assert [r["logp"] for r in row["responses"]] == [None, None]
+
+
+def test_answers_without_log_probabilities_are_not_those_with_them(
+  prompts, tmp_path, capsys
+):
+  cache, output = f"--cache={tmp_path / 'cache'}", tmp_path / "out.jsonl"
+  with TinyEndpoint(_echo) as server:
+    argv = _endpoint(server, prompts, output, cache, "--limit=1")
+    assert generate.main([*argv, "--no-logprobs"]) == 0
+    assert len(server.asked) == 2
+    assert generate.main(argv) == 1
+    assert "model.logprobs: false there, true now" in capsys.readouterr().err
+    assert generate.main([*argv, "--force"]) == 0
+    assert len(server.asked) == 4
+  (row,) = _rows(output)
+  assert row["responses"][0]["logp"] == -0.75
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_figures_of_a_rollout_are_means_over_those_since_the_last_line(
 ):
   calls = []
 
-  def next_batch(state, settle):
+  def next_batch(state, settle, check):
     calls.append(int(state.step))
     # A rollout serves two steps; the third line has none.
     told = {} if len(calls) % 2 == 0 else {"rollout/score": float(len(calls))}
@@ -286,7 +286,7 @@ def test_figures_of_a_rollout_are_means_over_those_since_the_last_line(
 def test_what_samples_can_have_the_step_before_judged_first(tmp_path):
   logged = []
 
-  def next_batch(state, settle):
+  def next_batch(state, settle, check):
     settle()
     logged.append(int(state.step))
     x = float("nan") if len(logged) == 3 else 1.0
@@ -301,8 +301,8 @@ def test_what_samples_can_have_the_step_before_judged_first(tmp_path):
 def test_figures_of_rollouts_survive_a_stop_within_an_interval(tmp_path):
   asked = []
 
-  def next_batch(state, settle):
-    del settle
+  def next_batch(state, settle, check):
+    del settle, check
     asked.append(int(state.step))
     if len(asked) == 2:
       os.kill(os.getpid(), signal.SIGTERM)
@@ -313,3 +313,22 @@ def test_figures_of_rollouts_survive_a_stop_within_an_interval(tmp_path):
   assert outcome is loop.Outcome.PREEMPTED
   _, _, log = _run(tmp_path, next_batch=next_batch, log_every=6)
   assert log.lines[-1][1]["rollout/score"] == 2.5
+
+
+def test_sigterm_while_the_policy_samples_saves_the_state_before(tmp_path):
+  asked = []
+
+  def next_batch(state, settle, check):
+    settle()
+    asked.append(int(state.step))
+    if len(asked) == 3:
+      os.kill(os.getpid(), signal.SIGTERM)
+      check()
+    return {"x": np.full(1, 1.0, np.float32)}, {}
+
+  _, outcome, _ = _run(tmp_path, next_batch=next_batch)
+  assert outcome is loop.Outcome.PREEMPTED
+  # The third batch was never made; it is asked for again.
+  _, outcome, _ = _run(tmp_path, next_batch=next_batch)
+  assert outcome is loop.Outcome.FINISHED
+  assert asked == [0, 1, 2, 2, 3, 4, 5]

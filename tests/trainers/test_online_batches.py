@@ -27,7 +27,7 @@ class _Maker:
     self.asked = []
     self._extra = extra
 
-  def make(self, state, prompt_at, *, first_prompt, kl_coef, moments):
+  def make(self, state, prompt_at, *, first_prompt, kl_coef, moments, check):
     assert state is _STATE
     num = _PROMPTS + self._extra
     prompts = [prompt_at(first_prompt + i) for i in range(num)]
@@ -73,7 +73,7 @@ def _batches(workdir, config=None, maker=None, prompts=None, weights=(1.0,)):
 
 
 def _next(batches):
-  return batches.next_batch(_STATE, lambda: None)
+  return batches.next_batch(_STATE, lambda: None, lambda: None)
 
 
 def _ids(batch):
@@ -110,7 +110,9 @@ def test_the_last_update_is_judged_before_the_policy_samples(tmp_path):
   batches = _batches(tmp_path, maker=maker)
   made_before = []
   for _ in range(4):
-    batches.next_batch(_STATE, lambda: made_before.append(len(maker.asked)))
+    batches.next_batch(
+      _STATE, lambda: made_before.append(len(maker.asked)), lambda: None
+    )
   assert made_before == [0, 1]
 
 

@@ -406,7 +406,11 @@ def test_another_temperature_is_another_policy():
     (dict(ratio="word"), "loss.ratio='word' is not one of token, sequence"),
     (dict(kl_in="both"), "loss.kl_in='both' is not one of reward, loss"),
     (dict(kl_coef=-0.1), "loss.kl_coef=-0.1"),
-    (dict(kl_target=6.0, kl_in="loss"), "loss.kl_target=6.0 adapts the KL"),
+    (
+      dict(kl_target=6.0, kl_in="loss", kl_estimator="k3"),
+      "loss.kl_target=6.0 adapts the KL",
+    ),
+    (dict(kl_in="loss", kl_estimator="k1"), "choose k2 or k3"),
     (dict(kl_target=6.0, kl_coef=0.0), "loss.kl_target=6.0 adapts the KL"),
     (dict(kl_estimator="k4"), "kind='k4' must be one of"),
     (dict(reduction="mean"), "reduction='mean' must be one of"),

@@ -26,8 +26,8 @@ def folders(tmp_path_factory):
   return root
 
 
-def _config(folders, make=base.ppo, **fields):
-  config = make(length=_LENGTH)
+def _config(folders, tree="ppo", **fields):
+  config = getattr(base, tree)(length=_LENGTH)
   config.init.from_hf = str(folders / "policy")
   config.data.sources.main = base.source(
     str(folders / "rows.jsonl"), eval_rows=4
@@ -104,17 +104,17 @@ def test_a_whole_run_on_eight_devices(folders, tmp_path):
 
 
 @pytest.mark.parametrize(
-  "make,fields,message",
+  "tree,fields,message",
   [
-    (base.ppo, {"reference.cache": "x"}, "the answers here are new ones"),
-    (base.ppo, {"credit.name": "vtrace"}, "credit.name='vtrace' is not one"),
-    (base.grpo, {"rollout.group_size": 1}, "sample at least 2"),
-    (base.ppo, {"loss.clip_low": 0.0}, "clip_low=0.0 must be in"),
-    (base.ppo, {"loss.ratio": "word"}, "loss.ratio='word'"),
-    (base.ppo, {"rewards.length.most": 3}, "rewards.length has no option"),
-    (base.ppo, {"run.require_doctor": "errors"}, "samples its answers"),
+    ("ppo", {"reference.cache": "x"}, "the answers here are new ones"),
+    ("ppo", {"credit.name": "vtrace"}, "credit.name='vtrace' is not one"),
+    ("grpo", {"rollout.group_size": 1}, "sample at least 2"),
+    ("ppo", {"loss.clip_low": 0.0}, "clip_low=0.0 must be in"),
+    ("ppo", {"loss.ratio": "word"}, "loss.ratio='word'"),
+    ("ppo", {"rewards.length.most": 3}, "rewards.length has no option"),
+    ("ppo", {"run.require_doctor": "errors"}, "samples its answers"),
     (
-      base.grpo,
+      "grpo",
       {"loss.kl_coef": 0.0, "reference.sync_every": 2},
       "nothing in config.loss compares with a reference",
     ),
@@ -122,9 +122,9 @@ def test_a_whole_run_on_eight_devices(folders, tmp_path):
   ids=str,
 )
 def test_a_mistake_is_refused_before_anything_is_sampled(
-  folders, tmp_path, one_device, make, fields, message
+  folders, tmp_path, one_device, tree, fields, message
 ):
-  config = _config(folders, make)
+  config = _config(folders, tree)
   with config.unlocked():
     config.update_from_flattened_dict(fields)
   with pytest.raises(ValueError, match=message):

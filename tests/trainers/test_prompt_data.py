@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The prompts of an online run: what is kept, counted, held out, refused."""
 
+import functools
 import json
 
 import pytest
@@ -8,8 +9,9 @@ import tiny_letters
 import tiny_model_folder
 
 from ramjax.configs import base
+from ramjax.data import encode
 from ramjax.data.rows import Message, PromptRow
-from ramjax.trainers import ppo, prompt_data
+from ramjax.trainers import ppo, prompt_data, select
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,9 @@ def folder(tmp_path_factory):
   return root
 
 
-def _load(folder, tmp_path, records, *, max_length=32, **fields):
+def _load(
+  folder, tmp_path, records, *, max_length=32, condition=None, **fields
+):
   config = base.ppo()
   config.tokenizer.path = str(folder / "model/tokenizer.model")
   config.data.max_length = max_length
@@ -29,7 +33,9 @@ def _load(folder, tmp_path, records, *, max_length=32, **fields):
     path = tmp_path / f"{name}.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     config.data.sources[name] = base.source(str(path), **fields)
-  return prompt_data.load_prompt_data(config, tmp_path / "run", vocab_size=320)
+  return prompt_data.load_prompt_data(
+    config, tmp_path / "run", vocab_size=320, condition=condition
+  )
 
 
 def _row(i, **more):
@@ -45,6 +51,7 @@ def test_a_prompt_keeps_its_record_and_its_turns(folder, tmp_path):
   expected = data.tokenizer.encode("word 1 and", at_start=True)
   assert raw.tokens.tolist() == [data.tokenizer.bos_id, *expected]
   assert turn.messages == (Message("user", "word 7"),)
+  assert (raw.text, turn.text) == ("word 1 and", turn.messages)
   # The header of the answer follows.
   text = data.tokenizer.decode(turn.tokens.tolist())
   assert "word 7" in text and len(text) > len("word 7")
@@ -72,6 +79,36 @@ def test_a_prompt_that_just_leaves_room_is_kept(folder, tmp_path):
   assert len(kept.train[0]) == 1
   with pytest.raises(ValueError, match=r"every prompt of data\.sources\.main"):
     _load(folder, tmp_path, {"main": [_row(1)]}, max_length=length + 7)
+
+
+def test_a_prompt_beside_its_conversation_is_asked_for_as_the_conversation(
+  folder, tmp_path
+):
+  """As in UltraFeedback, whose prompt is a text beside conversations."""
+  turns = [
+    {"role": "user", "content": "word 7"},
+    {"role": "assistant", "content": "and"},
+  ]
+  other = [turns[0], {"role": "assistant", "content": "no"}]
+  row = {"prompt": "word 7", "chosen": turns, "rejected": other}
+  data = _load(folder, tmp_path, {"main": [row]})
+  assert data.train[0][0].text == (Message("user", "word 7"),)
+
+
+def test_room_is_left_for_what_a_prompt_is_told(folder, tmp_path):
+  chat = {"prompt": [{"role": "user", "content": "word 7"}]}
+  told = select.find(dict(name="quantiles", phrase="word {quantile}")).condition
+  load = functools.partial(_load, folder, tmp_path, {"main": [chat]})
+  (prompt,) = load(max_length=200).train[0]
+  assert told is not None
+  template = base.ppo().data.template
+  tokenizer = load(max_length=200).tokenizer
+  asked = len(encode.encode_prompt(told(prompt.text), template, tokenizer)[0])
+  assert asked > len(prompt.tokens)
+  assert load(max_length=asked + 8, condition=told).train[0]
+  with pytest.raises(ValueError, match="with the phrase of select than"):
+    load(max_length=asked + 7, condition=told)
+  assert load(max_length=asked + 7).train[0]
 
 
 def test_held_out_prompts_of_all_sources_come_in_turn(folder, tmp_path):

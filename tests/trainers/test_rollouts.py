@@ -127,6 +127,7 @@ def _prompt(tokenizer, i):
 
 def _make(maker, tokenizer, *, first=0, state=None, kl_coef=0.0, **options):
   options.setdefault("moments", RunningMoments())
+  options.setdefault("check", lambda: None)
   return maker.make(
     state or _state(),
     lambda i: _prompt(tokenizer, i),
@@ -308,7 +309,9 @@ def test_groups_that_teach_nothing_are_sampled_past(tokenizer):
   asked = [record["prompt"][0]["content"] for record in made.records]
   assert asked[::2] == asked[1::2]
   assert asked[::2] == [f"word {i} and" for i in (1, 3, 5, 7)]
-  assert made.metrics["rollout/uniform_groups"] == 0
+  # Figures are of all that were sampled, before any was left out.
+  assert made.metrics["rollout/uniform_groups"] == 0.5
+  assert made.metrics["rollout/prompts"] == 8
   assert len(made.rollout.scores) == 8
   assert np.abs(made.rollout.advantages[:, 0]).min() > 0.1
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stage's file is there whole or not at all, however often it was begun."""
 
+import fcntl
 import json
 
 import pytest
@@ -58,6 +59,16 @@ def test_a_file_that_was_begun_is_finished_with_the_same_bytes(
   _write(cut, made=made)
   assert made == list(range(3 * stop_at, 7))
   assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_two_processes_do_not_write_one_file(tmp_path):
+  path = tmp_path / "rows.jsonl"
+  with (tmp_path / "rows.jsonl.partial").open("ab") as other:
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(ValueError, match="written by another process"):
+      _write(path)
+  _write(path)
+  assert len(round_files.read_rows(path)) == 14
 
 
 def test_a_finished_file_is_not_made_again(tmp_path):

@@ -118,6 +118,24 @@ def test_a_judge_without_a_verdict_leaves_no_score(models):
   assert scored[0]["rewards"] == {"length": 1.0, "judge": None}
 
 
+def test_an_answer_too_long_for_the_judge_has_no_score_and_stops_nothing(
+  models,
+):
+  config = _config()
+  config.judge.role = "model"
+  config.judge.template = "{prompt}{response}"
+  config.judge.pattern = "^(never written)$"
+  config.judge.max_new_tokens = 4
+  prompts, answers, tokens = _asked()
+  long = dataclasses.replace(answers[0], response="word " * 2000)
+  roles = _roles(models, judge=Start(models / "policy"))
+  scorer = _scorer(config, models)
+  scored = scorer.score(roles, prompts, [long, answers[1]], tokens)
+  assert [worth["rewards"]["judge"] for worth in scored] == [None, None]
+  (alone,) = scorer.score(roles, prompts[:1], [long], tokens[:1])
+  assert alone["score"] is None
+
+
 def test_a_classifier_is_no_judge(models):
   config = _config()
   config.judge.role = "model"

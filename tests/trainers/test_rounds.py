@@ -5,6 +5,7 @@ The same answers, scores, rows, roles and bits of weights; and each role is
 played by the model that the config says.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from ramjax.trainers import (
   round_sampling,
   round_scoring,
   rounds,
+  sampled_groups,
 )
 
 _STEPS = 3
@@ -71,8 +73,18 @@ def folder(tmp_path_factory):
   }
   jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+  to_answers = sampled_groups.to_answers
+
+  def as_finished(*arguments):
+    """Answers of an untrained model hardly ever end, and would be left out."""
+    return [
+      dataclasses.replace(answer, finished=True)
+      for answer in to_answers(*arguments)
+    ]
+
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(sharding, "make_mesh", _one_device)
+    patched.setattr(sampled_groups, "to_answers", as_finished)
     yield root
   for name, value in kept.items():
     jax.config.update(name, value)
@@ -333,6 +345,29 @@ def test_best_of_n_writes_rows_and_makes_no_model(folder):
   line = _lines(workdir / round_files.LOG)[-1]
   assert line["sampled/best_score"] >= line["sampled/score"]
   assert rounds.main(config, workdir) is loop.Outcome.FINISHED
+
+
+def test_rows_of_people_are_read_first_and_stay_the_same(folder, monkeypatch):
+  config = _config(folder, base.sft(), name="best")
+  config.rounds.num_rounds = 1
+  config.rounds.fit = False
+  config.rounds.human_rows = str(folder / "human.jsonl")
+  workdir = folder / "human"
+  monkeypatch.setattr(round_sampling, "sample", _crash)
+  with pytest.raises(FileNotFoundError, match=r"human\.jsonl"):
+    rounds.main(config, workdir)
+  (folder / "human.jsonl").write_text('{"prompt": "q"}\n')
+  with pytest.raises(ValueError, match=r"human\.jsonl.*:1"):
+    rounds.main(config, workdir)
+  assert not workdir.exists()
+  row = '{"prompt": "q", "completion": "%s"}\n'
+  (folder / "human.jsonl").write_text(row % "a")
+  config.evals.num_prompts = 0
+  with pytest.raises(_Crash):
+    rounds.main(config, workdir)
+  (folder / "human.jsonl").write_text(row % "b")
+  with pytest.raises(ValueError, match=r"rounds\.human_rows\.fingerprint"):
+    rounds.main(config, workdir)
 
 
 def test_a_policy_judges_its_own_answers(folder):

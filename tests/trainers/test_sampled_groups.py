@@ -58,6 +58,15 @@ def test_the_text_of_an_answer_is_without_what_ended_it(text, finished, shown):
   )
 
 
+def test_behind_raw_text_an_answer_keeps_its_white_space():
+  raw = Prompt(np.ones(1, np.int32), "2 + 2 =", {})
+  (answer,) = sampled_groups.to_answers(
+    [raw], [_sample(" 4\x02")], _Reader(), (2, 3)
+  )
+  assert answer.response == " 4"
+  assert answer.prompt == (Message("user", "2 + 2 ="),)
+
+
 def test_samples_are_padded_on_the_right():
   made = sampled_groups.unassessed(
     [_prompt(1), _prompt(3)], [_sample("ab"), _sample("c", logp=-2.0)], 3

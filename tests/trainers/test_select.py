@@ -56,9 +56,37 @@ def test_what_has_no_score_or_no_text_is_never_selected_and_is_counted():
   assert (counts["prompts"], counts["answers"]) == (2, 4)
 
 
-def test_answers_that_were_cut_off_are_counted():
-  groups = [_group(("a", 1.0, False)), _group(("b", 1.0, True))]
-  assert select.best(groups).counts["unfinished"] == 1
+_CUT = _group(("cut", 3.0, False), ("end", 2.0), ("low", 1.0, False))
+
+
+@pytest.mark.parametrize(
+  "options,unfinished",
+  [
+    (dict(name="best"), 2),
+    (dict(name="correct", threshold=2.0), 1),
+    (dict(name="quantiles"), 2),
+  ],
+)
+def test_an_answer_that_was_cut_off_is_never_imitated(options, unfinished):
+  selected = select.find(options).select([_CUT, _group(("c", 9.0, False))])
+  assert _texts(selected) == ["end"]
+  # And that of the other group.
+  assert selected.counts["unfinished"] == unfinished + 1
+
+
+def test_an_answer_that_was_cut_off_is_rejected_but_never_chosen():
+  selected = select.best_and_worst([_CUT, _group(("c", 9.0, False))])
+  assert _texts(selected, "chosen") == ["end"]
+  assert _texts(selected, "rejected") == ["low"]
+  assert selected.rows[0]["margin"] == 1.0
+  assert selected.counts["unfinished"] == 3
+
+
+def test_an_answer_that_was_cut_off_is_called_bad_but_never_good():
+  selected = select.labelled([_CUT], threshold=2.0)
+  assert [(row["label"]) for row in selected.rows] == [True, False]
+  assert _texts(selected) == ["end", "low"]
+  assert selected.counts["unfinished"] == 1
 
 
 def test_correct_keeps_each_different_right_answer_once():
