@@ -21,7 +21,10 @@ import importlib, sys
 unzipped, *rest = sys.argv[1].split("|")
 sys.path[:0] = [unzipped]
 sys.path += rest
-for name in ("torch", "transformers", "trl", "peft", "wandb", "tensorboardX"):
+for name in (
+  "torch", "transformers", "trl", "peft", "wandb", "tensorboardX",
+  "starlette", "uvicorn",
+):  # fmt: skip
   sys.modules[name] = None
 for name in sys.argv[2:]:
   module = importlib.import_module(name)

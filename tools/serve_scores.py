@@ -46,7 +46,7 @@ def score(
     config: Its shape.
     tokens: [T] ids below `vocab_size`; T is at most `config.max_positions`.
     first: The first token that is scored, from 1 to T.
-    vocab_size: Ids from there up have no probability.
+    vocab_size: Ids from there up are no alternatives.
 
   Returns:
     `Scores` of T - first tokens.
@@ -87,8 +87,10 @@ def _hidden(params, config, tokens):
 @functools.partial(jax.jit, static_argnames=("config", "vocab_size"))
 def _chunk(params, config, hidden, targets, *, vocab_size):
   """The three fields of `Scores`, of the positions of a chunk."""
-  logits = heads.lm_logits(params, config, hidden)[:, :vocab_size]
-  logps = jax.nn.log_softmax(logits)
+  # Under the model as it is, as the sampler has them; then only what may be
+  # written is an alternative.
+  logits = heads.lm_logits(params, config, hidden)
+  logps = jax.nn.log_softmax(logits)[:, :vocab_size]
   top_logps, top_ids = jax.lax.top_k(logps, min(MOST_TOP, vocab_size))
   chosen = jnp.take_along_axis(logps, targets[:, None], axis=-1)[:, 0]
   return chosen, top_ids, top_logps

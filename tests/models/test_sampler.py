@@ -416,6 +416,7 @@ def test_ids_beyond_the_tokenizers_are_never_drawn(config, params):
   )
 
 
+@pytest.mark.slow
 def test_sharded_parameters_give_the_same_samples(config, params, mixed):
   requests, samples = mixed
   mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})
@@ -425,6 +426,7 @@ def test_sharded_parameters_give_the_same_samples(config, params, mixed):
   _equal(ours, samples[:12])
 
 
+@pytest.mark.slow
 def test_bfloat16_is_greedy_to_its_own_full_forward(config, params):
   half = dataclasses.replace(config, dtype="bfloat16")
   request = Request(_prompts(config)[1], _GREEDY)

@@ -62,7 +62,7 @@ def _log_softmax(model, ids):
     positions=positions,
   )
   logits = heads.lm_logits(model.params, model.config, hidden)[0]
-  return jax.nn.log_softmax(logits[:, : model.tokenizer.vocab_size])
+  return jax.nn.log_softmax(logits)[:, : model.tokenizer.vocab_size]
 
 
 def _error(server, path, body, **kwargs):

@@ -34,8 +34,8 @@ def _whole(params, tokens):
   """[T, V] log-probabilities in one piece."""
   positions = jnp.arange(tokens.shape[1])[None]
   hidden = llama.apply(params, _CONFIG, tokens, positions=positions)
-  logits = heads.lm_logits(params, _CONFIG, hidden)[0, :, :_VOCAB]
-  return jax.nn.log_softmax(logits)
+  logits = heads.lm_logits(params, _CONFIG, hidden)[0]
+  return jax.nn.log_softmax(logits)[:, :_VOCAB]
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,7 @@ def test_microbatches_change_nothing(name):
   _assert_same(found, _single_rows(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ppo"])
 def test_eight_devices_change_nothing(name):
   rollout = _sampled()

@@ -388,6 +388,7 @@ def test_answers_that_nothing_judges_are_refused(tokenizer):
     )
 
 
+@pytest.mark.slow
 def test_the_model_can_be_split_otherwise_while_it_samples(made, tokenizer):
   config = _config(**{"rollout.tensor_parallel": 2})
   found = _make(_maker(config, tokenizer), tokenizer)

@@ -80,6 +80,7 @@ def test_rewards_alone_are_the_score(models):
   ]
 
 
+@pytest.mark.slow
 def test_a_reward_model_scores_the_last_token_of_prompt_and_answer(models):
   config = _config()
   config.reward_model.weight = -3.0
