@@ -4,7 +4,7 @@
     ramjax train --config=configs/dr_grpo_tiny.py --workdir=runs/dr_grpo
 
 Generated tasks; a program judges the answers. From random weights and for 8
-updates: to see it run, 18 s on two CPU cores once compiled
+updates: to see it run; its time is not yet run on a quiet machine
 """
 
 from ramjax.configs import policy_methods, sizes

@@ -4,7 +4,7 @@
     ramjax train --config=configs/grpo_tiny.py --workdir=runs/grpo
 
 Generated tasks; a program judges the answers. From random weights and for 8
-updates: to see it run, 18 s on two CPU cores once compiled
+updates: to see it run: 18 s on two CPU cores, programs compiled before
 """
 
 from ramjax.configs import policy_methods, sizes

@@ -4,7 +4,7 @@
     ramjax train --config=configs/gspo_tiny.py --workdir=runs/gspo
 
 Generated tasks; a program judges the answers. From random weights and for 8
-updates: to see it run, 18 s on two CPU cores once compiled
+updates: to see it run; its time is not yet run on a quiet machine
 """
 
 from ramjax.configs import policy_methods, sizes

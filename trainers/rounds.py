@@ -315,12 +315,11 @@ def _evaluate(parts: _Parts, number: int) -> None:
       )
     if number < config.rounds.num_rounds:
       sigterm.check()
-  lines = [
-    round_figures.log_line(workdir, i, parts.prompt_at)
-    for i in range(number + 1)
-  ]
-  round_files.write_rows(workdir / round_files.LOG, lines)
-  _say(_described(lines[-1], config.rounds.num_rounds))
+  log = workdir / round_files.LOG
+  line = round_figures.log_line(workdir, number, parts.prompt_at)
+  before = round_files.read_rows(log) if log.is_file() else []
+  round_files.write_rows(log, [*before, line])
+  _say(_described(line, config.rounds.num_rounds))
 
 
 def _evaluation_judge(parts: _Parts) -> Start | None:

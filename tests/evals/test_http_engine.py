@@ -305,8 +305,9 @@ def test_a_key_is_not_sent_unencrypted_to_another_machine(key, host):
 @pytest.mark.parametrize(
   "host", ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"]
 )
-def test_a_key_is_sent_unencrypted_on_this_machine(key, host):
-  HttpEngine(f"http://{host}/v1", "m", api_key_env=_VARIABLE)
+def test_a_key_may_be_sent_unencrypted_on_this_machine(key, host):
+  engine = HttpEngine(f"http://{host}/v1", "m", api_key_env=_VARIABLE)
+  assert host in engine.url
 
 
 def test_a_proxy_of_the_environment_sees_nothing_of_this_machine(

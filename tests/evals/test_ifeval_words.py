@@ -70,5 +70,5 @@ def test_sentences_end_at_marks_that_end_one(text, count):
 @pytest.mark.parametrize("text", [".", "!)", '."', ".x", ". ", "a.", "A. "])
 def test_hostile_text_is_counted_in_linear_time(text):
   # Quadratic time would be hours.
-  ifeval_words.count_sentences(text * 200_000)
-  ifeval_words.count_capital_words(text * 200_000)
+  assert 0 <= ifeval_words.count_sentences(text * 200_000) <= 200_000
+  assert 0 <= ifeval_words.count_capital_words(text * 200_000) <= 200_000

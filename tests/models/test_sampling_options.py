@@ -33,7 +33,8 @@ def test_by_default_nothing_is_changed_or_left_out():
   ],
 )
 def test_the_edges_of_every_range_are_allowed(options):
-  SamplingOptions(**options)
+  made = SamplingOptions(**options)
+  assert {name: getattr(made, name) for name in options} == options
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,8 @@ def test_the_edges_of_every_range_are_allowed(options):
 )
 def test_what_lies_outside_is_refused_by_name(options, message):
   with pytest.raises(ValueError, match=message):
-    SamplingOptions(**options)
+    made = SamplingOptions(**options)
+  assert {name: getattr(made, name) for name in options} == options
 
 
 @pytest.mark.parametrize(
