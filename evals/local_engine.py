@@ -2,7 +2,6 @@
 """The engine that is this process: our model, tokenizer and sampler."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from ramjax.data import templates
 from ramjax.data.tokenize_rows import tokenize_prompt
 from ramjax.data.tokenizers import Tokenizer
+from ramjax.evals.answer_text import AnswerText
 from ramjax.evals.engine import ChatRequest, Completion
 from ramjax.models import sampler
 from ramjax.models.config import LlamaConfig
@@ -77,14 +77,13 @@ class LocalEngine:
       raise ValueError(
         "stop has an empty text, which would end every answer: leave it out."
       )
-    cut = functools.partial(self._cut, stop=request.stop)
     return sampler.Request(
       prompt=np.asarray(prompt, np.int32),
       options=dataclasses.replace(
         request.options, stop_tokens=tuple(dict.fromkeys(stop_tokens))
       ),
       seed=request.seed,
-      cut=cut if request.stop else None,
+      cut=self._text(request).cut if request.stop else None,
     )
 
   def to_completion(
@@ -92,7 +91,7 @@ class LocalEngine:
   ) -> Completion:
     """The answer in a sample."""
     return Completion(
-      text=self.text_of(request, sample.tokens).strip(),
+      text=self._text(request).whole(sample.tokens),
       finished=sample.finished,
       num_tokens=len(sample.tokens),
       tokens=sample.tokens,
@@ -100,27 +99,10 @@ class LocalEngine:
       drawn_logps=sample.drawn_logps,
     )
 
-  def text_of(self, request: ChatRequest, tokens: np.ndarray) -> str:
-    """Text of an answer so far, up to what ends it."""
-    ends = {*self._turn_ends, *request.options.stop_tokens}
-    if len(tokens) and int(tokens[-1]) in ends:
-      tokens = tokens[:-1]
-    text = self._tokenizer.decode(tokens)
-    found = [at for stop in request.stop if (at := text.find(stop)) >= 0]
-    return text[: min(found)] if found else text
-
-  def _cut(self, tokens: np.ndarray, stop: tuple[str, ...]) -> int | None:
-    """The fewest tokens whose text holds a stop text; None if none do."""
-
-    def holds(count: int) -> bool:
-      text = self._tokenizer.decode(tokens[:count])
-      return any(end in text for end in stop)
-
-    if not holds(len(tokens)):
-      return None
-    # The text of more tokens holds what that of fewer does.
-    low, high = 1, len(tokens)
-    while low < high:
-      middle = (low + high) // 2
-      low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return low
+  def _text(self, request: ChatRequest) -> AnswerText:
+    return AnswerText(
+      self._tokenizer,
+      ends=(*self._turn_ends, *request.options.stop_tokens),
+      stop=request.stop,
+      strip=True,
+    )

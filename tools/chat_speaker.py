@@ -8,9 +8,9 @@ import numpy as np
 
 from ramjax.data.rows import Message
 from ramjax.data.tokenize_rows import tokenize_prompt
+from ramjax.evals.answer_text import AnswerText
 from ramjax.models import sampler
 from ramjax.models.sampling_options import SamplingOptions
-from ramjax.tools.answer_text import AnswerText
 from ramjax.tools.loaded_model import LoadedModel
 
 # Tokens between two looks: few, so that they seem to flow.

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 
 from ramjax.evals import sample_seeds
+from ramjax.evals.answer_text import AnswerText
 from ramjax.models import sampler
-from ramjax.tools.answer_text import AnswerText
 from ramjax.tools.loaded_model import LoadedModel
 from ramjax.tools.serve_errors import ApiError, invalid
 from ramjax.tools.serve_requests import Asked

@@ -122,9 +122,6 @@ def test_a_stop_token_that_has_text_is_not_shown(engine, tokenizer):
 def test_white_space_around_an_answer_is_not_shown(engine, tokenizer):
   ids = tokenizer.encode(" \n these  words \n\n", at_start=False)
   assert _completed(engine, ids).text == "these  words"
-  request = ChatRequest(_ASKED, _OPTIONS)
-  # A stream shows what there is.
-  assert engine.text_of(request, np.array(ids)).endswith("words \n\n")
 
 
 def test_nothing_but_the_end_is_an_empty_answer(engine, tokenizer):

@@ -62,8 +62,7 @@ def test_the_edges_of_every_range_are_allowed(options):
 )
 def test_what_lies_outside_is_refused_by_name(options, message):
   with pytest.raises(ValueError, match=message):
-    made = SamplingOptions(**options)
-  assert {name: getattr(made, name) for name in options} == options
+    SamplingOptions(**options)
 
 
 @pytest.mark.parametrize(

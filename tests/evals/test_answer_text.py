@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from ramjax.tools.answer_text import AnswerText
+from ramjax.evals.answer_text import AnswerText
 
 
 class _Bytes:
