@@ -113,6 +113,8 @@ def ppo(**rewards: Mapping[str, Any]) -> ConfigDict:
   config.unlock()
   # Answers are packed by what they come to be; batch_size counts answers.
   del config.data.pack
+  # Compute a prompt once for all the answers of its group.
+  config.data.share_prompt = True
   config.reference = _reference()
   config.rewards = _terms(rewards)
   # A model with a score head that scores answers, too.
@@ -157,6 +159,8 @@ def ppo(**rewards: Mapping[str, Any]) -> ConfigDict:
   # What the critic starts from: a reward model; else the policy and a new head.
   config.critic = _no_model()
   config.evals.num_prompts = 64
+  # Beside greedy answers to held-out prompts, such as a rollout samples, too.
+  config.evals.sample = False
   return _locked(config)
 
 

@@ -57,7 +57,8 @@ def load_rows(
       a file (.jsonl, .json, each also .gz, or .parquet);
       `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, a dataset prepared in DIR;
       `tasks:NUM?seed=SEED`, tasks that the project writes itself, of all kinds
-      in turn or, with `&kinds=KIND+KIND`, of some;
+      in turn or, with `&kinds=KIND+KIND`, of some; with `&wrong=0.3` in that
+      share of them the answer is a wrong one;
       `task_pairs:NUM?seed=SEED`, the same with a wrong answer beside the right.
     parse: From a record to a row, such as `parse_rows.parse_sft`; raises
       `RowError` for a record that is no row.
@@ -197,21 +198,26 @@ def _open_tasks(path: str) -> _Source:
   name = path.partition(":")[0]
   pattern = rf"{name}:([0-9]{{1,9}})\?seed=([0-9]{{1,18}})"
   if name == "tasks":
-    pattern += r"(?:&kinds=([a-z_]+(?:\+[a-z_]+)*))?"
+    pattern += r"(?:&kinds=([a-z_]+(?:\+[a-z_]+)*))?(?:&wrong=(0\.[0-9]{1,4}))?"
   match = re.fullmatch(pattern, path)
   if match is None:
-    some = "[&kinds=KIND+KIND]" if name == "tasks" else ""
+    some = "[&kinds=KIND+KIND][&wrong=0.SHARE]" if name == "tasks" else ""
     raise DataError(
       f"path={path!r} must read {name}:NUM?seed=SEED{some}, such as"
       f" {name}:1000?seed=0."
     )
   num, seed = int(match[1]), int(match[2])
-  if name == "tasks":
-    kinds = match[3].split("+") if match[3] else None
-    made = tasks.generate_tasks(num_tasks=num, seed=seed, kinds=kinds)
-    values = [tasks.task_record(task) for task in made]
-  else:
+  if name == "task_pairs":
     values = task_pairs.generate_pairs(num_pairs=num, seed=seed)
+  else:
+    kinds = match[3].split("+") if match[3] else None
+    if match[4]:
+      values = task_pairs.generate_flawed(
+        num_tasks=num, seed=seed, kinds=kinds, wrong_share=float(match[4])
+      )
+    else:
+      made = tasks.generate_tasks(num_tasks=num, seed=seed, kinds=kinds)
+      values = [tasks.task_record(task) for task in made]
   content = json.dumps(values, sort_keys=True).encode()
   records = (
     Record(f"{path}: row {number}", value)

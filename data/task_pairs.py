@@ -14,7 +14,7 @@ import random
 import re
 import types
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ramjax.data import tasks, tasks_lexicon
@@ -297,18 +297,72 @@ def generate_pairs(*, num_pairs: int, seed: int) -> list[dict[str, Any]]:
   """
   if num_pairs < 0:
     raise ValueError(f"num_pairs={num_pairs} must be at least 0.")
-  num_tasks = num_pairs + _NUM_OTHERS * len(tasks.TASK_KINDS)
-  made = tasks.generate_tasks(num_tasks=num_tasks, seed=seed)
+  rng = _rng(f"{seed}/task_pairs")
+  return [
+    pair_record(task, rng, others)
+    for task, others in _with_others(num_pairs, seed, None)
+  ]
+
+
+def generate_flawed(
+  *,
+  num_tasks: int,
+  seed: int,
+  wrong_share: float,
+  kinds: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+  """Returns `tasks.task_record`s of which a share demonstrates a wrong answer.
+
+  So people's demonstrations are. The `task` column still says what is right.
+  The first n of a longer list are the list of length n.
+
+  Args:
+    num_tasks: How many, >= 0.
+    seed: Any integer.
+    wrong_share: In [0, 1]; each record is wrong with that probability.
+    kinds: As for `tasks.generate_tasks`.
+
+  Raises:
+    ValueError: `wrong_share` is out of range, or as in `generate_pairs`.
+  """
+  if not 0 <= wrong_share <= 1:
+    raise ValueError(f"wrong_share={wrong_share} must lie in [0, 1].")
+  if num_tasks < 0:
+    raise ValueError(f"num_tasks={num_tasks} must be at least 0.")
+  rng = _rng(f"{seed}/flawed")
+  records = []
+  for task, others in _with_others(num_tasks, seed, kinds):
+    pair = pair_record(task, rng, others)
+    wrong = rng.random() < wrong_share
+    completion = pair["rejected" if wrong else "chosen"]
+    records.append(
+      {
+        "prompt": pair["prompt"],
+        "completion": completion,
+        "task": pair["task"],
+      }
+    )
+  return records
+
+
+def _rng(name: str) -> random.Random:
+  digest = hashlib.sha256(name.encode()).digest()
+  return random.Random(int.from_bytes(digest, "big"))
+
+
+def _with_others(
+  num_tasks: int, seed: int, kinds: Sequence[str] | None
+) -> Iterator[tuple[Task, list[Task]]]:
+  """Each task, with a few later ones of its kind."""
+  num_kinds = len(tasks.TASK_KINDS if kinds is None else kinds)
+  made = tasks.generate_tasks(
+    num_tasks=num_tasks + _NUM_OTHERS * num_kinds, seed=seed, kinds=kinds
+  )
   by_kind: dict[str, list[Task]] = defaultdict(list)
   for task in made:
     by_kind[task.kind].append(task)
-  digest = hashlib.sha256(f"{seed}/task_pairs".encode()).digest()
-  rng = random.Random(int.from_bytes(digest, "big"))
   positions: dict[str, int] = defaultdict(int)
-  pairs = []
-  for task in made[:num_pairs]:
+  for task in made[:num_tasks]:
     positions[task.kind] += 1
     start = positions[task.kind]
-    others = by_kind[task.kind][start : start + _NUM_OTHERS]
-    pairs.append(pair_record(task, rng, others))
-  return pairs
+    yield task, by_kind[task.kind][start : start + _NUM_OTHERS]

@@ -153,7 +153,7 @@ def values(params: Any, config: LlamaConfig, batch: Any) -> jax.Array:
   Args:
     params: Policy and critic, frozen base included.
     config: Of the critic.
-    batch: As for `evals.likelihood.likelihood`.
+    batch: A `RolloutBatch`.
   """
   own = params[CRITIC]
   if config.lora is not None:
@@ -166,5 +166,6 @@ def values(params: Any, config: LlamaConfig, batch: Any) -> jax.Array:
     batch.tokens,
     positions=batch.positions,
     segment_ids=batch.segment_ids,
+    branch_ids=batch.branch_ids,
   )
   return heads.scores(own, hidden)[..., 0].reshape(-1)

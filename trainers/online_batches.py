@@ -185,7 +185,11 @@ class OnlineBatches:
     """The samples of this update, in an order drawn for its epoch."""
     epoch, part = divmod(self._update, self._per_epoch)
     rng = np.random.default_rng([self._config.seed, self._number, epoch])
-    order = rng.permutation(len(rollout.scores))
+    together = 1
+    if rollouts.shares_prompts(self._config):
+      together = self._config.rollout.group_size
+    order = rng.permutation(len(rollout.scores) // together)[:, None] * together
+    order = (order + np.arange(together)).reshape(-1)
     size = self._config.data.batch_size
     chosen = np.sort(order[part * size : (part + 1) * size])
     features = {name: getattr(rollout, name) for name in FEATURES}

@@ -135,6 +135,7 @@ def make_objective(
       critic.without(params),
       config,
       batch,
+      branch_ids=batch.branch_ids,
       temperature=temperature,
       chunk_size=loss["chunk_size"],
       num_shards=num_shards,
@@ -232,6 +233,7 @@ def make_assess(
         params,
         config,
         part,
+        branch_ids=part.branch_ids,
         temperature=temperature,
         chunk_size=chunk_size,
         num_shards=num_shards,
@@ -268,7 +270,7 @@ def _sequence_means(
   rows, length = batch.tokens.shape
   # A row of T tokens holds at most T / 2 samples of a prompt and an answer.
   most = length // 2 + 1
-  samples = jnp.arange(rows)[:, None] * most + batch.segment_ids
+  samples = jnp.arange(rows)[:, None] * most + batch.sample_ids
   samples = samples.reshape(-1)
   total = jax.ops.segment_sum(
     jnp.where(mask, log_ratios, 0.0), samples, num_segments=rows * most

@@ -79,11 +79,13 @@ class RewardModel:
     Raises:
       ValueError: A score is not finite.
     """
-    lengths = rollout.prompt_lengths + rollout.response_lengths
     rows = _ROWS * sharding.num_batch_shards(self._mesh)
-    chosen = np.arange(len(lengths))
+    chosen = np.arange(len(rollout.scores))
     places = rollout_batches.place(
-      lengths.tolist(), row_length=self._row_length, multiple=rows
+      rollout.prompt_lengths,
+      rollout.response_lengths,
+      row_length=self._row_length,
+      multiple=rows,
     )
     batch = rollout_batches.pack(rollout, chosen, places, {})
     scores = np.concatenate(
@@ -92,7 +94,8 @@ class RewardModel:
         for part in _parts(batch, rows, self._mesh)
       ]
     )
-    last = scores[places.rows, places.starts + lengths - 1].astype(np.float32)
+    at = places.firsts + rollout.response_lengths
+    last = scores[places.rows, at].astype(np.float32)
     if not np.isfinite(last).all():
       raise ValueError(
         f"the reward model in {self._folder} gave a score that is not finite:"

@@ -22,11 +22,18 @@ _Array = Any
 class RolloutBatch(NamedTuple):
   """Rows that hold whole samples, prompt and response; all arrays [B, T].
 
+  Where samples share a prompt it stands once, less its last token; each sample
+  then begins with that token, so that it predicts its own first one.
+
   Attributes:
     tokens: int32; padding holds 0.
     response_mask: bool, True where the token itself was sampled.
-    segment_ids: int32, from 1 in each row, one a sample; 0 is padding.
-    positions: int32, restarting with each sample.
+    segment_ids: int32, from 1 in each row, one a prompt; 0 is padding.
+    branch_ids: int32, 0 for a shared prompt and 1, 2, ... for its samples; None
+      where no prompt is shared.
+    positions: int32, as if each sample followed its prompt alone.
+    sample_ids: int32, from 1 in each row, for the prompt's last token and the
+      response of each sample; 0 elsewhere.
     features: By name, float32 at the places that predict a response token, 0
       elsewhere.
   """
@@ -34,7 +41,9 @@ class RolloutBatch(NamedTuple):
   tokens: _Array
   response_mask: _Array
   segment_ids: _Array
+  branch_ids: _Array | None
   positions: _Array
+  sample_ids: _Array
   features: dict[str, _Array]
 
 
@@ -43,49 +52,109 @@ class Places(NamedTuple):
 
   Attributes:
     rows: [N] int, the row of each sample.
-    starts: [N] int, the column of its first token.
+    starts: [N] int, the column of its prompt's first token.
+    firsts: [N] int, the column of its prompt's last token, which predicts its
+      first.
     segments: [N] int, its segment id.
+    branches: [N] int, its branch id; None where no prompt is shared.
     num_rows: Rows in all.
     row_length: Columns.
   """
 
   rows: np.ndarray
   starts: np.ndarray
+  firsts: np.ndarray
   segments: np.ndarray
+  branches: np.ndarray | None
   num_rows: int
   row_length: int
 
 
-def place(lengths: Sequence[int], *, row_length: int, multiple: int) -> Places:
-  """First fit, longest first.
+def place(
+  prompt_lengths: np.ndarray,
+  response_lengths: np.ndarray,
+  *,
+  row_length: int,
+  multiple: int,
+  groups: np.ndarray | None = None,
+) -> Places:
+  """First fit, longest first; samples that share a prompt stay together.
 
   Args:
-    lengths: Tokens of each sample, at most `row_length`.
+    prompt_lengths: [N] int, tokens of each sample's prompt, at least 1.
+    response_lengths: [N] int; a prompt and its response fit a row.
     row_length: T.
     multiple: The number of rows is one of `_SIZES` multiples of this, up to a
-      row for each sample.
+      row for each sample that does not share its prompt's place.
+    groups: [N] int, equal where the prompt is the same and may stand once;
+      None computes it for every sample.
 
   Returns:
     Where each sample goes.
   """
-  order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+  num = len(prompt_lengths)
+  bundles = [[i] for i in range(num)]
+  if groups is not None:
+    bundles = _bundles(groups, prompt_lengths, response_lengths, row_length)
+  sizes = [_size(b, prompt_lengths, response_lengths) for b in bundles]
   free: list[int] = []
   count: list[int] = []
-  rows, starts, segments = (np.zeros(len(lengths), int) for _ in range(3))
-  for i in order:
-    fits = (row for row, left in enumerate(free) if left >= lengths[i])
+  rows, starts, firsts, segments, branches = np.zeros((5, num), int)
+  for at in sorted(range(len(bundles)), key=lambda at: -sizes[at]):
+    fits = (row for row, left in enumerate(free) if left >= sizes[at])
     row = next(fits, len(free))
     if row == len(free):
       free.append(row_length)
       count.append(0)
-    rows[i], starts[i] = row, row_length - free[row]
-    free[row] -= lengths[i]
+    start = row_length - free[row]
+    first = start + prompt_lengths[bundles[at][0]] - 1
+    free[row] -= sizes[at]
     count[row] += 1
-    segments[i] = count[row]
-  most = -(-len(lengths) // multiple) * multiple
+    for branch, i in enumerate(bundles[at], 1):
+      rows[i], segments[i], branches[i] = row, count[row], branch
+      starts[i], firsts[i] = start, first
+      first += 1 + response_lengths[i]
+  most = -(-len(bundles) // multiple) * multiple
   step = -(-most // (_SIZES * multiple)) * multiple
-  num_rows = min(-(-len(free) // step) * step, most)
-  return Places(rows, starts, segments, num_rows, row_length)
+  return Places(
+    rows=rows,
+    starts=starts,
+    firsts=firsts,
+    segments=segments,
+    branches=None if groups is None else branches,
+    num_rows=min(-(-len(free) // step) * step, most),
+    row_length=row_length,
+  )
+
+
+def _bundles(
+  groups: np.ndarray,
+  prompt_lengths: np.ndarray,
+  response_lengths: np.ndarray,
+  row_length: int,
+) -> list[list[int]]:
+  """Samples of a prompt, as many together as fit a row."""
+  open_bundle: dict[int, list[int]] = {}
+  bundles: list[list[int]] = []
+  for i, group in enumerate(groups.tolist()):
+    bundle = open_bundle.get(group)
+    if bundle is None or row_length < _size(
+      [*bundle, i], prompt_lengths, response_lengths
+    ):
+      bundle = open_bundle[group] = []
+      bundles.append(bundle)
+    bundle.append(i)
+  return bundles
+
+
+def _size(
+  bundle: Sequence[int],
+  prompt_lengths: np.ndarray,
+  response_lengths: np.ndarray,
+) -> int:
+  """Places that samples take which share a prompt."""
+  branches = sum(1 + int(response_lengths[i]) for i in bundle)
+  return int(prompt_lengths[bundle[0]]) - 1 + branches
 
 
 def pack(
@@ -103,22 +172,42 @@ def pack(
     features: [N, R] arrays of the rollout to take along, by name.
   """
   shape = (places.num_rows, places.row_length)
-  tokens, segment_ids, positions = (np.zeros(shape, np.int32) for _ in range(3))
+  tokens, segment_ids, branch_ids, positions, sample_ids = np.zeros(
+    (5, *shape), np.int32
+  )
   response_mask = np.zeros(shape, bool)
   placed = {name: np.zeros(shape, np.float32) for name in features}
+  num_in_row = np.zeros(places.num_rows, np.int32)
   for i, sample in enumerate(chosen):
-    prompt = int(rollout.prompt_lengths[sample])
+    shared = int(rollout.prompt_lengths[sample]) - 1
     response = int(rollout.response_lengths[sample])
-    row, start = places.rows[i], places.starts[i]
-    middle, end = start + prompt, start + prompt + response
-    tokens[row, start:middle] = rollout.prompts[sample, :prompt]
-    tokens[row, middle:end] = rollout.responses[sample, :response]
-    response_mask[row, middle:end] = True
-    segment_ids[row, start:end] = places.segments[i]
-    positions[row, start:end] = np.arange(prompt + response)
+    row, start, first = places.rows[i], places.starts[i], places.firsts[i]
+    prefix, own = slice(start, start + shared), slice(first, first + response)
+    answer = slice(first + 1, first + 1 + response)
+    branch = slice(first, first + 1 + response)
+    tokens[row, prefix] = rollout.prompts[sample, :shared]
+    tokens[row, first] = rollout.prompts[sample, shared]
+    tokens[row, answer] = rollout.responses[sample, :response]
+    response_mask[row, answer] = True
+    positions[row, prefix] = np.arange(shared)
+    positions[row, branch] = np.arange(shared, shared + 1 + response)
+    for where in (prefix, branch):
+      segment_ids[row, where] = places.segments[i]
+    num_in_row[row] += 1
+    sample_ids[row, branch] = num_in_row[row]
+    if places.branches is not None:
+      branch_ids[row, branch] = places.branches[i]
     for name, values in features.items():
-      placed[name][row, middle - 1 : end - 1] = values[sample, :response]
-  return RolloutBatch(tokens, response_mask, segment_ids, positions, placed)
+      placed[name][row, own] = values[sample, :response]
+  return RolloutBatch(
+    tokens=tokens,
+    response_mask=response_mask,
+    segment_ids=segment_ids,
+    branch_ids=None if places.branches is None else branch_ids,
+    positions=positions,
+    sample_ids=sample_ids,
+    features=placed,
+  )
 
 
 def unpack(
@@ -128,7 +217,7 @@ def unpack(
   out = np.zeros((len(chosen), rollout.responses.shape[1]), np.float32)
   for i, sample in enumerate(chosen):
     response = rollout.response_lengths[sample]
-    first = places.starts[i] + rollout.prompt_lengths[sample] - 1
+    first = places.firsts[i]
     out[i, :response] = values[places.rows[i], first : first + response]
   return out
 

@@ -18,7 +18,6 @@ from ramjax.evals.sample_seeds import sample_seed
 from ramjax.losses.kl_estimators import kl_estimate
 from ramjax.models import llama, sampler, sharding
 from ramjax.models.config import LlamaConfig
-from ramjax.models.sampling_options import SamplingOptions
 from ramjax.trainers import credit, critic, rollout_batches, sampled_groups
 from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.reward_model import RewardModel
@@ -93,13 +92,8 @@ class RolloutMaker:
     self._config = config
     self._model_config = model_config
     self._tokenizer = tokenizer
-    self._sampling = SamplingOptions(
-      temperature=options.temperature,
-      top_k=options.top_k,
-      top_p=options.top_p,
-      min_p=options.min_p,
-      max_tokens=options.max_new_tokens,
-      stop_tokens=stop_tokens,
+    self._sampling = sampled_groups.sampling_options(
+      config, stop_tokens, options.max_new_tokens
     )
     if reward_model is not None and MODEL_PART in {term.name for term in terms}:
       raise ValueError(
@@ -338,12 +332,21 @@ def place(
   mesh: Mesh,
 ) -> rollout_batches.Places:
   """Where some samples of a rollout lie in the rows of an update."""
-  lengths = rollout.prompt_lengths[chosen] + rollout.response_lengths[chosen]
+  groups = None
+  if shares_prompts(config):
+    groups = chosen // config.rollout.group_size
   return rollout_batches.place(
-    lengths.tolist(),
+    rollout.prompt_lengths[chosen],
+    rollout.response_lengths[chosen],
     row_length=config.data.max_length,
     multiple=config.data.num_microbatches * sharding.num_batch_shards(mesh),
+    groups=groups,
   )
+
+
+def shares_prompts(config: ml_collections.ConfigDict) -> bool:
+  """Whether the answers of a group stand behind one prompt."""
+  return config.data.share_prompt and config.rollout.group_size > 1
 
 
 def _kl_estimates(kind: str, rollout: Rollout) -> np.ndarray:

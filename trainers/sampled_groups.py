@@ -4,15 +4,34 @@
 import dataclasses
 from collections.abc import Sequence
 
+import ml_collections
 import numpy as np
 
 from ramjax.data.tokenizers import Tokenizer
 from ramjax.evals import rewards as rewards_lib
 from ramjax.evals.answers import Answer
 from ramjax.models import sampler
+from ramjax.models.sampling_options import SamplingOptions
 from ramjax.trainers import loop
 from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.rollout import Rollout
+
+
+def sampling_options(
+  config: ml_collections.ConfigDict,
+  stop_tokens: tuple[int, ...],
+  max_tokens: int,
+) -> SamplingOptions:
+  """How `config.rollout` draws tokens."""
+  options = config.rollout
+  return SamplingOptions(
+    temperature=options.temperature,
+    top_k=options.top_k,
+    top_p=options.top_p,
+    min_p=options.min_p,
+    max_tokens=max_tokens,
+    stop_tokens=stop_tokens,
+  )
 
 
 def to_answers(

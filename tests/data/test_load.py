@@ -170,6 +170,9 @@ def test_an_error_of_the_parser_is_no_bad_row(tmp_path):
     ("tasks:3?seed=0&x=1", DataError, "tasks:NUM"),
     ("tasks:3?seed=0&kinds=", DataError, "kinds=KIND"),
     ("tasks:3?seed=0&kinds=no_such", ValueError, "not a task kind"),
+    ("tasks:3?seed=0&wrong=2", DataError, "wrong=0.SHARE"),
+    ("tasks:3?seed=0&wrong=0.5&kinds=has_word", DataError, "tasks:NUM"),
+    ("tasks:3?seed=0&kinds=no_such&wrong=0.5", ValueError, "not a task kind"),
     ("tasks:0?seed=0", DataError, "no good record of 0 read"),
     ("task_pairs:", DataError, "task_pairs:NUM"),
     ("task_pairs:3?seed=", DataError, "such as task_pairs:1000"),
@@ -206,6 +209,26 @@ def test_tasks_may_be_of_some_kinds_only():
   kinds = [record["task"]["kind"] for record in loaded.records]
   assert kinds == ["has_word", "copy_words"] * 2
   assert loaded.fingerprint != _load("tasks:4?seed=3").fingerprint
+
+
+def test_a_share_of_tasks_may_show_a_wrong_answer():
+  loaded = _load("tasks:400?seed=3&wrong=0.3")
+  right = _load("tasks:400?seed=3")
+  verdicts = []
+  for record, clean in zip(loaded.records, right.records, strict=True):
+    assert record["prompt"] == clean["prompt"]
+    assert record["task"] == clean["task"]
+    answer = record["completion"][0]["content"]
+    verdicts.append(tasks.verify_response(record["task"], answer))
+  # Binomial, 400 draws: five standard errors.
+  assert abs(verdicts.count(False) / 400 - 0.3) < 0.12
+  some = _load("tasks:4?seed=3&kinds=has_word+copy_words&wrong=0.999")
+  assert [r["task"]["kind"] for r in some.records] == [
+    "has_word", "copy_words",
+  ] * 2  # fmt: skip
+  for record in some.records:
+    answer = record["completion"][0]["content"]
+    assert not tasks.verify_response(record["task"], answer)
 
 
 def test_task_pairs_are_preference_rows():

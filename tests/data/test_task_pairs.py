@@ -242,3 +242,36 @@ def test_global_random_state_is_neither_read_nor_changed():
 def test_negative_num_pairs_is_refused():
   with pytest.raises(ValueError, match="num_pairs=-1"):
     task_pairs.generate_pairs(num_pairs=-1, seed=0)
+
+
+def _flawed(num_tasks=100, wrong_share=0.5, seed=0):
+  return task_pairs.generate_flawed(
+    num_tasks=num_tasks, seed=seed, wrong_share=wrong_share
+  )
+
+
+def test_none_or_all_demonstrations_are_wrong_as_told():
+  clean = [
+    tasks.task_record(task)
+    for task in tasks.generate_tasks(num_tasks=100, seed=0)
+  ]
+  assert _flawed(wrong_share=0.0) == clean
+  for record in _flawed(wrong_share=1.0):
+    answer = record["completion"][0]["content"]
+    assert not tasks.verify_response(record["task"], answer)
+
+
+def test_a_shorter_list_of_demonstrations_begins_a_longer_one():
+  assert _flawed(num_tasks=30) == _flawed()[:30]
+  assert _flawed(seed=1) != _flawed()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_that_is_none_is_refused(share):
+  with pytest.raises(ValueError, match="wrong_share="):
+    _flawed(wrong_share=share)
+
+
+def test_negative_num_tasks_is_refused():
+  with pytest.raises(ValueError, match="num_tasks=-1"):
+    _flawed(num_tasks=-1)

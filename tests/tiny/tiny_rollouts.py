@@ -65,21 +65,43 @@ def features(rollout: Rollout) -> dict[str, np.ndarray]:
   return {name: getattr(rollout, name) for name in FEATURES}
 
 
+def grouped(rollout: Rollout, size: int) -> Rollout:
+  """The answers of each `size` samples behind the prompt of the first."""
+  first = np.arange(len(rollout.scores)) // size * size
+  return dataclasses.replace(
+    rollout,
+    prompts=rollout.prompts[first],
+    prompt_lengths=rollout.prompt_lengths[first],
+  )
+
+
 def row_each(rollout: Rollout, row_length: int) -> rollout_batches.Places:
   """Every sample in a row of its own."""
   num = len(rollout.scores)
   return rollout_batches.Places(
-    np.arange(num), np.zeros(num, int), np.ones(num, int), num, row_length
+    rows=np.arange(num),
+    starts=np.zeros(num, int),
+    firsts=rollout.prompt_lengths - 1,
+    segments=np.ones(num, int),
+    branches=None,
+    num_rows=num,
+    row_length=row_length,
   )
 
 
 def packed(
-  rollout: Rollout, row_length: int, multiple: int = 1
+  rollout: Rollout,
+  row_length: int,
+  multiple: int = 1,
+  groups: np.ndarray | None = None,
 ) -> rollout_batches.Places:
   """Samples in as few rows as they fit in."""
-  lengths = rollout.prompt_lengths + rollout.response_lengths
   return rollout_batches.place(
-    lengths.tolist(), row_length=row_length, multiple=multiple
+    rollout.prompt_lengths,
+    rollout.response_lengths,
+    row_length=row_length,
+    multiple=multiple,
+    groups=groups,
   )
 
 

@@ -298,6 +298,18 @@ def test_packing_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", _TWICE)
+def test_sharing_prompts_changes_nothing(name):
+  rollout = tiny_rollouts.grouped(_sampled(), 4)
+  places = tiny_rollouts.packed(rollout, _LENGTH, groups=np.arange(8) // 4)
+  assert places.branches.max() > 2 and places.num_rows < 8
+  apart = tiny_rollouts.row_each(rollout, _LENGTH)
+  _assert_same(
+    _computed(name, _batch(name, rollout, places)),
+    _computed(name, _batch(name, rollout, apart)),
+  )
+
+
+@pytest.mark.parametrize("name", _TWICE)
 def test_microbatches_change_nothing(name):
   rollout = _sampled()
   places = tiny_rollouts.packed(rollout, _LENGTH, multiple=2)

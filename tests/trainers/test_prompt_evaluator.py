@@ -90,6 +90,35 @@ def test_figures_and_samples_of_greedy_answers(data):
   assert evaluator.evaluate(_state(), 7) == (metrics, samples)
 
 
+def _ids_reward(answers):
+  return [float(sum(map(ord, answer.response))) for answer in answers]
+
+
+def test_sampled_answers_are_told_beside_the_greedy_ones(data, monkeypatch):
+  monkeypatch.setitem(globals(), "_tokens_reward", _ids_reward)
+  both, samples = _evaluator(data, **{"evals.sample": True}).evaluate(
+    _state(), 7
+  )
+  greedy, shown = _evaluator(data).evaluate(_state(), 7)
+  assert samples == shown
+  sampled = {k: v for k, v in both.items() if k.startswith("eval/sampled/")}
+  assert {k: v for k, v in both.items() if k not in sampled} == greedy
+  assert {k.replace("sampled/", "") for k in sampled} == set(greedy)
+  # Drawn, so others; but at every step the same draws.
+  assert sampled["eval/sampled/score"] != greedy["eval/score"]
+  again, _ = _evaluator(data, **{"evals.sample": True}).evaluate(_state(), 8)
+  assert again == both
+
+
+def test_a_sampled_answer_is_drawn_as_in_a_rollout(data, monkeypatch):
+  monkeypatch.setitem(globals(), "_tokens_reward", _ids_reward)
+  # The likeliest token alone is left to draw.
+  metrics, _ = _evaluator(
+    data, **{"evals.sample": True, "rollout.top_k": 1}
+  ).evaluate(_state(), 7)
+  assert metrics["eval/sampled/score"] == metrics["eval/score"]
+
+
 def test_without_rewards_there_is_no_score(data):
   metrics, samples = _evaluator(
     data, terms=False, **{"evals.num_prompts": 1}

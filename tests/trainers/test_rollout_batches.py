@@ -10,13 +10,26 @@ from ramjax.trainers import rollout_batches
 from ramjax.trainers.rollout_batches import Places
 
 
+def _place(lengths, *, row_length, multiple=1, groups=None):
+  prompts, responses = np.array(lengths).T
+  return rollout_batches.place(
+    prompts,
+    responses,
+    row_length=row_length,
+    multiple=multiple,
+    groups=None if groups is None else np.array(groups),
+  )
+
+
 def test_the_longest_go_first_into_the_first_row_with_room():
-  places = rollout_batches.place([3, 5, 2, 4], row_length=8, multiple=1)
+  places = _place([(1, 2), (2, 3), (1, 1), (2, 2)], row_length=8)
   # 5 and 3 fill the first row; 4 and 2 go into the second.
   assert places.rows.tolist() == [0, 0, 1, 1]
   assert places.starts.tolist() == [5, 0, 4, 0]
+  assert places.firsts.tolist() == [5, 1, 4, 1]
   assert places.segments.tolist() == [2, 1, 2, 1]
   assert (places.num_rows, places.row_length) == (2, 8)
+  assert places.branches is None
 
 
 def test_a_batch_by_hand():
@@ -26,7 +39,15 @@ def test_a_batch_by_hand():
     prompts=np.array([[11, 12], [21, 0]], np.int32),
     responses=np.array([[13, 0], [22, 23]], np.int32),
   )
-  places = Places(np.array([0, 0]), np.array([3, 0]), np.array([2, 1]), 2, 7)
+  places = Places(
+    rows=np.array([0, 0]),
+    starts=np.array([3, 0]),
+    firsts=np.array([4, 0]),
+    segments=np.array([2, 1]),
+    branches=None,
+    num_rows=2,
+    row_length=7,
+  )
   batch = rollout_batches.pack(
     rollout,
     np.array([0, 1]),
@@ -35,26 +56,74 @@ def test_a_batch_by_hand():
   )
   assert batch.tokens[0].tolist() == [21, 22, 23, 11, 12, 13, 0]
   assert batch.segment_ids[0].tolist() == [1, 1, 1, 2, 2, 2, 0]
+  assert batch.sample_ids[0].tolist() == [2, 2, 2, 0, 1, 1, 0]
   assert batch.positions[0].tolist() == [0, 1, 2, 0, 1, 2, 0]
+  assert batch.branch_ids is None
   assert batch.response_mask[0].tolist() == [
     False, True, True, False, False, True, False,
   ]  # fmt: skip
   assert batch.features["x"][0].tolist() == [0.25, 0.75, 0, 0, 0.5, 0, 0]
-  for array in (*batch[:4], batch.features["x"]):
+  for array in (
+    batch.tokens, batch.response_mask, batch.segment_ids, batch.positions,
+    batch.sample_ids, batch.features["x"],
+  ):  # fmt: skip
     assert not array[1].any()
   assert rollout_batches.count_tokens(batch) == (14, 6, 3)
 
 
+def test_a_shared_prompt_stands_once_and_its_last_token_before_each_answer():
+  rollout = tiny_rollouts.random_rollout(
+    [(3, 1), (1, 1), (3, 2)], max_new_tokens=2
+  )
+  rollout = tiny_rollouts.replaced(
+    rollout,
+    prompts=np.array([[11, 12, 13], [21, 0, 0], [11, 12, 13]], np.int32),
+    responses=np.array([[14, 0], [22, 0], [15, 16]], np.int32),
+  )
+  places = tiny_rollouts.packed(rollout, 10, groups=np.array([7, 8, 7]))
+  batch = rollout_batches.pack(
+    rollout,
+    np.arange(3),
+    places,
+    {"x": np.array([[0.5, 9], [0.25, 9], [0.75, 1]], np.float32)},
+  )
+  assert batch.tokens.tolist() == [[11, 12, 13, 14, 13, 15, 16, 21, 22, 0]]
+  assert batch.segment_ids[0].tolist() == [1, 1, 1, 1, 1, 1, 1, 2, 2, 0]
+  assert batch.branch_ids[0].tolist() == [0, 0, 1, 1, 2, 2, 2, 1, 1, 0]
+  assert batch.sample_ids[0].tolist() == [0, 0, 1, 1, 3, 3, 3, 2, 2, 0]
+  assert batch.positions[0].tolist() == [0, 1, 2, 3, 2, 3, 4, 0, 1, 0]
+  assert np.flatnonzero(batch.response_mask[0]).tolist() == [3, 5, 6, 8]
+  assert batch.features["x"][0].tolist() == [
+    0, 0, 0.5, 0, 0.75, 1, 0, 0.25, 0, 0,
+  ]  # fmt: skip
+  np.testing.assert_array_equal(
+    rollout_batches.unpack(batch.features["x"], rollout, np.arange(3), places),
+    [[0.5, 0], [0.25, 0], [0.75, 1]],
+  )
+
+
+def test_answers_that_fit_no_row_together_repeat_the_prompt():
+  # A prompt of 3 and answers of 4: 2 + 5 + 5 fill a row, and no third fits.
+  places = _place([(3, 4)] * 5, row_length=12, groups=[0] * 5)
+  assert places.rows.tolist() == [0, 0, 1, 1, 2]
+  assert places.branches.tolist() == [1, 2, 1, 2, 1]
+  assert places.firsts.tolist() == [2, 7, 2, 7, 2]
+  # Were none shared, a row would hold one: they would be 5.
+  assert places.num_rows == 3
+
+
 def test_every_sample_is_whole_placed_once_and_apart_from_the_others():
-  lengths = np.random.default_rng(0).integers(2, 17, 40).tolist()
-  places = rollout_batches.place(lengths, row_length=16, multiple=2)
+  rng = np.random.default_rng(0)
+  lengths = [(p, r) for p, r in rng.integers(1, 9, (40, 2))]
+  places = _place(lengths, row_length=16, multiple=2)
   taken = np.zeros((places.num_rows, places.row_length), int)
-  for length, row, start in zip(
-    lengths, places.rows, places.starts, strict=True
+  for (prompt, response), row, start, first in zip(
+    lengths, places.rows, places.starts, places.firsts, strict=True
   ):
-    assert start + length <= places.row_length
-    taken[row, start : start + length] += 1
-  assert taken.max() == 1 and taken.sum() == sum(lengths)
+    assert first == start + prompt - 1
+    assert start + prompt + response <= places.row_length
+    taken[row, start : start + prompt + response] += 1
+  assert taken.max() == 1 and taken.sum() == sum(map(sum, lengths))
   ids = list(zip(places.rows, places.segments, strict=True))
   assert len(set(ids)) == len(ids) and places.segments.min() == 1
 
@@ -82,8 +151,12 @@ def test_features_stand_where_their_token_is_predicted():
 def test_unpacking_gives_back_what_was_packed():
   rollout = tiny_rollouts.random_rollout()
   chosen = np.array([7, 2, 5, 3])
-  lengths = (rollout.prompt_lengths + rollout.response_lengths)[chosen]
-  places = rollout_batches.place(lengths.tolist(), row_length=16, multiple=1)
+  places = rollout_batches.place(
+    rollout.prompt_lengths[chosen],
+    rollout.response_lengths[chosen],
+    row_length=16,
+    multiple=1,
+  )
   values = {"values": rollout.values}
   batch = rollout_batches.pack(rollout, chosen, places, values)
   np.testing.assert_array_equal(
@@ -99,8 +172,10 @@ def test_there_are_few_numbers_of_rows_and_all_can_be_split(num, multiple):
   most = -(-num // multiple) * multiple
   seen = set()
   for longest in range(2, 33):
-    lengths = rng.integers(min(2, longest), longest + 1, num).tolist()
-    places = rollout_batches.place(lengths, row_length=32, multiple=multiple)
+    lengths = rng.integers(min(2, longest), longest + 1, num)
+    places = _place(
+      [(1, length - 1) for length in lengths], row_length=32, multiple=multiple
+    )
     assert places.num_rows % multiple == 0
     assert places.rows.max() < places.num_rows <= most
     seen.add(places.num_rows)
