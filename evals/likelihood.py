@@ -80,9 +80,6 @@ def likelihood(
     branch_ids=branch_ids,
   )
   hidden = hidden.reshape(-1, hidden.shape[-1])
-  if temperature != 1:
-    # Of the logits, without touching any: they are linear in what comes here.
-    hidden = hidden / temperature
   targets, mask = next_token_targets(batch)
   kernel = heads.lm_kernel(params, config)
   logps, log_normalizers = token_logps_lib.token_logps(
@@ -90,6 +87,7 @@ def likelihood(
     kernel=kernel,
     targets=targets.reshape(-1),
     mask=mask.reshape(-1),
+    temperature=temperature,
     chunk_size=chunk_size,
     num_shards=num_shards,
   )

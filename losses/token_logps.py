@@ -37,12 +37,13 @@ def token_logps(
   kernel: Float[Array, "D V"],
   targets: Int[Array, " N"],
   mask: Bool[Array, " N"],
+  temperature: float = 1.0,
   chunk_size: int = 1024,
   num_shards: int = 1,
 ) -> TokenLogps:
   r"""Log-probability of each supervised target under a linear LM head.
 
-  With logits :math:`z = h W`, the log-probability of target y is
+  With logits :math:`z = h W / \tau`, the log-probability of target y is
   :math:`z_y - \log \sum_v e^{z_v}`. Its gradient with respect to the logits,
   :math:`e_y - \mathrm{softmax}(z)`, is applied chunk by chunk.
 
@@ -56,6 +57,7 @@ def token_logps(
     kernel: [D, V] of the LM head, any float dtype.
     targets: [N] the token that position is asked to predict.
     mask: [N] True where the token is supervised.
+    temperature: :math:`\tau`, above 0, of the float32 logits.
     chunk_size: Tokens of one shard whose logits exist at a time, at least 1.
     num_shards: Number of equal, contiguous parts of N that lie on different
       devices. Supervised tokens are gathered within a part, never across.
@@ -65,8 +67,11 @@ def token_logps(
     `kernel`.
 
   Raises:
-    ValueError: `chunk_size` below 1, or `num_shards` does not divide N.
+    ValueError: `chunk_size` below 1, `num_shards` does not divide N, or
+      `temperature` is not above 0.
   """
+  if not temperature > 0:
+    raise ValueError(f"temperature={temperature} must be above 0.")
   num_tokens, width = hidden.shape
   per_shard = supervised_chunks.shard_size(
     num_tokens, chunk_size=chunk_size, num_shards=num_shards
@@ -74,6 +79,7 @@ def token_logps(
   rows = supervised_chunks.supervised_first(mask.reshape(num_shards, per_shard))
   results: Any = _chunked(
     min(chunk_size, per_shard),
+    temperature,
     hidden.reshape(num_shards, per_shard, width),
     kernel,
     targets.reshape(num_shards, per_shard),
@@ -86,9 +92,10 @@ def token_logps(
   )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _chunked(
   chunk_size: int,
+  temperature: float,
   hidden: jax.Array,
   kernel: jax.Array,
   targets: jax.Array,
@@ -103,7 +110,7 @@ def _chunked(
     places, valid, flat, chosen = supervised_chunks.take_chunk(
       index, chunk_size, hidden, targets, rows
     )
-    logits = supervised_chunks.float32_logits(flat, kernel)
+    logits = supervised_chunks.float32_logits(flat, kernel) / temperature
     normalizer = jax.nn.logsumexp(logits, axis=-1)
     target_logit = jnp.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
     logp = jnp.where(valid, (target_logit - normalizer).reshape(valid.shape), 0)
@@ -119,12 +126,14 @@ def _chunked(
   )
 
 
-def _chunked_forward(chunk_size, hidden, kernel, targets, rows):
-  results: Any = _chunked(chunk_size, hidden, kernel, targets, rows)
+def _chunked_forward(chunk_size, temperature, hidden, kernel, targets, rows):
+  results: Any = _chunked(
+    chunk_size, temperature, hidden, kernel, targets, rows
+  )
   return results, (hidden, kernel, targets, rows, results[1])
 
 
-def _chunked_backward(chunk_size, residuals, cotangents):
+def _chunked_backward(chunk_size, temperature, residuals, cotangents):
   hidden, kernel, targets, rows, normalizers = residuals
   logp_grad, normalizer_grad = cotangents
   kernel_cast = kernel.astype(hidden.dtype)
@@ -137,6 +146,7 @@ def _chunked_backward(chunk_size, residuals, cotangents):
       index, chunk_size, hidden, targets, rows
     )
     logits = supervised_chunks.float32_logits(chunk.hidden, kernel_cast)
+    logits /= temperature
 
     def per_token(values):
       return supervised_chunks.take_places(values, chunk)[:, None]
@@ -147,7 +157,7 @@ def _chunked_backward(chunk_size, residuals, cotangents):
     logits_grad = (to_normalizer - to_target) * probs + jnp.where(
       vocabulary == chunk.targets[:, None], to_target, 0.0
     )
-    logits_grad = logits_grad.astype(hidden.dtype)
+    logits_grad = (logits_grad / temperature).astype(hidden.dtype)
     flat_grad = jnp.matmul(
       logits_grad, kernel_cast.T, preferred_element_type=jnp.float32
     ).reshape(*chunk.places.shape, -1)

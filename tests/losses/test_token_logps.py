@@ -55,8 +55,10 @@ def test_any_chunking_and_sharding_equals_the_dense_softmax(
   np.testing.assert_allclose(out.log_normalizers, log_z, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("chunk_size,num_shards", [(5, 1), (3, 4), (100, 2)])
-def test_gradient_has_its_closed_form(chunk_size, num_shards):
+@pytest.mark.parametrize(
+  "chunk_size,num_shards,temperature", [(5, 1, 1.0), (3, 4, 1.0), (100, 2, 0.7)]
+)
+def test_gradient_has_its_closed_form(chunk_size, num_shards, temperature):
   # d logp / d logits = onehot - softmax and d log Z / d logits = softmax; the
   # chain to hidden and kernel is written out in NumPy.
   inputs = _inputs()
@@ -69,6 +71,7 @@ def test_gradient_has_its_closed_form(chunk_size, num_shards):
       kernel=kernel,
       targets=inputs["targets"],
       mask=inputs["mask"],
+      temperature=temperature,
       chunk_size=chunk_size,
       num_shards=num_shards,
     )
@@ -79,13 +82,30 @@ def test_gradient_has_its_closed_form(chunk_size, num_shards):
   grads = jax.grad(total, (0, 1))(inputs["hidden"], inputs["kernel"])
   hidden = np.asarray(inputs["hidden"], np.float64)
   kernel = np.asarray(inputs["kernel"], np.float64)
-  logits = hidden @ kernel
+  logits = hidden @ kernel / temperature
   probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
   onehot = np.eye(_V)[np.asarray(inputs["targets"])]
   to_logits = a[:, None] * (onehot - probs) + b[:, None] * probs
-  to_logits *= np.asarray(inputs["mask"])[:, None]
+  to_logits *= np.asarray(inputs["mask"])[:, None] / temperature
   np.testing.assert_allclose(grads[0], to_logits @ kernel.T, atol=1e-5)
   np.testing.assert_allclose(grads[1], hidden.T @ to_logits, atol=1e-5)
+
+
+def test_a_temperature_rounds_no_hidden_state():
+  # In bfloat16 a hidden state over 0.7 would be another one.
+  inputs = _inputs(jnp.bfloat16)
+  out = token_logps(**inputs, temperature=0.7)
+  rounded = dict(inputs, kernel=inputs["kernel"].astype(jnp.bfloat16))
+  warm = np.asarray(rounded["kernel"], np.float64) / 0.7
+  logps, log_z = _dense(**dict(rounded, kernel=warm))
+  np.testing.assert_allclose(out.logps, logps, atol=1e-5)
+  np.testing.assert_allclose(out.log_normalizers, log_z, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_a_temperature_that_is_none_is_refused(temperature):
+  with pytest.raises(ValueError, match="temperature="):
+    token_logps(**_inputs(), temperature=temperature)
 
 
 @pytest.mark.parametrize("chunk_size,num_shards", [(5, 1), (7, 2)])
