@@ -82,7 +82,10 @@ def verified_chart(metrics: dict[str, Curve]) -> str:
   chart = Chart(
     "Verified accuracy",
     "share of held-out answers checked as right",
-    (Line(verified, "all kinds", "dots"),),
+    (
+      Line(report_metrics.SAMPLED_VERIFIED, "all kinds, sampled", "dots"),
+      Line(verified, "all kinds, greedy", "dots", tint="chosen"),
+    ),
     zero=True,
     percent=True,
   )
@@ -94,8 +97,9 @@ def _has_its_place(key: str, known: tuple[Chart, ...]) -> bool:
   lines = [line for chart in known for line in chart.lines]
   return (
     key in ("train/tokens", "train/supervised_tokens")
-    or key == report_metrics.VERIFIED
+    or key in (report_metrics.VERIFIED, report_metrics.SAMPLED_VERIFIED)
     or key.startswith(f"{report_metrics.VERIFIED}/")
+    or key.startswith(f"{report_metrics.SAMPLED_VERIFIED}/")
     or key.startswith(f"{report_metrics.PAIR_ACCURACY}/")
     or report_calibration.is_part(key)
     or any(key in (line.key, line.low, line.high) for line in lines)

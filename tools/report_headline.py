@@ -76,13 +76,16 @@ def _figures(
     ends = [report_text.number(curve.values[i], 3) for i in (0, -1)]
     figures.append(("Held-out perplexity", _change(curve, ends), detail))
   figures += _of_answers(curves)
+  figures += _scores(curves)
   accuracies = report_tables.accuracies(curves, run.samples)
   if accuracies is not None:
     row = accuracies.rows[0]
     ends = [report_text.percent(share) for share in (row.first, row.last)]
     steps = [accuracies.first_step, accuracies.last_step]
     value = _change(Curve(steps, [row.first, row.last]), ends)
-    figures.append(("Verified accuracy", value, "of held-out answers"))
+    sampled = ", sampled" if accuracies.sampled else ""
+    detail = f"of held-out answers{sampled}"
+    figures.append(("Verified accuracy", value, detail))
   if "train/loss" in curves:
     losses = curves["train/loss"].values
     unit = report_metrics.loss_unit(config.get("algorithm"), curves)
@@ -95,6 +98,20 @@ def _figures(
   detail = f"of {planned:,} planned" if isinstance(planned, int) else ""
   figures.append(("Steps", f"{steps:,}", detail))
   return figures + _costs(run, manifest)
+
+
+def _scores(curves: dict[str, Curve]) -> list[tuple[str, str, str]]:
+  """What the answers of an online run came to be worth."""
+  found = []
+  for key, detail in (
+    (report_metrics.SAMPLED_SCORE, "held-out answers, sampled"),
+    ("eval/score", "held-out answers, greedy"),
+  ):
+    if key in curves:
+      curve = curves[key]
+      ends = [report_text.number(curve.values[i], 3) for i in (0, -1)]
+      found.append(("Score", _change(curve, ends), detail))
+  return found
 
 
 def _of_answers(curves: dict[str, Curve]) -> list[tuple[str, str, str]]:

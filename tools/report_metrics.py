@@ -11,6 +11,10 @@ from typing import NamedTuple
 from ramjax.tools.report_points import Mark, Tint
 
 VERIFIED = "eval/verified_accuracy"
+# Of answers drawn as in a rollout, where those above are greedy.
+SAMPLED = "eval/sampled/"
+SAMPLED_SCORE = f"{SAMPLED}score"
+SAMPLED_VERIFIED = f"{SAMPLED}verified_accuracy"
 PAIR_ACCURACY = "eval/rewards/accuracy"
 
 # The better and the worse answer: of a pair, and where they come one by one.
@@ -82,7 +86,8 @@ def known(unit: str) -> tuple[Chart, ...]:
   Args:
     unit: Of the loss.
   """
-  return (Chart("Loss", unit, _both("loss"), log_from=30.0), *_KNOWN)
+  loss = Chart("Loss", unit, _both("loss"), log_from=30.0)
+  return (_SCORE, loss, *_KNOWN)
 
 
 def _both(name: str) -> tuple[Line, ...]:
@@ -103,6 +108,18 @@ def _by_side(name: str) -> tuple[Line, ...]:
     ]
   return tuple(lines)
 
+
+# What an online run climbs, so before its loss, which says little.
+_SCORE = Chart(
+  "Score",
+  "mean reward of the answers",
+  (
+    Line("rollout/score", "rollouts"),
+    Line(SAMPLED_SCORE, "held out, sampled", "dots"),
+    Line("eval/score", "held out, greedy", "dots", tint="chosen"),
+  ),
+  zero=True,
+)
 
 _KNOWN = (
   Chart(
@@ -182,6 +199,40 @@ _KNOWN = (
     (Line("eval/kl_per_token", "held out", "dots"),),
     zero=True,
     noise=1e-7,
+    of_answers=True,
+  ),
+  Chart(
+    "Divergence of the rollouts from the reference",
+    "KL, nats per answer",
+    (Line("rollout/kl", "rollouts"),),
+    zero=True,
+    noise=1e-7,
+    of_answers=True,
+  ),
+  Chart(
+    "Entropy",
+    "nats per sampled token",
+    (Line("rollout/entropy", "rollouts"),),
+    zero=True,
+    of_answers=True,
+  ),
+  Chart(
+    "Length of the answers",
+    "tokens",
+    (
+      Line("rollout/response_tokens", "rollouts"),
+      Line(f"{SAMPLED}response_tokens", "held out, sampled", "dots"),
+      Line("eval/response_tokens", "held out, greedy", "dots", tint="chosen"),
+    ),
+    zero=True,
+    of_answers=True,
+  ),
+  Chart(
+    "Groups of one worth",
+    "share of the prompts, which teach nothing",
+    (Line("rollout/uniform_groups", "rollouts"),),
+    zero=True,
+    percent=True,
     of_answers=True,
   ),
   Chart(

@@ -6,7 +6,11 @@ import math
 from typing import Any, NamedTuple
 
 from ramjax.tools import report_text
-from ramjax.tools.report_metrics import PAIR_ACCURACY, VERIFIED
+from ramjax.tools.report_metrics import (
+  PAIR_ACCURACY,
+  SAMPLED_VERIFIED,
+  VERIFIED,
+)
 from ramjax.tools.report_run import Curve, Sample
 
 # Rows that one table of kinds may have beside a chart, and rows at all.
@@ -31,6 +35,8 @@ class Accuracies(NamedTuple):
   rows: list[Accuracy]
   from_samples: bool
   of: str = "Kind"
+  # Of answers drawn as in a rollout, not of greedy ones.
+  sampled: bool = False
 
 
 def accuracies(
@@ -39,12 +45,15 @@ def accuracies(
   """Verified accuracy at the first and the last evaluation.
 
   Args:
-    metrics: The run's curves. Its evaluations are used if it has them.
+    metrics: The run's curves. Its evaluations are used if it has them: those of
+      sampled answers, which an online run improves, before those of greedy ones.
     samples: Counted if there is no evaluation.
 
   Returns:
     The shares, or None if nothing was ever verified.
   """
+  if found := _measured(metrics, SAMPLED_VERIFIED, "all kinds"):
+    return found._replace(sampled=True)
   if found := _measured(metrics, VERIFIED, "all kinds"):
     return found
   judged = [one for one in samples if one.verified is not None]
@@ -110,6 +119,8 @@ def accuracy_tables(found: Accuracies) -> str:
   hints = []
   if found.from_samples:
     hints.append("Counted from the samples of this page.")
+  if found.sampled:
+    hints.append("Of answers drawn as in training.")
   if found.first_step == found.last_step:
     hints.append("There is one evaluation so far, so nothing to compare.")
   else:

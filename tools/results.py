@@ -9,9 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from ramjax.trainers import provenance, recorder
 
+# Of the first evaluation, for what a run improves on its start.
+_FIRST = "first/"
 # Metric -> heading, and how it is printed.
 _COLUMNS = {
   "eval/verified_accuracy": ("verified", "{:.1%}"),
+  _FIRST + "eval/verified_accuracy": ("at first", "{:.1%}"),
+  "eval/sampled/verified_accuracy": ("sampled", "{:.1%}"),
+  _FIRST + "eval/sampled/verified_accuracy": ("at first", "{:.1%}"),
   "eval/rewards/accuracy": ("pairs right", "{:.1%}"),
   "eval/rewards/accuracy_low": ("95% from", "{:.1%}"),
   "eval/rewards/accuracy_high": ("to", "{:.1%}"),
@@ -35,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
     description=(
       "Print what runs came to on their held-out rows: the last evaluation of"
       " each. Figures of\nruns with other held-out rows are not comparable."
+      " Verified are greedy answers; sampled, those\ndrawn as in a rollout."
     ),
     epilog="example:\n  ramjax results runs/quickstart runs/quickstart-dpo",
     formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -57,14 +63,16 @@ def _last_evaluation(run: pathlib.Path) -> dict[str, float | str]:
       f"{run} holds no {provenance.CONFIG_FILE}: name the --workdir of a run."
     )
   config = json.loads((run / provenance.CONFIG_FILE).read_text())
+  first: dict[str, float | str] = {}
   last: dict[str, float | str] = {}
   for line in (run / recorder.METRICS_FILE).read_text().splitlines():
     metrics = json.loads(line)
     if any(name.startswith("eval/") for name in metrics):
+      first = first or {_FIRST + name: x for name, x in metrics.items()}
       last = metrics
   if not last:
     raise ValueError(f"{run} was not evaluated: it has no held-out rows.")
-  return {"algorithm": config["algorithm"], **last}
+  return {"algorithm": config["algorithm"], **first, **last}
 
 
 def table(

@@ -92,3 +92,25 @@ def test_wide_range_of_losses_is_on_a_log_axis():
   assert "log scale" in report_charts.charts(wide).first[0]
   narrow = {"train/loss": Curve([0, 1], [9.0, 3.0])}
   assert "log scale" not in report_charts.charts(narrow).first[0]
+
+
+def test_the_score_of_an_online_run_comes_before_its_loss():
+  curves = {
+    "train/loss": Curve([1, 2], [0.0, 0.0]),
+    "rollout/score": Curve([1, 2], [0.2, 0.4]),
+    "rollout/entropy": Curve([1, 2], [1.0, 0.9]),
+    "eval/score": Curve([0, 2], [0.5, 0.6]),
+    "eval/sampled/score": Curve([0, 2], [0.2, 0.4]),
+    "eval/sampled/verified_accuracy": Curve([0, 2], [0.2, 0.4]),
+    "eval/sampled/verified_accuracy/kind": Curve([0, 2], [0.2, 0.4]),
+  }
+  found = report_charts.charts(curves, algorithm="ppo")
+  assert titles(found.first) == ["Score", "Loss"]
+  for name in ("rollouts", "held out, sampled", "held out, greedy"):
+    assert name in found.first[0]
+  assert titles(found.of_answers) == ["Entropy"]
+  # Verified accuracy has a table.
+  assert found.more == [] and found.left_out == 0
+  both = curves | {"eval/verified_accuracy": Curve([0, 2], [0.5, 0.6])}
+  chart = report_charts.verified_chart(both)
+  assert "all kinds, sampled" in chart and "all kinds, greedy" in chart

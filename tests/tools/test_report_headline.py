@@ -47,3 +47,18 @@ def test_key_figures_of_labels_and_ratings():
   rated = {"eval/error": Curve([0, 9], [2.0, 1.25])}
   text = headline(rated, "reward")
   assert "Held-out error 2.00 → 1.25 mean distance from the rating" in text
+
+
+def test_an_online_run_shows_what_its_answers_are_worth_both_ways():
+  curves = {
+    "eval/score": Curve([0, 9], [0.5, 0.625]),
+    "eval/sampled/score": Curve([0, 9], [0.25, 0.5]),
+    "eval/verified_accuracy": Curve([0, 9], [0.5, 0.625]),
+    "eval/sampled/verified_accuracy": Curve([0, 9], [0.25, 0.5]),
+  }
+  text = headline(curves, "ppo")
+  assert (
+    "Score 0.250 → 0.500 held-out answers, sampled"
+    " Score 0.500 → 0.625 held-out answers, greedy"
+    " Verified accuracy 25.0% → 50.0% of held-out answers, sampled"
+  ) in text

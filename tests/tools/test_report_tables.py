@@ -5,7 +5,7 @@ import math
 import re
 
 from ramjax.tools import report_tables
-from ramjax.tools.report_run import Sample
+from ramjax.tools.report_run import Curve, Sample
 
 
 def test_accuracy_is_counted_from_samples_without_evaluations():
@@ -22,6 +22,18 @@ def test_accuracy_is_counted_from_samples_without_evaluations():
   assert found.rows == [("all kinds", 0.5, 1), ("a", 0, 1), ("b", 1, 1)]
   assert "Counted from the samples" in report_tables.accuracy_tables(found)
   assert report_tables.accuracies({}, []) is None
+
+
+def test_of_an_online_run_the_sampled_answers_are_counted():
+  curves = {
+    "eval/verified_accuracy": Curve([0, 9], [0.5, 0.6]),
+    "eval/sampled/verified_accuracy": Curve([0, 9], [0.2, 0.4]),
+    "eval/sampled/verified_accuracy/a": Curve([0, 9], [0.1, 0.3]),
+  }
+  found = report_tables.accuracies(curves, [])
+  assert found is not None and found.sampled
+  assert found.rows == [("all kinds", 0.2, 0.4), ("a", 0.1, 0.3)]
+  assert "drawn as in training" in report_tables.accuracy_tables(found)
 
 
 def test_many_kinds_are_two_tables_best_first():

@@ -30,10 +30,34 @@ def test_the_last_evaluation_of_each_run_is_a_row(tmp_path, capsys):
   assert results.main([sft, rm]) == 0
   head, first, second = capsys.readouterr().out.splitlines()
   assert head.split() == [
-    *("run", "algorithm", "step", "verified", "pairs", "right", "loss")
+    *("run", "algorithm", "step", "verified", "at", "first"),
+    *("pairs", "right", "loss"),
   ]
-  assert first.split() == [sft, "sft", "9", "62.5%", "1.5000"]
+  assert first.split() == [sft, "sft", "9", "62.5%", "0.0%", "1.5000"]
   assert second.split() == [rm, "reward", "4", "75.0%", "0.5000"]
+
+
+def test_sampled_answers_stand_beside_greedy_ones(tmp_path, capsys):
+  online = _run(
+    tmp_path / "grpo",
+    "ppo",
+    {
+      "step": 0,
+      "eval/verified_accuracy": 0.5,
+      "eval/sampled/verified_accuracy": 0.25,
+    },
+    {
+      "step": 9,
+      "eval/verified_accuracy": 0.625,
+      "eval/sampled/verified_accuracy": 0.375,
+    },
+  )
+  assert results.main([online]) == 0
+  head, line = capsys.readouterr().out.splitlines()
+  assert head.split()[3:] == [
+    *("verified", "at", "first", "sampled", "at", "first")
+  ]
+  assert line.split()[3:] == ["62.5%", "50.0%", "37.5%", "25.0%"]
 
 
 def test_a_run_without_an_evaluation_is_named(tmp_path, capsys):
