@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKDIR ?= runs/quickstart
+STAGES := $(WORKDIR) $(WORKDIR)-reward $(WORKDIR)-dpo $(WORKDIR)-cringe $(WORKDIR)-grpo
 
 .PHONY: help quickstart test test-slow test-peers check lock clean
 help:
-	@echo 'make quickstart   fine-tune a tiny model, then a reward model, DPO, Pairwise Cringe'
+	@echo 'make quickstart   fine-tune a tiny model, then a reward model, DPO, Pairwise Cringe, GRPO'
 	@echo 'make test         lint, types and the test suite'
 	@echo 'make test-slow    kill tests, long runs, mutation check, fuzzing'
 	@echo 'make test-peers   agreement with transformers and TRL'
@@ -26,8 +27,9 @@ quickstart: $(VENV)/.ready
 	$(BIN)/ramjax train --config=configs/reward_quickstart.py --workdir=$(WORKDIR)-reward --config.init.from_run=$(WORKDIR)
 	$(BIN)/ramjax train --config=configs/dpo_quickstart.py --workdir=$(WORKDIR)-dpo --config.init.from_run=$(WORKDIR)
 	$(BIN)/ramjax train --config=configs/pairwise_cringe_quickstart.py --workdir=$(WORKDIR)-cringe --config.init.from_run=$(WORKDIR)
-	@for run in $(WORKDIR) $(WORKDIR)-reward $(WORKDIR)-dpo $(WORKDIR)-cringe; do $(BIN)/ramjax report $$run; done
-	@$(BIN)/ramjax results $(WORKDIR) $(WORKDIR)-reward $(WORKDIR)-dpo $(WORKDIR)-cringe
+	$(BIN)/ramjax train --config=configs/grpo_quickstart.py --workdir=$(WORKDIR)-grpo --config.init.from_run=$(WORKDIR)
+	@for run in $(STAGES); do $(BIN)/ramjax report $$run; done
+	@$(BIN)/ramjax results $(STAGES)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -35,10 +37,10 @@ check: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: check
-	$(BIN)/python -m pytest -m 'not slow and not peers' -n 2
+	$(BIN)/python -m pytest -m 'not slow and not peers' -n 2 --dist worksteal
 
 test-slow: $(VENV)/.ready
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 	$(BIN)/python -m ramjax.tools.fuzz
 
 # torch first and by itself: its index of builds differs from machine to machine.
@@ -50,7 +52,7 @@ $(VENV)/.peers: $(VENV)/.ready requirements-peers.lock
 # A peer that cannot be imported must fail here, not be skipped.
 test-peers: $(VENV)/.peers
 	$(BIN)/python -c 'import peft, torch, transformers, trl'
-	$(BIN)/python -m pytest -m peers
+	$(BIN)/python -m pytest -m peers -n 2 --dist worksteal
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock

@@ -125,25 +125,7 @@ def ppo(**rewards: Mapping[str, Any]) -> ConfigDict:
     # Then cut to plus and minus this.
     clip=config_dict.placeholder(float),
   )
-  config.rollout = dict(
-    # Prompts of a rollout, answers to each, and passes over them.
-    prompts=64,
-    group_size=1,
-    epochs=1,
-    max_new_tokens=128,
-    temperature=1.0,
-    top_k=0,
-    top_p=1.0,
-    min_p=0.0,
-    # Answers that are sampled at a time.
-    num_slots=64,
-    # Sample on, rather than learn from groups whose answers are worth the same
-    # (DAPO's dynamic sampling).
-    drop_uniform_groups=False,
-    # Devices that the model is split over while it samples; None keeps the mesh
-    # of the updates.
-    tensor_parallel=config_dict.placeholder(int),
-  )
+  config.rollout = _rollout()
   config.credit = dict(
     # "gae" (PPO), "group" (GRPO, RLOO) or "returns" (REINFORCE++).
     name="gae",
@@ -256,6 +238,28 @@ def rounds(
   _locked(config)
   config.select.unlock()
   return config
+
+
+def _rollout() -> dict:
+  return dict(
+    # Prompts of a rollout, answers to each, and passes over them.
+    prompts=64,
+    group_size=1,
+    epochs=1,
+    max_new_tokens=128,
+    temperature=1.0,
+    top_k=0,
+    top_p=1.0,
+    min_p=0.0,
+    # Answers that are sampled at a time.
+    num_slots=64,
+    # Sample on, rather than learn from groups whose answers are worth the same
+    # (DAPO's dynamic sampling).
+    drop_uniform_groups=False,
+    # Devices that the model is split over while it samples; None keeps the mesh
+    # of the updates.
+    tensor_parallel=config_dict.placeholder(int),
+  )
 
 
 def _judge() -> dict:
@@ -389,8 +393,8 @@ def source(
   Args:
     path: A .jsonl, .json (either may be .gz) or .parquet file, a prepared
       `tfds:NAME/CONFIG:SPLIT?data_dir=DIR`, generated `tasks:NUM?seed=S` (of
-      some kinds: `&kinds=A+B`), or pairs of a right and a wrong answer to them,
-      `task_pairs:NUM?seed=S`.
+      some kinds: `&kinds=A+B`; a share of the answers wrong: `&wrong=0.3`), or
+      pairs of a right and a wrong answer to them, `task_pairs:NUM?seed=S`.
     weight: Share of the mixture, relative to the other sources.
     eval_rows: Rows held out for evaluation.
     eval_path: Rows that are held out already, as `path`.

@@ -3,8 +3,10 @@
 
     ramjax train --config=configs/sft_quickstart.py --workdir=runs/quickstart
 
-The rows are generated; a program checks every answer. On two CPU cores, in
-3.3 minutes: verified accuracy on held-out tasks from 0 % to 68 %, perplexity 1.6.
+The rows are generated; a program checks every answer. As in what people write,
+many demonstrations are wrong, here half of them: what imitation alone comes to, and
+what later stages have to put right. On two CPU cores, in
+3.3 minutes: verified accuracy on held-out tasks from 0 % to 54 %.
 """
 
 from ramjax.configs import base
@@ -13,7 +15,9 @@ from ramjax.configs import base
 def get_config():
   """The quickstart's config."""
   config = base.sft()
-  config.data.sources.tasks = base.source("tasks:40000?seed=0", eval_rows=512)
+  config.data.sources.tasks = base.source(
+    "tasks:40000?seed=0&wrong=0.5", eval_path="tasks:512?seed=2"
+  )
   config.data.max_length = 128
   config.data.batch_size = 32
   config.tokenizer.train_vocab_size = 1024

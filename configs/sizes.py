@@ -96,6 +96,47 @@ def quickstart_stage(config: Any) -> Any:
   return config
 
 
+def quickstart_online(config: Any) -> Any:
+  """What follows the quickstart's fine-tuning by its own answers: 40 updates.
+
+  Args:
+    config: A tree of `policy_methods`, changed in place.
+
+  Returns:
+    The same tree.
+  """
+  config.init.from_run = "runs/quickstart"
+  # Other tasks than those of the fine-tuning, which are those of seed 0.
+  config.data.sources.tasks = base.source(
+    "tasks:20000?seed=1", eval_path="tasks:512?seed=2"
+  )
+  # Several groups share a row, so that every update has about as many rows:
+  # another number is another program to compile.
+  config.data.max_length = 384
+  config.data.batch_size = 512
+  config.data.num_microbatches = 4
+  config.model.remat = "dots"
+  config.rollout.prompts = 512 // config.rollout.group_size
+  config.rollout.max_new_tokens = 32
+  config.rollout.num_slots = 128
+  # So few updates do not stray far.
+  config.loss.kl_coef = 0.0
+  config.optim.learning_rate = 3e-4
+  config.optim.schedule = "linear"
+  config.optim.final_share = 0.0
+  config.optim.warmup_steps = 2
+  config.optim.weight_decay = 0.0
+  config.run.total_steps = 40
+  config.run.log_every = 2
+  config.evals.every_steps = 0
+  config.evals.num_prompts = 512
+  config.evals.num_samples = 24
+  config.evals.max_new_tokens = 32
+  config.evals.sample = True
+  config.checkpoint.every_steps = 0
+  return config
+
+
 def tiny_online(config: Any) -> Any:
   """The 0.9M preset on generated tasks, 8 updates: it runs, and no more.
 

@@ -59,7 +59,9 @@ def _link_files(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _run(checkout: pathlib.Path, *argv: str) -> str:
-  environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+  # One device; little optimisation, as in `conftest.py`.
+  flags = "--xla_backend_optimization_level=0"
+  environment = os.environ | {"XLA_FLAGS": flags}
   environment["PYTHONPATH"] = str(checkout / ".pkgroot")
   environment["PYTHONDONTWRITEBYTECODE"] = "1"
   done = subprocess.run(

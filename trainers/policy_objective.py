@@ -141,7 +141,8 @@ def make_objective(
       num_shards=num_shards,
     )
     mask = scored.mask
-    of = {n: jnp.where(mask, x.reshape(-1), 0.0) for n, x in _flat(batch)}
+    features = batch.features.items()
+    of = {name: jnp.where(mask, x.reshape(-1), 0.0) for name, x in features}
     token_ratios = jnp.where(mask, scored.logps - of["old_logps"], 0.0)
     log_ratios = token_ratios
     if loss["ratio"] == "sequence":
@@ -191,10 +192,8 @@ def make_objective(
       losses = losses + loss["value_coef"] * value_losses
       metrics["value_loss"] = WeightedMean.of(value_losses, mask)
     total = jnp.sum(jnp.where(mask, of["weights"] * losses, 0.0))
-    return (
-      WeightedMean(total, jnp.sum(jnp.where(mask, of["counts"], 0.0))),
-      jax.lax.stop_gradient(metrics),
-    )
+    mean = WeightedMean(total, jnp.sum(jnp.where(mask, of["counts"], 0.0)))
+    return mean, jax.lax.stop_gradient(metrics)
 
   return Objective(loss_fn=loss_fn, reference_config=reference_config)
 
@@ -254,10 +253,6 @@ def make_assess(
     return map_microbatches(of_part, batch, num_microbatches)
 
   return assess
-
-
-def _flat(batch: RolloutBatch) -> Any:
-  return batch.features.items()
 
 
 def _sequence_means(

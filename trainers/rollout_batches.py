@@ -12,9 +12,9 @@ import numpy as np
 
 from ramjax.trainers.rollout import Rollout
 
-# Rows of a batch come in this many sizes: as few as can hold the answers, with
-# as few programs to compile.
-_SIZES = 4
+# From a number of rows to its double there are this many sizes: at most a third of
+# the rows is empty, and answers that grow tenfold take 7 programs to compile.
+_SIZES = 2
 # Of NumPy as made here, of JAX within a compiled function.
 _Array = Any
 
@@ -84,8 +84,8 @@ def place(
     prompt_lengths: [N] int, tokens of each sample's prompt, at least 1.
     response_lengths: [N] int; a prompt and its response fit a row.
     row_length: T.
-    multiple: The number of rows is one of `_SIZES` multiples of this, up to a
-      row for each sample that does not share its prompt's place.
+    multiple: Divides the number of rows, of which there are as few as hold the
+      samples, but for rounding up to one of few numbers.
     groups: [N] int, equal where the prompt is the same and may stand once;
       None computes it for every sample.
 
@@ -114,17 +114,21 @@ def place(
       rows[i], segments[i], branches[i] = row, count[row], branch
       starts[i], firsts[i] = start, first
       first += 1 + response_lengths[i]
-  most = -(-len(bundles) // multiple) * multiple
-  step = -(-most // (_SIZES * multiple)) * multiple
   return Places(
     rows=rows,
     starts=starts,
     firsts=firsts,
     segments=segments,
     branches=None if groups is None else branches,
-    num_rows=min(-(-len(free) // step) * step, most),
+    num_rows=_rounded_up(len(free), multiple),
     row_length=row_length,
   )
+
+
+def _rounded_up(num_rows: int, multiple: int) -> int:
+  parts = -(-num_rows // multiple)
+  step = max(1, 2 ** (parts.bit_length() - 1) // _SIZES)
+  return -(-parts // step) * step * multiple
 
 
 def _bundles(

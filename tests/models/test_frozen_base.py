@@ -45,7 +45,10 @@ def _dequantized(frozen):
   return plain
 
 
-@pytest.fixture(scope="module", params=["ranks", "dora_ranks"])
+@pytest.fixture(
+  scope="module",
+  params=[pytest.param("ranks", marks=pytest.mark.slow), "dora_ranks"],
+)
 def quantized(request):
   """(config, trained, frozen) of a random adapted model with an NF4 base."""
   config = tiny_adapters.adapted(request.param, WIDE, quantization="nf4")

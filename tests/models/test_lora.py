@@ -131,7 +131,15 @@ def test_dora_gradients_hold_the_norm_constant():
     np.testing.assert_allclose(found[leaf], array, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["lora", "ranks", "dora", "dora_lm_head"])
+@pytest.mark.parametrize(
+  "kind",
+  [
+    "ranks",
+    "dora_lm_head",
+    pytest.param("lora", marks=pytest.mark.slow),
+    pytest.param("dora", marks=pytest.mark.slow),
+  ],
+)
 def test_first_forward_is_the_base(kind):
   config = tiny_adapters.adapted(kind)
   base = tiny_adapters.base_params(config)
@@ -177,7 +185,9 @@ def test_adapters_and_merged_weights_compute_the_same(kind):
   np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("remat", ["full", "dots"])
+@pytest.mark.parametrize(
+  "remat", ["full", pytest.param("dots", marks=pytest.mark.slow)]
+)
 def test_recomputing_changes_no_gradient(remat):
   config = tiny_adapters.adapted("dora_ranks")
   trained, frozen = partition.split(tiny_adapters.all_params(config), config)
@@ -190,7 +200,7 @@ def test_recomputing_changes_no_gradient(remat):
 @pytest.mark.parametrize(
   "optimizer",
   [
-    optax.adamw(0.1, weight_decay=0.1),
+    pytest.param(optax.adamw(0.1, weight_decay=0.1), marks=pytest.mark.slow),
     # Of each layer's A and B, also where the trainer leaves them to AdamW.
     optax.contrib.muon(
       0.1,

@@ -159,7 +159,9 @@ def test_many_mixed_requests_are_the_same_one_at_a_time(config, params, mixed):
   assert 5 < sum(one.finished for one in together) < 40
 
 
-@pytest.mark.parametrize("num_slots", [3, 64])
+@pytest.mark.parametrize(
+  "num_slots", [3, pytest.param(64, marks=pytest.mark.slow)]
+)
 def test_neither_order_nor_slots_nor_neighbours_change_a_sample(
   config, params, mixed, num_slots
 ):

@@ -69,8 +69,16 @@ def _assert_equal(one, other):
     np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("with_ema", [False, True])
-@pytest.mark.parametrize("axes", [{"fsdp": 8}, {"data": 2, "tensor": 4}])
+# Each mesh once, and an average or none; the rest of the table is slow.
+@pytest.mark.parametrize(
+  "axes,with_ema",
+  [
+    ({"data": 2, "tensor": 4}, True),
+    ({"fsdp": 8}, False),
+    pytest.param({"data": 2, "tensor": 4}, False, marks=pytest.mark.slow),
+    pytest.param({"fsdp": 8}, True, marks=pytest.mark.slow),
+  ],
+)
 def test_everything_comes_back_on_any_mesh(tmp_path, axes, with_ema):
   saved_on = sharding.make_mesh({"fsdp": 4, "tensor": 2})
   state = _state(saved_on, seed=1, with_ema=with_ema)

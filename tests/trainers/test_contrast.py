@@ -60,11 +60,16 @@ _GROUPS = tiny_objectives.pairs(10)
 @pytest.mark.parametrize(
   "options",
   [
-    dict(pack=True),
-    dict(share_prompt=True),
     dict(pack=True, share_prompt=True, row_length=48),
-    dict(row_length=96),
-    dict(size=32),
+    *(
+      pytest.param(part, marks=pytest.mark.slow)
+      for part in (
+        dict(pack=True),
+        dict(share_prompt=True),
+        dict(row_length=96),
+        dict(size=32),
+      )
+    ),
   ],
   ids=str,
 )

@@ -46,8 +46,15 @@ _CUTS = {
   "packing": _Cut(pack=True),
   "the order of rows": _Cut(reverse=True),
   "the side of the padding": _Cut(right=True),
-  "4 microbatches": _Cut(num_microbatches=4),
   "devices": _Cut(axes=(("fsdp", 8),)),
+  # Three of those below at once: one program to compile, not three.
+  "shared prompts, longer rows, chunks and 4 microbatches": _Cut(
+    num_microbatches=4, share_prompt=True, row_length=96, chunk_size=3
+  ),
+  "longer rows, chunks and 4 microbatches": _Cut(
+    num_microbatches=4, row_length=96, chunk_size=3
+  ),
+  "4 microbatches": _Cut(num_microbatches=4),
   "shared prompts": _Cut(share_prompt=True),
   "longer rows and chunks": _Cut(row_length=96, chunk_size=3),
   "2 microbatches": _Cut(num_microbatches=2),
@@ -56,10 +63,22 @@ _CUTS = {
     num_microbatches=2, axes=(("data", 2), ("fsdp", 4))
   ),
 }
-# Where compiling takes longest for what is least likely to be found.
-_SLOW_CUTS = {"2 microbatches", "chunks", "microbatches on devices"}
-_ALIKE = {"plackett_luce", "regression", "classification", "ordinal"}
-_SLOW_CUTS_OF_THOSE = {"shared prompts", "longer rows and chunks", "devices"}
+# Of these each tries a part of what an other one tries.
+_SLOW_CUTS = {
+  "4 microbatches",
+  "shared prompts",
+  "longer rows and chunks",
+  "2 microbatches",
+  "chunks",
+  "microbatches on devices",
+}
+# Rewards: one part of a program differs, and is tried by itself elsewhere.
+_ALIKE = {"bradley_terry", "plackett_luce", "classification"}
+_LEAST = {"regression", "ordinal"}
+_ALL_AT_ONCE = {
+  True: "shared prompts, longer rows, chunks and 4 microbatches",
+  False: "longer rows, chunks and 4 microbatches",
+}
 
 
 def _cases() -> list[Any]:
@@ -69,8 +88,12 @@ def _cases() -> list[Any]:
     for name, cut in _CUTS.items():
       if cut.share_prompt and not case.shares_prompts:
         continue  # Its rows' answers follow different prompts.
-      slow = name in _SLOW_CUTS or (
-        family in _ALIKE and name in _SLOW_CUTS_OF_THOSE
+      if name == _ALL_AT_ONCE[False] and case.shares_prompts:
+        continue  # All at once is more.
+      slow = (
+        name in _SLOW_CUTS
+        or (family in _ALIKE | _LEAST and name == "devices")
+        or (family in _LEAST and name == _ALL_AT_ONCE[True])
       )
       marks = [pytest.mark.slow] if slow else []
       found.append(pytest.param(family, name, marks=marks))

@@ -70,6 +70,7 @@ def test_a_mistake_in_a_field_is_named_without_a_traceback(
   status = _main(
     "--config=sft_quickstart",
     "--config.data.sources.tasks.path=tasks:200?seed=0",
+    "--config.data.sources.tasks.eval_path=",
     "--config.data.sources.tasks.eval_rows=20",
     f"--config.{override}",
     f"--workdir={tmp_path / 'run'}",
@@ -123,6 +124,7 @@ def test_a_run_from_the_command_line_leaves_everything_behind(tmp_path):
     "ramjax.trainers.launch",
     "--config=sft_quickstart",
     "--config.data.sources.tasks.path=tasks:300?seed=0",
+    "--config.data.sources.tasks.eval_path=",
     "--config.data.sources.tasks.eval_rows=24",
     "--config.tokenizer.train_vocab_size=400",
     "--config.model.vocab_size=400",
@@ -140,7 +142,9 @@ def test_a_run_from_the_command_line_leaves_everything_behind(tmp_path):
     "--config.evals.max_new_tokens=4",
     f"--workdir={workdir}",
   ]
-  environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+  # One device; little optimisation, as in `conftest.py`.
+  flags = "--xla_backend_optimization_level=0"
+  environment = os.environ | {"XLA_FLAGS": flags}
   done = subprocess.run(
     command, capture_output=True, text=True, check=False, env=environment
   )

@@ -135,8 +135,15 @@ def test_a_whole_start_is_copied_and_another_folder_is_read(folders):
     _hidden(state.all_reference, reference.config)
 
 
-@pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize("quantize_base", ["none", "nf4"])
+@pytest.mark.parametrize(
+  "quantize_base,dora",
+  [
+    ("none", False),
+    ("nf4", True),
+    pytest.param("none", True, marks=pytest.mark.slow),
+    pytest.param("nf4", False, marks=pytest.mark.slow),
+  ],
+)
 def test_beside_adapters_it_is_the_base_bit_for_bit(
   folders, quantize_base, dora
 ):

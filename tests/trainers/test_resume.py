@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 _STEPS = 24
 _OVERRIDES = {
   "data.sources.tasks.path": "tasks:400?seed=0",
+  "data.sources.tasks.eval_path": "",
   "data.sources.tasks.eval_rows": 16,
   "data.max_length": 128,
   "data.batch_size": 4,

@@ -94,7 +94,7 @@ def folder(tmp_path_factory):
     )
   }
   jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
   yield root
   for name, value in kept.items():
     jax.config.update(name, value)

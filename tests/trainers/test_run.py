@@ -216,6 +216,7 @@ def test_adapters_know_the_checkpoint_they_began_with(folders, train, whole):
   assert base.step == 2
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_url_is_read_back(folders, train):
   workdir = folders / "lr50%#1"
   quick = {"run.total_steps": 2, "init.from_hf": folders / "hf"}

@@ -24,35 +24,39 @@ _EXAMPLES = tiny_sft.examples(8)
 @functools.cache
 def _params():
   # Larger than at initialisation, so that attention is far from uniform.
-  params = llama.init_params(_CONFIG, jax.random.key(0))
-  return jax.tree.map(lambda x: x * 4 if x.ndim > 1 else x, params)
+  @jax.jit
+  def make():
+    params = llama.init_params(_CONFIG, jax.random.key(0))
+    return jax.tree.map(lambda x: x * 4 if x.ndim > 1 else x, params)
+
+  return make()
 
 
-def _gradient(
-  batch,
-  *,
-  num_microbatches=1,
-  chunk_size=16,
-  num_shards=1,
-  mesh=None,
-  label_smoothing=0.1,
-  z_loss=1e-3,
-):
-  """Loss, its weight, and gradient, both extras of the loss switched on."""
+@functools.cache
+def _program(num_microbatches, chunk_size, num_shards):
+  """`(params, batch, key)` to gradient, loss and metrics, jitted."""
+  # Both extras of the loss switched on.
   loss_fn = sft.make_loss_fn(
     _CONFIG,
-    label_smoothing=label_smoothing,
-    z_loss=z_loss,
+    label_smoothing=0.1,
+    z_loss=1e-3,
     chunk_size=chunk_size,
     num_shards=num_shards,
   )
-  compute = jax.jit(
+  return jax.jit(
     functools.partial(
       step_lib.accumulate_gradients,
       loss_fn,
       num_microbatches=num_microbatches,
     )
   )
+
+
+def _gradient(
+  batch, *, num_microbatches=1, chunk_size=16, num_shards=1, mesh=None
+):
+  """Loss, its weight, and gradient."""
+  compute = _program(num_microbatches, chunk_size, num_shards)
   params = _params()
   if mesh is None:
     grads, loss, _ = compute(params, batch, jax.random.key(0))
@@ -84,15 +88,18 @@ def _assert_same(result, tolerance=1e-5):
 
 
 def test_loss_equals_a_loop_over_tokens_with_dense_logits():
-  params = jax.device_get(_params())
+  @jax.jit
+  def dense_logits(params, ids):
+    positions = jnp.arange(ids.shape[1])[None]
+    hidden = llama.apply(params, _CONFIG, ids, positions=positions)
+    return heads.lm_logits(params, _CONFIG, hidden)
+
   total, count = 0.0, 0
   for tokens, mask in _EXAMPLES:
-    ids = jnp.asarray(tokens, jnp.int32)[None]
-    hidden = llama.apply(
-      params, _CONFIG, ids, positions=jnp.arange(len(tokens))[None]
-    )
-    logits = np.asarray(heads.lm_logits(params, _CONFIG, hidden))[0]
-    logits = logits.astype(np.float64)
+    # Alone in its row, at the length of the longest: one program does.
+    ids = np.zeros((1, 12), np.int32)
+    ids[0, : len(tokens)] = tokens
+    logits = np.asarray(dense_logits(_params(), ids))[0].astype(np.float64)
     for t in range(1, len(tokens)):
       if mask[t]:
         log_z = np.log(np.exp(logits[t - 1]).sum())
@@ -109,7 +116,9 @@ def test_packing_changes_nothing():
   _assert_same(_gradient(tiny_sft.batch(rows, length=40)))
 
 
-@pytest.mark.parametrize("length", [16, 64])
+@pytest.mark.parametrize(
+  "length", [pytest.param(16, marks=pytest.mark.slow), 64]
+)
 def test_padding_changes_nothing(length):
   batch = tiny_sft.batch([[e] for e in _EXAMPLES], length=length)
   _assert_same(_gradient(batch))
@@ -125,27 +134,46 @@ def test_row_order_changes_nothing():
   _assert_same(_gradient(tiny_sft.batch(rows, length=12)))
 
 
-@pytest.mark.parametrize("num_microbatches", [2, 8])
+@pytest.mark.parametrize(
+  "num_microbatches", [pytest.param(2, marks=pytest.mark.slow), 8]
+)
 def test_microbatches_change_nothing(num_microbatches):
   batch = tiny_sft.batch([[e] for e in _EXAMPLES], length=12)
   _assert_same(_gradient(batch, num_microbatches=num_microbatches))
 
 
-@pytest.mark.parametrize("chunk_size", [1, 7, 1024])
+@pytest.mark.parametrize(
+  "chunk_size", [pytest.param(1, marks=pytest.mark.slow), 7, 1024]
+)
 def test_chunk_size_changes_nothing(chunk_size):
   batch = tiny_sft.batch([[e] for e in _EXAMPLES], length=12)
   _assert_same(_gradient(batch, chunk_size=chunk_size))
 
 
+# Each axis and each number once; the rest of the table is slow.
+_MESHES = (
+  {"fsdp": 8},
+  {"data": 2, "fsdp": 2, "tensor": 2},
+  {"data": 4, "tensor": 2},
+)
+
+
 @pytest.mark.parametrize(
-  "axes",
+  "num_microbatches,axes",
   [
-    {"fsdp": 8},
-    {"data": 2, "fsdp": 2, "tensor": 2},
-    {"data": 4, "tensor": 2},
+    (1, _MESHES[0]),
+    (2, _MESHES[1]),
+    *(
+      pytest.param(num, axes, marks=pytest.mark.slow)
+      for num, axes in (
+        (1, _MESHES[1]),
+        (1, _MESHES[2]),
+        (2, _MESHES[0]),
+        (2, _MESHES[2]),
+      )
+    ),
   ],
 )
-@pytest.mark.parametrize("num_microbatches", [1, 2])
 def test_eight_devices_change_nothing(axes, num_microbatches):
   # Sixteen rows, so that each of 2 microbatches still covers 8 devices.
   rows = [[e] for e in _EXAMPLES] + [[]] * 8
