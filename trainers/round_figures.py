@@ -28,6 +28,8 @@ def evaluate(
 ) -> None:
   """Writes what greedy answers to held-out prompts are worth, and some of them.
 
+  The score of each is kept, so that models can be compared prompt by prompt.
+
   Args:
     config: Of a run in rounds.
     folder: Of the round.
@@ -42,7 +44,7 @@ def evaluate(
     return
   asked = list(prompts[: config.evals.num_prompts])
   if not asked:
-    round_files.write_json(path, {"metrics": {}, "samples": []})
+    round_files.write_json(path, {"metrics": {}, "samples": [], "scores": []})
     return
   longest = max(len(asker.tokens(prompt, condition)) for prompt in asked)
   room = config.data.max_length - longest
@@ -61,8 +63,10 @@ def evaluate(
   verdicts = verified_accuracy.verify_responses(
     records, [answer.response for answer in answers]
   )
+  scores = [row["score"] for row in scored]
   metrics = {
     **_worth(scored),
+    **_mean("score", [score for score in scores if score is not None]),
     "finished": float(np.mean([answer.finished for answer in answers])),
     "response_tokens": float(np.mean([len(ids) for ids in tokens])),
     **verified_accuracy.verified_accuracy(records, verdicts),
@@ -76,7 +80,10 @@ def evaluate(
     }
     for i in range(min(config.evals.num_samples, len(answers)))
   ]
-  round_files.write_json(path, {"metrics": metrics, "samples": samples})
+  round_files.write_json(
+    path,
+    {"metrics": metrics, "samples": samples, "scores": scores},
+  )
 
 
 def log_line(
@@ -99,8 +106,54 @@ def log_line(
   evaluated = round_files.read_json(folder / round_files.EVALUATED)
   if evaluated is not None:
     metrics = evaluated["metrics"]
+    first = round_files.read_json(
+      round_files.folder(workdir, 0) / round_files.EVALUATED
+    )
+    if number and first is not None:
+      change = score_change(first["scores"], evaluated["scores"])
+      metrics = {**metrics, **change}
     line |= {f"eval/{name}": value for name, value in metrics.items()}
   return line
+
+
+def score_change(
+  first: Sequence[float | None], last: Sequence[float | None]
+) -> dict[str, float]:
+  """How much better a model answers than the first one, prompt by prompt.
+
+  The same prompts are hard for both: their differences vary less than the
+  scores do. A mean and 1.96 standard errors to either side of it are the 95 %
+  interval.
+
+  Args:
+    first: The first model's score of each held-out prompt; None where there is
+      none.
+    last: The other model's, of the same prompts.
+
+  Returns:
+    `score_change`, the mean difference over the prompts that both have a score
+    of, and `score_change_stderr`, which two of them are needed for. Nothing if
+    the number of prompts changed: they cannot be told to be the same.
+  """
+  if len(first) != len(last):
+    return {}
+  differences = [
+    after - before
+    for before, after in zip(first, last, strict=True)
+    if before is not None and after is not None
+  ]
+  return _mean("score_change", differences)
+
+
+def _mean(name: str, values: Sequence[float]) -> dict[str, float]:
+  """The mean, and the standard error that its sample deviation gives."""
+  found = {}
+  if values:
+    found[name] = float(np.mean(values))
+  if len(values) > 1:
+    deviation = float(np.std(values, ddof=1))
+    found[f"{name}_stderr"] = deviation / len(values) ** 0.5
+  return found
 
 
 def _of_samples(

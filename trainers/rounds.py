@@ -61,6 +61,7 @@ _PARSERS = {
 _SHOWN = (
   "sampled/score", "sampled/best_score", "sampled/verified_accuracy",
   "sampled/judge_invalid", "selected/rows", "eval/score",
+  "eval/score_stderr", "eval/score_change", "eval/score_change_stderr",
   "eval/verified_accuracy",
 )  # fmt: skip
 

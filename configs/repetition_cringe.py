@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Iterative Cringe (Adolphs et al., arXiv 2211.05826) against repetition.
+
+    ramjax train --config=configs/repetition_cringe.py \
+        --workdir=runs/repetition-cringe
+
+An answer of the small Alpaca model in `runs/alpaca` is good if it repeats no
+3-gram and ended by itself, and bad if it repeats one; as many of either are
+learned from. After the first round, repeated 3-grams of 500 greedy held-out
+answers from 58.7 % to 16.6 %, their F1 with people's from 6.1 % to 5.6 %, their
+length from 73 tokens to 25; the second is not yet run to its end.
+"""
+
+from ramjax.configs import base, repetition_size
+
+
+def get_config():
+  """Two rounds on 256 prompts and 10 updates each."""
+  return repetition_size.two_rounds(
+    base.unpaired(
+      cringe=dict(
+        weight=1.0,
+        alpha=1.0,
+        contrast_positives=False,
+        logp_reduction="mean",
+        top_k=5,
+        stop_candidate_gradient=False,
+      )
+    ),
+    select=dict(name="labelled", threshold=0.0, balance=True),
+  )
