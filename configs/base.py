@@ -111,9 +111,10 @@ def ppo(**rewards: Mapping[str, Any]) -> ConfigDict:
   )
   config = _tree("ppo", loss)
   config.unlock()
-  # Answers are packed by what they come to be; batch_size counts answers.
+  # Answers are packed by what they come to be, into rows of max_length;
+  # batch_size counts answers.
   del config.data.pack
-  # Compute a prompt once for all the answers of its group.
+  # Compute a prompt once for the answers of its group; they share an update.
   config.data.share_prompt = True
   config.reference = _reference()
   config.rewards = _terms(rewards)

@@ -65,7 +65,8 @@ def load_source(
     path: A file, `tfds:...` or `tasks:...`; see `load.load_rows`.
     parse: From a record to a row, such as `parse_rows.parse_sft`.
     eval_rows: Rows to hold out, chosen by a hash of their prompt.
-    eval_path: Where rows that are held out already are; "" for nowhere.
+    eval_path: Where rows that are held out already are; "" for nowhere. Rows
+      with the prompt of one of them are left out of training, and counted.
     max_bad_share: Share of bad rows to put aside; 0 refuses the first.
     quarantine_dir: Where they are put aside.
 
@@ -100,19 +101,27 @@ def load_source(
     "sha256": loaded.fingerprint,
     "rows_read": loaded.num_read,
     "rows_quarantined": loaded.num_quarantined,
-    "rows_train": len(loaded.rows) - len(held),
     "rows_held_out": len(held),
   }
   if eval_path:
     apart = load_rows(eval_path, "-eval")
     held_out, records = apart.rows, apart.records
+    held = _with_prompts_of(loaded.rows, held_out)
+    if len(held) == len(loaded.rows):
+      raise ValueError(
+        f"data.sources.{name}: every prompt of path={path!r} is in"
+        f" eval_path={eval_path!r}, which leaves none to train on: name other"
+        " rows."
+      )
     summary |= {
       "eval_path": eval_path,
       "eval_sha256": apart.fingerprint,
       "rows_read": loaded.num_read + apart.num_read,
       "rows_quarantined": loaded.num_quarantined + apart.num_quarantined,
       "rows_held_out": len(held_out),
+      "rows_left_out": len(held),
     }
+  summary["rows_train"] = len(loaded.rows) - len(held)
   return SourceRows(
     name=name,
     train=[row for i, row in enumerate(loaded.rows) if i not in held],
@@ -120,6 +129,12 @@ def load_source(
     held_out_records=records,
     summary=summary,
   )
+
+
+def _with_prompts_of(rows: Sequence[Row], others: Sequence[Row]) -> set[int]:
+  """Indices of the rows whose prompt is that of another."""
+  prompts = {split.prompt_text(row) for row in others}
+  return {i for i, row in enumerate(rows) if split.prompt_text(row) in prompts}
 
 
 def tokenize_rows(

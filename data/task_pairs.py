@@ -313,7 +313,8 @@ def generate_flawed(
 ) -> list[dict[str, Any]]:
   """Returns `tasks.task_record`s of which a share demonstrates a wrong answer.
 
-  So people's demonstrations are. The `task` column still says what is right.
+  As some of people's demonstrations are. The `task` column still says what is
+  right.
   The first n of a longer list are the list of length n.
 
   Args:

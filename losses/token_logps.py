@@ -201,7 +201,7 @@ def mean_token_logps(
   Args:
     hidden: [N, D] as given to `token_logps`.
     kernel: [D, V] as given to `token_logps`.
-    log_normalizers: [N] as `token_logps` returned.
+    log_normalizers: [N] as `token_logps` returned at temperature 1.
 
   Returns:
     [N] float32, in nats; meaningful where the mask of `token_logps` was True.

@@ -83,8 +83,13 @@ def _figures(
     ends = [report_text.percent(share) for share in (row.first, row.last)]
     steps = [accuracies.first_step, accuracies.last_step]
     value = _change(Curve(steps, [row.first, row.last]), ends)
-    sampled = ", sampled" if accuracies.sampled else ""
-    detail = f"of held-out answers{sampled}"
+    detail = "of held-out answers"
+    if accuracies.sampled:
+      detail += ", sampled"
+      if report_metrics.VERIFIED in curves:
+        greedy = curves[report_metrics.VERIFIED].values
+        ends = [report_text.percent(greedy[i]) for i in (0, -1)]
+        detail += f"; of greedy ones {ends[0]} to {ends[1]}"
     figures.append(("Verified accuracy", value, detail))
   if "train/loss" in curves:
     losses = curves["train/loss"].values

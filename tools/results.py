@@ -14,9 +14,9 @@ _FIRST = "first/"
 # Metric -> heading, and how it is printed.
 _COLUMNS = {
   "eval/verified_accuracy": ("verified", "{:.1%}"),
-  _FIRST + "eval/verified_accuracy": ("at first", "{:.1%}"),
+  _FIRST + "eval/verified_accuracy": ("from", "{:.1%}"),
   "eval/sampled/verified_accuracy": ("sampled", "{:.1%}"),
-  _FIRST + "eval/sampled/verified_accuracy": ("at first", "{:.1%}"),
+  _FIRST + "eval/sampled/verified_accuracy": ("sampled from", "{:.1%}"),
   "eval/rewards/accuracy": ("pairs right", "{:.1%}"),
   "eval/rewards/accuracy_low": ("95% from", "{:.1%}"),
   "eval/rewards/accuracy_high": ("to", "{:.1%}"),

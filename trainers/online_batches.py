@@ -78,6 +78,10 @@ class OnlineBatches:
     self._samples = samples
     self._per_epoch = samples // config.data.batch_size
     self._updates = options.epochs * self._per_epoch
+    # Answers that stay in one update: behind one prompt, computed once.
+    self._together = 1
+    if rollouts.shares_prompts(config):
+      self._together = options.group_size
     self._rollout: Rollout | None = None
     self._weights: dict[str, np.ndarray] = {}
     self._number = 0
@@ -127,6 +131,7 @@ class OnlineBatches:
       "num_prompts": self._num_prompts,
       "kl_coef": self._kl_coef,
       "moments": self._moments.to_json(),
+      "together": self._together,
     }
     return json.dumps(state).encode()
 
@@ -148,12 +153,18 @@ class OnlineBatches:
       return
     self._rollout = rollout_lib.load_arrays(self._folder, self._number)
     num = len(self._rollout.scores)
-    if num != self._samples or self._update >= self._updates:
+    together = fields["together"]
+    if (
+      num != self._samples
+      or self._update >= self._updates
+      or together != self._together
+    ):
       raise ValueError(
         f"the checkpoint lies after {self._update} updates on a rollout of {num}"
-        f" answers, and the config now has rollouts of {self._samples} for"
-        f" {self._updates} updates: change rollout.prompts, group_size, epochs"
-        " and data.batch_size at a checkpoint between two rollouts."
+        f" answers, {together} together, and the config now has rollouts of"
+        f" {self._samples}, {self._together} together, for {self._updates}"
+        " updates: change rollout.prompts, group_size, epochs, data.batch_size"
+        " and data.share_prompt at a checkpoint between two rollouts."
       )
 
   def start_prefetch(self) -> None:
@@ -185,9 +196,7 @@ class OnlineBatches:
     """The samples of this update, in an order drawn for its epoch."""
     epoch, part = divmod(self._update, self._per_epoch)
     rng = np.random.default_rng([self._config.seed, self._number, epoch])
-    together = 1
-    if rollouts.shares_prompts(self._config):
-      together = self._config.rollout.group_size
+    together = self._together
     order = rng.permutation(len(rollout.scores) // together)[:, None] * together
     order = (order + np.arange(together)).reshape(-1)
     size = self._config.data.batch_size

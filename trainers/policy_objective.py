@@ -263,7 +263,8 @@ def _sequence_means(
   GSPO, arXiv 2507.18071, equation 7.
   """
   rows, length = batch.tokens.shape
-  # A row of T tokens holds at most T / 2 samples of a prompt and an answer.
+  # A row of T tokens holds at most T / 2 samples: each takes its prompt's last
+  # token and an answer.
   most = length // 2 + 1
   samples = jnp.arange(rows)[:, None] * most + batch.sample_ids
   samples = samples.reshape(-1)

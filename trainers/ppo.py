@@ -131,6 +131,12 @@ def _sample_batches(
   setting: run.Setting, terms: tuple[rewards_lib.Term, ...]
 ) -> OnlineBatches:
   config, mesh, data = setting.config, setting.mesh, setting.data
+  critic_config = critic.make_config(
+    config, setting.model_config, setting.workdir
+  )
+  _refuse_windows(
+    config, setting.model_config, setting.reference_config, critic_config
+  )
   start = reward_model.choose(config, setting.workdir)
   scorer = None
   if start is not None:
@@ -149,9 +155,7 @@ def _sample_batches(
       temperature=config.rollout.temperature,
       chunk_size=config.loss.chunk_size,
       reference_config=setting.reference_config,
-      critic_config=critic.make_config(
-        config, setting.model_config, setting.workdir
-      ),
+      critic_config=critic_config,
       num_shards=sharding.num_batch_shards(mesh),
     ),
     mesh=mesh,
@@ -159,6 +163,21 @@ def _sample_batches(
   return OnlineBatches(
     config, setting.workdir, data.train, data.weights, maker, mesh
   )
+
+
+def _refuse_windows(
+  config: ml_collections.ConfigDict, *models: LlamaConfig | None
+) -> None:
+  """Raises before a rollout is sampled that no update could use."""
+  if not rollouts.shares_prompts(config):
+    return
+  for model in models:
+    if model is not None and model.sliding_window is not None:
+      raise ValueError(
+        f"data.share_prompt=True, and policy, reference or critic has"
+        f" sliding_window={model.sliding_window}, which counts places of a row"
+        " and not of a text: set data.share_prompt=False."
+      )
 
 
 def _no_batches(config: ml_collections.ConfigDict, data: Any) -> Any:

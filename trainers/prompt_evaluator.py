@@ -58,7 +58,7 @@ class PromptEvaluator:
     self._as_in_rollouts = None
     if config.evals.sample:
       self._as_in_rollouts = sampled_groups.sampling_options(
-        config, data.stop_tokens, max_tokens
+        config, data.stop_tokens, min(config.rollout.max_new_tokens, room)
       )
 
   def evaluate(

@@ -121,5 +121,7 @@ def choose(
 
 def _parts(batch: Any, rows: int, mesh: Mesh) -> Any:
   for first in range(0, len(batch.tokens), rows):
+    if not batch.segment_ids[first].any():
+      return  # Rows that are left over come last.
     part = jax.tree.map(lambda x, at=first: x[at : at + rows], batch)
     yield sharding.place_batch(part, mesh)

@@ -12,8 +12,9 @@ import numpy as np
 
 from ramjax.trainers.rollout import Rollout
 
-# From a number of rows to its double there are this many sizes: at most a third of
-# the rows is empty, and answers that grow tenfold take 7 programs to compile.
+# From a number of rows to its double there are this many sizes: beyond what
+# `multiple` asks for a third of the rows is empty at most, and answers that grow
+# tenfold take 7 programs to compile.
 _SIZES = 2
 # Of NumPy as made here, of JAX within a compiled function.
 _Array = Any
@@ -28,7 +29,8 @@ class RolloutBatch(NamedTuple):
   Attributes:
     tokens: int32; padding holds 0.
     response_mask: bool, True where the token itself was sampled.
-    segment_ids: int32, from 1 in each row, one a prompt; 0 is padding.
+    segment_ids: int32, from 1 in each row, one a prompt as it stands there; 0 is
+      padding.
     branch_ids: int32, 0 for a shared prompt and 1, 2, ... for its samples; None
       where no prompt is shared.
     positions: int32, as if each sample followed its prompt alone.
@@ -80,6 +82,8 @@ def place(
 ) -> Places:
   """First fit, longest first; samples that share a prompt stay together.
 
+  Unless they take fewer rows with a prompt each.
+
   Args:
     prompt_lengths: [N] int, tokens of each sample's prompt, at least 1.
     response_lengths: [N] int; a prompt and its response fit a row.
@@ -93,36 +97,57 @@ def place(
     Where each sample goes.
   """
   num = len(prompt_lengths)
+  lengths = (prompt_lengths, response_lengths)
   bundles = [[i] for i in range(num)]
+  fitted = _first_fit(bundles, *lengths, row_length)
   if groups is not None:
-    bundles = _bundles(groups, prompt_lengths, response_lengths, row_length)
-  sizes = [_size(b, prompt_lengths, response_lengths) for b in bundles]
-  free: list[int] = []
-  count: list[int] = []
+    together = _bundles(groups, *lengths, row_length)
+    fewer = _first_fit(together, *lengths, row_length)
+    # A bundle of just over half a row leaves the rest of it empty.
+    if len(fewer) <= len(fitted):
+      bundles, fitted = together, fewer
   rows, starts, firsts, segments, branches = np.zeros((5, num), int)
-  for at in sorted(range(len(bundles)), key=lambda at: -sizes[at]):
-    fits = (row for row, left in enumerate(free) if left >= sizes[at])
-    row = next(fits, len(free))
-    if row == len(free):
-      free.append(row_length)
-      count.append(0)
-    start = row_length - free[row]
-    first = start + prompt_lengths[bundles[at][0]] - 1
-    free[row] -= sizes[at]
-    count[row] += 1
-    for branch, i in enumerate(bundles[at], 1):
-      rows[i], segments[i], branches[i] = row, count[row], branch
-      starts[i], firsts[i] = start, first
-      first += 1 + response_lengths[i]
+  for row, held in enumerate(fitted):
+    start = 0
+    for segment, at in enumerate(held, 1):
+      first = start + int(prompt_lengths[bundles[at][0]]) - 1
+      for branch, i in enumerate(bundles[at], 1):
+        rows[i], segments[i], branches[i] = row, segment, branch
+        starts[i], firsts[i] = start, first
+        first += 1 + int(response_lengths[i])
+      start += _size(bundles[at], *lengths)
+  # No more than a row for each.
+  most = -(-num // multiple) * multiple
   return Places(
     rows=rows,
     starts=starts,
     firsts=firsts,
     segments=segments,
     branches=None if groups is None else branches,
-    num_rows=_rounded_up(len(free), multiple),
+    num_rows=min(_rounded_up(len(fitted), multiple), most),
     row_length=row_length,
   )
+
+
+def _first_fit(
+  bundles: Sequence[Sequence[int]],
+  prompt_lengths: np.ndarray,
+  response_lengths: np.ndarray,
+  row_length: int,
+) -> list[list[int]]:
+  """The bundles of each row, in its order: first fit, longest first."""
+  sizes = [_size(b, prompt_lengths, response_lengths) for b in bundles]
+  free: list[int] = []
+  held: list[list[int]] = []
+  for at in sorted(range(len(bundles)), key=lambda at: -sizes[at]):
+    fits = (row for row, left in enumerate(free) if left >= sizes[at])
+    row = next(fits, len(free))
+    if row == len(free):
+      free.append(row_length)
+      held.append([])
+    free[row] -= sizes[at]
+    held[row].append(at)
+  return held
 
 
 def _rounded_up(num_rows: int, multiple: int) -> int:

@@ -285,7 +285,10 @@ def _train(
   )
   opened.callback(recorder.close)
   for name, counts in setting.data.summary.items():
-    recorder.say(f"data {name}: {algorithm.describe_source(counts)}")
+    said = f"data {name}: {algorithm.describe_source(counts)}"
+    if left_out := counts.get("rows_left_out"):
+      said += f"; {left_out} rows left out, whose prompt is held out"
+    recorder.say(said)
   _announce(recorder, config, setting.model_config, state, restored)
 
   # Evals

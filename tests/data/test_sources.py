@@ -219,10 +219,29 @@ def test_rows_that_are_held_out_already_stay_so(tmp_path):
     "rows_quarantined": 0,
     "rows_train": 20,
     "rows_held_out": 3,
+    "rows_left_out": 0,
   }
   assert loaded.summary["eval_path"] == str(tmp_path / "held.jsonl")
   assert loaded.summary["eval_sha256"] != loaded.summary["sha256"]
   assert "eval_path" not in _load(tmp_path, eval_path="").summary
+
+
+def test_a_prompt_that_is_held_out_is_not_trained_on(tmp_path):
+  # Prompts 18 and 19 of 20 are held out, too; 20 is of no training row.
+  held = _write(tmp_path / "other.jsonl", 3, first=18)
+  loaded = _load(tmp_path, eval_path=str(held))
+  assert [row.completion for row in loaded.train] == [
+    f"answer {i}" for i in range(18)
+  ]
+  assert len(loaded.held_out) == 3
+  assert loaded.summary["rows_train"] == 18
+  assert loaded.summary["rows_left_out"] == 2
+
+
+def test_held_out_rows_that_are_all_of_them_are_refused(tmp_path):
+  held = _write(tmp_path / "other.jsonl", 25)
+  with pytest.raises(ValueError, match=r"every prompt .* leaves none"):
+    _load(tmp_path, eval_path=str(held))
 
 
 def test_bad_rows_of_both_files_are_put_aside(tmp_path):

@@ -221,7 +221,7 @@ def test_unusable_record_is_refused_by_field(record, field):
 )
 def test_hostile_text_is_judged_by_every_instruction(part):
   for name, (kwargs, _, _) in _CASES.items():
-    assert follows(name, part * 50_000, kwargs) in (True, False), name
+    assert isinstance(follows(name, part * 50_000, kwargs), bool), name
 
 
 def test_longest_arguments_are_looked_for_in_bounded_time():

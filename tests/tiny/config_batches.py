@@ -9,7 +9,7 @@ import numpy as np
 from ramjax.data import group_batches, group_rows
 from ramjax.data.batches import TokenBatch
 from ramjax.data.tokenize_groups import Group
-from ramjax.trainers import online_batches
+from ramjax.trainers import online_batches, rollouts
 from ramjax.trainers.rollout_batches import RolloutBatch
 
 _ROW_LENGTH = 64
@@ -66,7 +66,15 @@ def abstract_batch(config: Any) -> Any:
       name: zeros.astype(np.float32)
       for name in (*online_batches.FEATURES, "weights", "counts")
     }
-    batch = RolloutBatch(zeros, zeros.astype(bool), zeros, zeros, features)
+    batch = RolloutBatch(
+      tokens=zeros,
+      response_mask=zeros.astype(bool),
+      segment_ids=zeros,
+      branch_ids=zeros if rollouts.shares_prompts(config) else None,
+      positions=zeros,
+      sample_ids=zeros,
+      features=features,
+    )
   else:
     (batch,) = group_batches.eval_batches(
       _groups(config),

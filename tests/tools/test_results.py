@@ -30,7 +30,7 @@ def test_the_last_evaluation_of_each_run_is_a_row(tmp_path, capsys):
   assert results.main([sft, rm]) == 0
   head, first, second = capsys.readouterr().out.splitlines()
   assert head.split() == [
-    *("run", "algorithm", "step", "verified", "at", "first"),
+    *("run", "algorithm", "step", "verified", "from"),
     *("pairs", "right", "loss"),
   ]
   assert first.split() == [sft, "sft", "9", "62.5%", "0.0%", "1.5000"]
@@ -55,7 +55,7 @@ def test_sampled_answers_stand_beside_greedy_ones(tmp_path, capsys):
   assert results.main([online]) == 0
   head, line = capsys.readouterr().out.splitlines()
   assert head.split()[3:] == [
-    *("verified", "at", "first", "sampled", "at", "first")
+    *("verified", "from", "sampled", "sampled", "from")
   ]
   assert line.split()[3:] == ["62.5%", "50.0%", "37.5%", "25.0%"]
 

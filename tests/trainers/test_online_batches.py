@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How rollouts are cut into updates, and go on where they were."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -90,6 +91,55 @@ def test_each_epoch_uses_every_sample_once_in_an_order_of_its_own(tmp_path):
     assert len(first) == len(second) == 4
     assert first | second == set(range(8))
   assert len({frozenset(first) for first, _ in epochs}) > 3
+
+
+def _in_pairs(**fields):
+  """Four prompts with two answers each."""
+  return _config(
+    **{"rollout.prompts": 4, "rollout.group_size": 2, "rollout.epochs": 3}
+    | fields
+  )
+
+
+class _GroupMaker(_Maker):
+  """The prompts of each `size` answers are the same."""
+
+  def __init__(self, size):
+    super().__init__()
+    self._size = size
+
+  def make(self, *args, **kwargs):
+    made = super().make(*args, **kwargs)
+    grouped = tiny_rollouts.grouped(made.rollout, self._size)
+    return dataclasses.replace(made, rollout=grouped)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_answers_behind_one_prompt_stay_together(tmp_path, share):
+  config = _in_pairs(**{"data.share_prompt": share})
+  batches = _batches(tmp_path, config, _GroupMaker(2))
+  parts = [_next(batches)[0] for _ in range(12)]
+  whole = [all(i ^ 1 in _ids(part) for i in _ids(part)) for part in parts]
+  assert all(whole) == share
+  assert [part.branch_ids is not None for part in parts] == [share] * 12
+  for first, second in zip(parts[::2], parts[1::2], strict=True):
+    assert _ids(first) | _ids(second) == set(range(8))
+  assert len({frozenset(_ids(part)) for part in parts}) > 3
+
+
+def test_an_update_may_end_within_a_group(tmp_path):
+  config = _config(
+    **{
+      "rollout.prompts": 2,
+      "rollout.group_size": 4,
+      "data.batch_size": 2,
+      "data.max_length": 20,
+    }
+  )
+  batches = _batches(tmp_path, config, _GroupMaker(4))
+  parts = [_ids(_next(batches)[0]) for _ in range(4)]
+  assert [len(part) for part in parts] == [2] * 4
+  assert set.union(*parts) == set(range(8))
 
 
 def test_a_rollout_is_made_when_the_last_one_is_used_up(tmp_path):
@@ -210,8 +260,20 @@ def test_a_rollout_of_other_sizes_is_not_gone_on_with(tmp_path):
   with pytest.raises(ValueError, match="after 3 updates on a rollout of 8"):
     fewer.set_state(position)
   more = _batches(tmp_path, _config(**{"rollout.prompts": 16}))
-  with pytest.raises(ValueError, match="has rollouts of 16 for 4 updates"):
+  with pytest.raises(ValueError, match="of 16, 1 together, for 4 updates"):
     more.set_state(position)
+
+
+def test_groups_of_other_answers_are_not_gone_on_with(tmp_path):
+  batches = _batches(tmp_path, _in_pairs(), _GroupMaker(2))
+  for _ in range(3):
+    _next(batches)
+  position = batches.get_state()
+  fours = {"rollout.prompts": 2, "rollout.group_size": 4}
+  for fields, now in ((fours, 4), ({"data.share_prompt": False}, 1)):
+    others = _batches(tmp_path, _in_pairs(**fields), _GroupMaker(2))
+    with pytest.raises(ValueError, match=f"2 together, .* 8, {now} together"):
+      others.set_state(position)
 
 
 @pytest.mark.parametrize(

@@ -298,13 +298,16 @@ def test_packing_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", _TWICE)
-def test_sharing_prompts_changes_nothing(name):
+def test_neither_shared_prompts_nor_microbatches_of_them_change_anything(name):
   rollout = tiny_rollouts.grouped(_sampled(), 4)
-  places = tiny_rollouts.packed(rollout, _LENGTH, groups=np.arange(8) // 4)
+  places = tiny_rollouts.packed(
+    rollout, _LENGTH, multiple=2, groups=np.arange(8) // 4
+  )
   assert places.branches.max() > 2 and places.num_rows < 8
   apart = tiny_rollouts.row_each(rollout, _LENGTH)
+  batch = _batch(name, rollout, places)
   _assert_same(
-    _computed(name, _batch(name, rollout, places)),
+    _computed(name, batch, num_microbatches=2),
     _computed(name, _batch(name, rollout, apart)),
   )
 
@@ -320,12 +323,15 @@ def test_microbatches_change_nothing(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ppo"])
-def test_eight_devices_change_nothing(name):
-  rollout = _sampled()
-  places = tiny_rollouts.row_each(rollout, _LENGTH)
+@pytest.mark.parametrize("share", [False, True])
+def test_eight_devices_change_nothing(name, share):
+  rollout = tiny_rollouts.grouped(_sampled(), 4)
+  groups = np.arange(8) // 4 if share else None
+  places = tiny_rollouts.packed(rollout, _LENGTH, multiple=8, groups=groups)
   batch = _batch(name, rollout, places)
   found = _computed(name, batch, axes={"data": 2, "fsdp": 4})
-  _assert_same(found, _single_rows(name))
+  apart = tiny_rollouts.row_each(rollout, _LENGTH)
+  _assert_same(found, _computed(name, _batch(name, rollout, apart)))
 
 
 @functools.cache

@@ -132,6 +132,18 @@ def test_a_mistake_is_refused_before_anything_is_sampled(
   assert not (tmp_path / "run/rollouts").exists()
 
 
+def test_a_window_and_a_shared_prompt_are_refused_before_anything_is_sampled(
+  folders, tmp_path, one_device
+):
+  shape = dataclasses.replace(tiny_model_folder.CONFIG, sliding_window=8)
+  tiny_model_folder.write(tmp_path / "windowed", shape)
+  fields = {"init.from_hf": str(tmp_path / "windowed"), "rollout.group_size": 2}
+  config = _config(folders, **fields)
+  with pytest.raises(ValueError, match=r"sliding_window=8.*share_prompt=False"):
+    ppo.main(config, tmp_path / "run")
+  assert not (tmp_path / "run/rollouts").exists()
+
+
 def test_a_classifier_is_no_policy(folders, tmp_path, one_device):
   config = _config(folders, **{"init.from_hf": str(folders / "reward")})
   with pytest.raises(ValueError, match="algorithm='ppo' trains a language"):

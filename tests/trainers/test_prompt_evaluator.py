@@ -52,17 +52,17 @@ def _tokens_reward(answers):
   return [float(answer.num_tokens) for answer in answers]
 
 
-def _evaluator(data, terms=True, **fields):
+def _evaluator(data, reward=_tokens_reward, **fields):
   config = base.ppo()
   config.data.max_length = 20
   config.rollout.num_slots = 4
   config.rollout.temperature = 0.5
+  config.rollout.max_new_tokens = 4
   config.evals.max_new_tokens = 4
   config.evals.num_samples = 2
   config.update_from_flattened_dict(fields)
-  own = {"tokens": _tokens_reward}
   found = rewards.find_rewards(
-    {"tokens": dict(weight=2.0)} if terms else {}, own
+    {"tokens": dict(weight=2.0)} if reward else {}, {"tokens": reward}
   )
   return PromptEvaluator(config, _CONFIG, data, found)
 
@@ -94,34 +94,39 @@ def _ids_reward(answers):
   return [float(sum(map(ord, answer.response))) for answer in answers]
 
 
-def test_sampled_answers_are_told_beside_the_greedy_ones(data, monkeypatch):
-  monkeypatch.setitem(globals(), "_tokens_reward", _ids_reward)
-  both, samples = _evaluator(data, **{"evals.sample": True}).evaluate(
-    _state(), 7
-  )
-  greedy, shown = _evaluator(data).evaluate(_state(), 7)
+def test_sampled_answers_are_told_beside_the_greedy_ones(data):
+  evaluator = _evaluator(data, _ids_reward, **{"evals.sample": True})
+  both, samples = evaluator.evaluate(_state(), 7)
+  greedy, shown = _evaluator(data, _ids_reward).evaluate(_state(), 7)
   assert samples == shown
   sampled = {k: v for k, v in both.items() if k.startswith("eval/sampled/")}
   assert {k: v for k, v in both.items() if k not in sampled} == greedy
   assert {k.replace("sampled/", "") for k in sampled} == set(greedy)
   # Drawn, so others; but at every step the same draws.
   assert sampled["eval/sampled/score"] != greedy["eval/score"]
-  again, _ = _evaluator(data, **{"evals.sample": True}).evaluate(_state(), 8)
-  assert again == both
+  assert evaluator.evaluate(_state(), 8)[0] == both
 
 
-def test_a_sampled_answer_is_drawn_as_in_a_rollout(data, monkeypatch):
-  monkeypatch.setitem(globals(), "_tokens_reward", _ids_reward)
+def test_a_sampled_answer_is_drawn_as_in_a_rollout(data):
+  def sampled(**fields):
+    fields = {"evals.sample": True, **fields}
+    return _evaluator(data, _ids_reward, **fields).evaluate(_state(), 7)[0]
+
   # The likeliest token alone is left to draw.
-  metrics, _ = _evaluator(
-    data, **{"evals.sample": True, "rollout.top_k": 1}
-  ).evaluate(_state(), 7)
-  assert metrics["eval/sampled/score"] == metrics["eval/score"]
+  found = sampled(**{"rollout.top_k": 1})
+  assert found["eval/sampled/score"] == found["eval/score"]
+  # Another temperature draws others, and as long as in a rollout.
+  assert (
+    sampled(**{"rollout.temperature": 3.0})["eval/sampled/score"]
+    != sampled()["eval/sampled/score"]
+  )
+  short = sampled(**{"rollout.max_new_tokens": 2})
+  assert short["eval/sampled/response_tokens"] <= 2
 
 
 def test_without_rewards_there_is_no_score(data):
   metrics, samples = _evaluator(
-    data, terms=False, **{"evals.num_prompts": 1}
+    data, reward=None, **{"evals.num_prompts": 1}
   ).evaluate(_state(), 0)
   assert "eval/score" not in metrics and metrics["eval/response_tokens"] > 0
   assert len(samples) == 1

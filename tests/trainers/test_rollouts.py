@@ -287,6 +287,17 @@ def test_scores_can_be_cut_alone(tokenizer):
   assert made.moments == RunningMoments()
 
 
+def test_sharing_the_prompt_of_a_group_changes_no_figure(made, tokenizer):
+  apart = _make(
+    _maker(_config(**{"data.share_prompt": False}), tokenizer), tokenizer
+  )
+  assert apart.records == made.records
+  for name in ("old_logps", "ref_logps", "advantages"):
+    np.testing.assert_allclose(
+      getattr(apart.rollout, name), getattr(made.rollout, name), atol=2e-5
+    )
+
+
 def test_a_reward_model_is_weighed_and_told_beside_the_rewards(tokenizer):
   config = _config(**{"reward_model.weight": 3.0})
   maker = _maker(config, tokenizer, scorer=_Scorer())
