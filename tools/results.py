@@ -7,7 +7,7 @@ import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
-from ramjax.trainers import provenance, recorder
+from ramjax.trainers import provenance, recorder, round_files
 
 # Of the first evaluation, for what a run improves on its start.
 _FIRST = "first/"
@@ -17,6 +17,9 @@ _COLUMNS = {
   _FIRST + "eval/verified_accuracy": ("from", "{:.1%}"),
   "eval/sampled/verified_accuracy": ("sampled", "{:.1%}"),
   _FIRST + "eval/sampled/verified_accuracy": ("sampled from", "{:.1%}"),
+  "eval/score": ("score", "{:.3g}"),
+  "eval/score_change": ("change", "{:+.3g}"),
+  "eval/score_change_stderr": ("+-", "{:.2g}"),
   "eval/rewards/accuracy": ("pairs right", "{:.1%}"),
   "eval/rewards/accuracy_low": ("95% from", "{:.1%}"),
   "eval/rewards/accuracy_high": ("to", "{:.1%}"),
@@ -40,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
     description=(
       "Print what runs came to on their held-out rows: the last evaluation of"
       " each. Figures of\nruns with other held-out rows are not comparable."
-      " Verified are greedy answers; sampled, those\ndrawn as in a rollout."
+      " Verified are greedy answers; sampled, those\ndrawn as in a rollout. Of a"
+      " run in rounds the change of the score is from its first model, with its"
+      "\nstandard error."
     ),
     epilog="example:\n  ramjax results runs/quickstart runs/quickstart-dpo",
     formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -65,14 +70,18 @@ def _last_evaluation(run: pathlib.Path) -> dict[str, float | str]:
   config = json.loads((run / provenance.CONFIG_FILE).read_text())
   first: dict[str, float | str] = {}
   last: dict[str, float | str] = {}
-  for line in (run / recorder.METRICS_FILE).read_text().splitlines():
+  log = run / recorder.METRICS_FILE
+  if not log.is_file():
+    log = run / round_files.LOG
+  for line in log.read_text().splitlines():
     metrics = json.loads(line)
     if any(name.startswith("eval/") for name in metrics):
       first = first or {_FIRST + name: x for name, x in metrics.items()}
       last = metrics
   if not last:
     raise ValueError(f"{run} was not evaluated: it has no held-out rows.")
-  return {"algorithm": config["algorithm"], **first, **last}
+  at = {"step": last["step"] if "step" in last else last["round"]}
+  return {"algorithm": config["algorithm"], **first, **last, **at}
 
 
 def table(

@@ -60,6 +60,28 @@ def test_sampled_answers_stand_beside_greedy_ones(tmp_path, capsys):
   assert line.split()[3:] == ["62.5%", "50.0%", "37.5%", "25.0%"]
 
 
+def test_a_run_in_rounds_shows_its_score_and_how_sure_the_change_is(
+  tmp_path, capsys
+):
+  run = _run(tmp_path / "rounds", "rounds")
+  (tmp_path / "rounds/metrics.jsonl").unlink()
+  lines = [
+    {"round": 0, "eval/score": -0.5},
+    {
+      "round": 2,
+      "eval/score": -0.25,
+      "eval/score_change": 0.25,
+      "eval/score_change_stderr": 0.03125,
+    },
+  ]
+  text = "".join(json.dumps(line) + "\n" for line in lines)
+  (tmp_path / "rounds/rounds.jsonl").write_text(text)
+  assert results.main([run]) == 0
+  head, line = capsys.readouterr().out.splitlines()
+  assert head.split()[3:] == ["score", "change", "+-"]
+  assert line.split()[1:] == ["rounds", "2", "-0.25", "+0.25", "0.031"]
+
+
 def test_a_run_without_an_evaluation_is_named(tmp_path, capsys):
   run = _run(tmp_path / "r", "sft", {"step": 1, "train/loss": 1.0})
   assert results.main([run]) == 1
