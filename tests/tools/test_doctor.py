@@ -99,7 +99,8 @@ def test_warnings_exit_with_three(run, capsys):
 
 def test_errors_exit_with_four(run, tmp_path, capsys):
   held_out = tmp_path / "held_out.jsonl"
-  held_out.write_text(json.dumps(_chats(1)[0]))
+  # The very prompt would be left out of training; this is almost it.
+  held_out.write_text(json.dumps(_chats(1)[0]).replace("question", "Question "))
   flag = f"--config.data.sources.main.eval_path={held_out}"
   assert run(_chats(8), flag) == 4
   out = capsys.readouterr().out
