@@ -52,7 +52,7 @@ $(VENV)/.peers: $(VENV)/.ready requirements-peers.lock
 # A peer that cannot be imported must fail here, not be skipped.
 test-peers: $(VENV)/.peers
 	$(BIN)/python -c 'import peft, torch, transformers, trl'
-	$(BIN)/python -m pytest -m peers -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m peers
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
