@@ -8,7 +8,7 @@ An answer of the small Alpaca model in `runs/alpaca` is good if it repeats no
 3-gram and ended by itself, and bad if it repeats one; as many of either are
 learned from. In two rounds, repeated 3-grams of 500 greedy held-out answers from
 58.7 % to 9.7 %, their F1 with people's from 6.1 % to 3.2 %, their length from 73
-tokens to 15.
+tokens to 15; over 9 minutes on a core of a busy machine.
 """
 
 from ramjax.configs import base, repetition_size
