@@ -11,24 +11,12 @@ from 58.7 % to 14.9 %, their F1 with people's from 6.1 % to 4.6 %, their length
 from 73 tokens to 22.
 """
 
-from ramjax.configs import base, repetition_size
+from ramjax.configs import repetition_pairwise_cringe, repetition_size
 
 
 def get_config():
   """Two rounds on 256 prompts and 10 updates each."""
   return repetition_size.two_rounds(
-    base.preference(
-      pairwise_cringe=dict(
-        weight=1.0,
-        alpha=1.0,
-        b=0.0,
-        tau=1.0,
-        stop_gradient_gate=True,
-        logp_reduction="mean",
-        token_reduction="mean",
-        top_k=5,
-        stop_candidate_gradient=False,
-      )
-    ),
+    repetition_pairwise_cringe.fit(),
     select=dict(name="best_and_worst", least_margin=0.0),
   )

@@ -17,21 +17,25 @@ of the loss are this project's own.
 from ramjax.configs import base, repetition_size
 
 
+def fit():
+  """The tree of a fit, for the iterative one, too."""
+  return base.preference(
+    pairwise_cringe=dict(
+      weight=1.0,
+      alpha=1.0,
+      b=0.0,
+      tau=1.0,
+      stop_gradient_gate=True,
+      logp_reduction="mean",
+      token_reduction="mean",
+      top_k=5,
+      stop_candidate_gradient=False,
+    )
+  )
+
+
 def get_config():
   """One round on 512 prompts, 20 updates."""
   return repetition_size.one_round(
-    base.preference(
-      pairwise_cringe=dict(
-        weight=1.0,
-        alpha=1.0,
-        b=0.0,
-        tau=1.0,
-        stop_gradient_gate=True,
-        logp_reduction="mean",
-        token_reduction="mean",
-        top_k=5,
-        stop_candidate_gradient=False,
-      )
-    ),
-    select=dict(name="best_and_worst", least_margin=0.0),
+    fit(), select=dict(name="best_and_worst", least_margin=0.0)
   )

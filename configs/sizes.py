@@ -75,7 +75,7 @@ def quickstart_stage(config: Any) -> Any:
   Returns:
     The same tree.
   """
-  config.init.from_run = "runs/quickstart"
+  _after_the_quickstart(config)
   # Other tasks than those of the fine-tuning, which are those of seed 0.
   config.data.sources.pairs = base.source(
     "task_pairs:6000?seed=1", eval_path="task_pairs:256?seed=2"
@@ -83,16 +83,9 @@ def quickstart_stage(config: Any) -> Any:
   config.data.max_length = 128
   config.data.row_length = 256
   config.data.batch_size = 16
-  config.model.remat = "dots"
-  config.optim.learning_rate = 3e-4
-  config.optim.weight_decay = 0.0
   config.optim.warmup_steps = 5
   config.run.total_steps = 30
-  config.evals.every_steps = 0
   config.evals.num_prompts = 256
-  config.evals.num_samples = 24
-  config.evals.max_new_tokens = 32
-  config.checkpoint.every_steps = 0
   return config
 
 
@@ -105,8 +98,7 @@ def quickstart_online(config: Any) -> Any:
   Returns:
     The same tree.
   """
-  config.init.from_run = "runs/quickstart"
-  # Other tasks than those of the fine-tuning, which are those of seed 0.
+  _after_the_quickstart(config)
   config.data.sources.tasks = base.source(
     "tasks:20000?seed=1", eval_path="tasks:512?seed=2"
   )
@@ -115,26 +107,30 @@ def quickstart_online(config: Any) -> Any:
   config.data.max_length = 384
   config.data.batch_size = 512
   config.data.num_microbatches = 4
-  config.model.remat = "dots"
   config.rollout.prompts = 512 // config.rollout.group_size
   config.rollout.max_new_tokens = 32
   config.rollout.num_slots = 128
   # So few updates do not stray far.
   config.loss.kl_coef = 0.0
-  config.optim.learning_rate = 3e-4
   config.optim.schedule = "linear"
   config.optim.final_share = 0.0
   config.optim.warmup_steps = 2
-  config.optim.weight_decay = 0.0
   config.run.total_steps = 40
   config.run.log_every = 2
-  config.evals.every_steps = 0
   config.evals.num_prompts = 512
+  config.evals.sample = True
+  return config
+
+
+def _after_the_quickstart(config: Any) -> None:
+  config.init.from_run = "runs/quickstart"
+  config.model.remat = "dots"
+  config.optim.learning_rate = 3e-4
+  config.optim.weight_decay = 0.0
+  config.evals.every_steps = 0
   config.evals.num_samples = 24
   config.evals.max_new_tokens = 32
-  config.evals.sample = True
   config.checkpoint.every_steps = 0
-  return config
 
 
 def tiny_online(config: Any) -> Any:
