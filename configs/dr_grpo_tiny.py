@@ -3,8 +3,9 @@
 
     ramjax train --config=configs/dr_grpo_tiny.py --workdir=runs/dr_grpo
 
-Generated tasks; a program judges the answers. From random weights and for 8
-updates: to see it run; its time is not yet run on a quiet machine
+Generated tasks; a program judges the answers, and a digit earns a little, too, as
+random weights solve hardly any. 8 updates, to see it run; its time is not yet run
+on a quiet machine
 """
 
 from ramjax.configs import policy_methods, sizes
@@ -12,4 +13,4 @@ from ramjax.configs import policy_methods, sizes
 
 def get_config():
   """Verified tasks as rewards."""
-  return sizes.tiny_online(policy_methods.dr_grpo(task=dict(weight=1.0)))
+  return sizes.tiny_online(policy_methods.dr_grpo(**sizes.TINY_REWARDS))

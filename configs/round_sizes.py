@@ -6,9 +6,6 @@ from typing import Any
 
 from ramjax.configs import base, sizes
 
-# Answers of random weights are noise: some have a digit in them, some have not.
-_DIGIT = dict(pattern=dict(weight=1.0, pattern="[0-9]", mode="search"))
-
 
 def tiny(
   fit: Any,
@@ -26,9 +23,9 @@ def tiny(
   fit = sizes.tiny(fit)
   fit.optim.warmup_steps = 2
   fit.run.total_steps = 10
-  config = base.rounds(
-    fit, select=select, rewards=_DIGIT if rewards is None else rewards
-  )
+  if rewards is None:
+    rewards = dict(pattern=dict(weight=1.0, **sizes.DIGIT))
+  config = base.rounds(fit, select=select, rewards=rewards)
   config.rollout.prompts = 16
   config.rollout.group_size = 4
   config.rollout.max_new_tokens = 16

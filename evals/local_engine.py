@@ -67,6 +67,11 @@ class LocalEngine:
       for request, sample in zip(requests, samples, strict=True)
     ]
 
+  def fits(self, request: ChatRequest) -> bool:
+    """Whether prompt and answer have room in the model's positions."""
+    length = len(self.to_request(request).prompt)
+    return length + request.options.max_tokens <= self._config.max_positions
+
   def to_request(self, request: ChatRequest) -> sampler.Request:
     """What the sampler is asked for, of one request."""
     prompt = tokenize_prompt(

@@ -71,7 +71,7 @@ def attend_cache(
 
   Args:
     query: [B, T, N, H].
-    key: [B, K, S, H], slots not yet written hold anything finite.
+    key: [B, K, H, S], slots not yet written hold anything finite.
     value: [B, K, S, H].
     slots: [B, T] int32, each query's own slot; it sees slots up to that one.
     window: As for `attend`.
@@ -79,7 +79,7 @@ def attend_cache(
   Returns:
     [B, T, N, H] in `query`'s dtype.
   """
-  distance = slots[:, :, None] - jnp.arange(key.shape[2])[None, None, :]
+  distance = slots[:, :, None] - jnp.arange(value.shape[2])[None, None, :]
   mask = _in_reach(distance, window)
   return _masked_attention(query, key, value, mask)
 
@@ -98,7 +98,7 @@ def _xla_attention(query, key, value, segment_ids, branch_ids, window):
   """
   length = query.shape[1]
   block = _query_block(length)
-  key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
+  key, value = key.transpose(0, 2, 3, 1), value.transpose(0, 2, 1, 3)
   outputs = []
   for start in range(0, length, block):
     end = start + block
@@ -112,7 +112,7 @@ def _xla_attention(query, key, value, segment_ids, branch_ids, window):
     outputs.append(
       _masked_attention(
         query[:, start:end],
-        key[:, :, first:end],
+        key[:, :, :, first:end],
         value[:, :, first:end],
         _in_reach(distance, window)[None] & seen,
       )
@@ -131,9 +131,9 @@ def _query_block(length: int) -> int:
 def _masked_attention(query, key, value, mask):
   """Softmax attention under a [B, T, S] mask; scores and softmax in float32.
 
-  Queries are [B, T, N, H]; keys and values have heads before time, [B, K, S,
-  H], and the queries of one KV head go into one matrix: XLA:CPU has fast paths
-  for plain batched matmuls only; elsewhere it is free.
+  Queries are [B, T, N, H], keys [B, K, H, S] and values [B, K, S, H], and the
+  queries of one KV head go into one matrix: XLA:CPU has fast paths for plain
+  batched matmuls only; elsewhere it is free.
   """
   batch, length, num_heads, head_dim = query.shape
   num_kv_heads = key.shape[1]
@@ -141,7 +141,7 @@ def _masked_attention(query, key, value, mask):
   query = query.transpose(0, 2, 1, 3) * head_dim**-0.5
   query = query.reshape(batch, num_kv_heads, group * length, head_dim)
   scores = jnp.einsum(
-    "BKTH,BKSH->BKTS", query, key, preferred_element_type=jnp.float32
+    "BKTH,BKHS->BKTS", query, key, preferred_element_type=jnp.float32
   )
   scores = scores.reshape(batch, num_kv_heads, group, length, -1)
   scores = jnp.where(mask[:, None, None], scores, _MASKED_SCORE)

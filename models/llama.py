@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from ramjax.models import attention, layers, lora, sharding
 from ramjax.models import positions as rope
-from ramjax.models.cache import Cache, read_layer, write_slots
+from ramjax.models.cache import Cache, one_layer, read_layer, write_layer
 from ramjax.models.config import LlamaConfig
 from ramjax.models.linear import Linear, LMHead, Matrix
 
@@ -81,19 +81,12 @@ class _Attention(nn.Module):
         backend=config.attention,
       )
       if self.keep:
-        kept = Cache(key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3))
+        kept = one_layer(key, value)
     else:
-      cache = Cache(
-        key=write_slots(cache.key, key, layer, slots),
-        value=write_slots(cache.value, value, layer, slots),
-      )
-      span = self.span or cache.key.shape[3]
+      cache = write_layer(cache, key, value, layer=layer, slots=slots)
+      looked_at = read_layer(cache, layer, self.span or cache.num_slots)
       output = attention.attend_cache(
-        query,
-        read_layer(cache.key, layer, span),
-        read_layer(cache.value, layer, span),
-        slots=slots,
-        window=config.sliding_window,
+        query, *looked_at, slots=slots, window=config.sliding_window
       )
     project_out = Linear(
       config,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ramjax.models import heads, llama, sharding
-from ramjax.models.cache import Cache, init_cache
+from ramjax.models.cache import Cache, init_cache, put_rows
 from ramjax.models.config import LlamaConfig
 from ramjax.models.draw import Controls, draw, logps_of
 from ramjax.models.sampling_options import MOST_STOP_TOKENS
@@ -162,26 +162,25 @@ def fill(slots: Slots, prompts: Cache, requests: Requests) -> Slots:
 
   Args:
     slots: Donated.
-    prompts: Keys and values of prompts, from `prefill`: [L, P, K, T, H]. The
-      last token of a prompt is fed by the first step of `decode`, so that every
-      token comes from one and the same program.
+    prompts: Keys and values of prompts, from `prefill`. The last token of a
+      prompt is fed by the first step of `decode`, so that every token comes
+      from one and the same program.
     requests: Several may share a prompt.
 
   Returns:
     The slots.
   """
-  length = prompts.key.shape[3]
 
   def put(stored, new):
     return stored.at[requests.slots].set(new, mode="drop")
 
-  def put_prompts(stored, new):
-    rows = jnp.take(new, requests.source, axis=1)
-    return stored.at[:, requests.slots, :, :length].set(rows, mode="drop")
-
   none = jnp.zeros_like(requests.last)
   return slots._replace(
-    cache=_laid_out(jax.tree.map(put_prompts, slots.cache, prompts)),
+    cache=_laid_out(
+      put_rows(
+        slots.cache, prompts, rows=requests.slots, source=requests.source
+      )
+    ),
     last=put(slots.last, requests.last),
     position=put(slots.position, requests.prompt_lengths - 1),
     count=put(slots.count, none),

@@ -188,10 +188,7 @@ def test_a_tiny_config_runs_to_its_end(name, run, tmp_path):
   assert metrics["step"] == 3
   for value in metrics.values():
     assert not isinstance(value, float) or math.isfinite(value)
-  # Random weights solve no task: where only solved ones count, a policy has
-  # nothing to follow yet.
-  earned = metrics.get("rollout/rewards/task", 1.0)
-  assert metrics["train/grad_norm"] > 0 or earned == 0
+  assert metrics["train/grad_norm"] > 0
   assert "eval/loss" in metrics or "rollout/score" in metrics
 
 

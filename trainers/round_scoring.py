@@ -14,7 +14,6 @@ from ramjax.data.tokenizers import Tokenizer, load_tokenizer
 from ramjax.evals import judge as judge_lib
 from ramjax.evals import rewards as rewards_lib
 from ramjax.evals.answers import Answer
-from ramjax.evals.engine import ChatRequest
 from ramjax.evals.local_engine import LocalEngine
 from ramjax.models import carried_files, source_params
 from ramjax.models.config import LlamaConfig
@@ -156,12 +155,7 @@ class Scorer:
     own = judge.role == "policy"
     if self._judge is not None and start == self._judged_by and not own:
       return self._judge
-    engine, shape = self._policy_engine(start) if own else self._engine(start)
-
-    def fits(request: ChatRequest) -> bool:
-      length = len(engine.to_request(request).prompt)
-      return length + request.options.max_tokens <= shape.max_positions
-
+    engine = self._policy_engine(start) if own else self._engine(start)
     self._judge = judge_lib.PatternJudge(
       engine,
       template=judge.template,
@@ -175,16 +169,16 @@ class Scorer:
         max_tokens=judge.max_new_tokens,
       ),
       seed=self._config.seed,
-      fits=fits,
+      fits=engine.fits,
     )
     self._judged_by = start
     return self._judge
 
-  def _policy_engine(self, start: Start) -> tuple[LocalEngine, LlamaConfig]:
+  def _policy_engine(self, start: Start) -> LocalEngine:
     params = self._policies.load(start)
     return self._local(params, self._policies.config, self._tokenizer)
 
-  def _engine(self, start: Start) -> tuple[LocalEngine, LlamaConfig]:
+  def _engine(self, start: Start) -> LocalEngine:
     """Another model, with its own tokenizer."""
     assert start.folder is not None
     place = carried_files.tokenizer_folder(start.folder)
@@ -209,15 +203,14 @@ class Scorer:
 
   def _local(
     self, params: Any, shape: LlamaConfig, tokenizer: Tokenizer
-  ) -> tuple[LocalEngine, LlamaConfig]:
-    engine = LocalEngine(
+  ) -> LocalEngine:
+    return LocalEngine(
       params,
       shape,
       tokenizer=tokenizer,
       template=self._config.judge.chat_template or self._config.data.template,
       num_slots=self._config.rollout.num_slots,
     )
-    return engine, shape
 
 
 def score(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ramjax.data.tokenizers import Tokenizer
 from ramjax.evals import rewards as rewards_lib
+from ramjax.evals.answer_text import AnswerText
 from ramjax.evals.answers import Answer
 from ramjax.models import sampler
 from ramjax.models.sampling_options import SamplingOptions
@@ -53,9 +54,8 @@ def to_answers(
   """
 
   def text(prompt: Prompt, tokens: np.ndarray) -> str:
-    ended = len(tokens) and int(tokens[-1]) in stop_tokens
-    decoded = tokenizer.decode(tokens[:-1] if ended else tokens)
-    return decoded if isinstance(prompt.text, str) else decoded.strip()
+    raw = isinstance(prompt.text, str)
+    return AnswerText(tokenizer, ends=stop_tokens, strip=not raw).whole(tokens)
 
   return [
     Answer(

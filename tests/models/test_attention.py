@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ramjax.models import attention
+from ramjax.models.cache import one_layer
 
 _B, _N, _K, _H = 2, 4, 2, 4
 # One, odd, the first length of one block, of two, of eight, and one whose two
@@ -20,9 +21,8 @@ _attend = jax.jit(attention.attend, static_argnames="backend")
 
 @jax.jit
 def _attend_cache(query, key, value, slots):
-  """As a cache has them: heads before slots."""
-  key, value = (x.transpose(0, 2, 1, 3) for x in (key, value))
-  return attention.attend_cache(query, key, value, slots=slots)
+  """With keys and values [B, S, K, H], as they are computed."""
+  return attention.attend_cache(query, *one_layer(key, value), slots=slots)
 
 
 def _inputs(length, seed=0):
@@ -191,8 +191,9 @@ _attend_window = jax.jit(attention.attend, static_argnames="window")
 
 @functools.partial(jax.jit, static_argnames="window")
 def _attend_cache_window(query, key, value, slots, window):
-  key, value = (x.transpose(0, 2, 1, 3) for x in (key, value))
-  return attention.attend_cache(query, key, value, slots=slots, window=window)
+  return attention.attend_cache(
+    query, *one_layer(key, value), slots=slots, window=window
+  )
 
 
 def _dense(query, key, value, seen):

@@ -7,47 +7,99 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramjax.models import cache
+from ramjax.models import cache as cache_lib
 
-_write = jax.jit(cache.write_slots)
+_write = jax.jit(cache_lib.write_layer)
+
+
+def _random(seed, layers, rows, slots, kv_heads=2, head_dim=4):
+  """A cache of noise."""
+  one, other = jax.random.split(jax.random.key(seed))
+  lead = (layers, rows, kv_heads)
+  return cache_lib.Cache(
+    key=jax.random.normal(one, (*lead, head_dim, slots)),
+    value=jax.random.normal(other, (*lead, slots, head_dim)),
+  )
+
+
+def _by_slot(cache):
+  """Both as [L, B, S, K, H]."""
+  return (
+    np.asarray(cache.key).transpose(0, 1, 4, 2, 3),
+    np.asarray(cache.value).transpose(0, 1, 3, 2, 4),
+  )
 
 
 def test_cache_has_a_slot_per_layer_row_and_kv_head(config):
   bfloat16 = dataclasses.replace(config, dtype="bfloat16")
-  empty = cache.init_cache(bfloat16, batch_size=5, length=7)
-  # Layers, rows, KV heads, slots, head dim.
-  assert empty.key.shape == empty.value.shape == (3, 5, 2, 7, 16)
+  empty = cache_lib.init_cache(bfloat16, batch_size=5, length=7)
+  # Layers, rows, KV heads, then head dim and slots in either order.
+  assert empty.key.shape == (3, 5, 2, 16, 7)
+  assert empty.value.shape == (3, 5, 2, 7, 16)
+  assert empty.num_slots == 7
   assert empty.key.dtype == empty.value.dtype == jnp.bfloat16
   assert not np.any(np.asarray(empty.key, np.float32))
+  assert not np.any(np.asarray(empty.value, np.float32))
+
+
+def test_one_layer_has_what_a_write_would_have_put_there():
+  empty = jax.tree.map(jnp.zeros_like, _random(0, layers=1, rows=2, slots=3))
+  key, value = jax.random.normal(jax.random.key(1), (2, 2, 3, 2, 4))
+  slots = jnp.broadcast_to(jnp.arange(3), (2, 3))
+  written = _write(empty, key, value, layer=0, slots=slots)
+  for one, all_layers in zip(
+    cache_lib.one_layer(key, value), written, strict=True
+  ):
+    np.testing.assert_array_equal(one, all_layers[0])
 
 
 def test_each_row_is_written_in_its_own_slots_of_one_layer():
-  stored = jnp.zeros((2, 2, 1, 4, 1))
-  new = jnp.array([[1.0, 2.0], [3.0, 4.0]]).reshape(2, 2, 1, 1)
-  written = _write(stored, new, 1, jnp.array([[0, 1], [3, 2]]))
-  np.testing.assert_array_equal(
-    written[1, :, 0, :, 0], [[1, 2, 0, 0], [0, 0, 4, 3]]
-  )
-  assert not np.any(written[0])
-
-
-def test_heads_keep_their_values():
-  stored = jnp.zeros((1, 1, 3, 2, 1))
-  new = jnp.array([5.0, 6.0, 7.0]).reshape(1, 1, 3, 1)
-  written = _write(stored, new, 0, jnp.array([[1]]))
-  np.testing.assert_array_equal(
-    written[0, 0, :, :, 0], [[0, 5], [0, 6], [0, 7]]
-  )
+  before = _random(0, layers=3, rows=2, slots=5)
+  key, value = jax.random.normal(jax.random.key(1), (2, 2, 2, 2, 4))
+  slots = np.array([[0, 1], [3, 2]])
+  after = _write(before, key, value, layer=1, slots=jnp.asarray(slots))
+  for old, new, put in zip(
+    _by_slot(before), _by_slot(after), (key, value), strict=True
+  ):
+    expected = old.copy()
+    for row in range(2):
+      for t in range(2):
+        expected[1, row, slots[row, t]] = put[row, t]
+    np.testing.assert_array_equal(new, expected)
 
 
 def test_a_later_write_replaces_and_keeps_the_dtype():
-  stored = jnp.full((1, 1, 1, 2, 1), 5.0, jnp.bfloat16)
-  written = _write(stored, jnp.full((1, 1, 1, 1), 7.0), 0, jnp.array([[1]]))
-  assert written.dtype == jnp.bfloat16
-  np.testing.assert_array_equal(written[0, 0, 0, :, 0], [5, 7])
+  stored = cache_lib.Cache(
+    jnp.full((1, 1, 1, 1, 2), 5.0, jnp.bfloat16),
+    jnp.full((1, 1, 1, 2, 1), 6.0, jnp.bfloat16),
+  )
+  new = jnp.full((1, 1, 1, 1), 7.0)
+  written = _write(stored, new, new + 1, layer=0, slots=jnp.array([[1]]))
+  assert written.key.dtype == written.value.dtype == jnp.bfloat16
+  np.testing.assert_array_equal(written.key[0, 0, 0, 0], [5, 7])
+  np.testing.assert_array_equal(written.value[0, 0, 0, :, 0], [6, 8])
 
 
 def test_a_layer_is_read_up_to_the_span():
-  stored = jnp.arange(2 * 3 * 2 * 5 * 1.0).reshape(2, 3, 2, 5, 1)
-  read = cache.read_layer(stored, jnp.int32(1), 3)
-  np.testing.assert_array_equal(read, stored[1, :, :, :3])
+  stored = _random(0, layers=2, rows=3, slots=5)
+  read = cache_lib.read_layer(stored, jnp.int32(1), 3)
+  np.testing.assert_array_equal(read.key, stored.key[1, ..., :3])
+  np.testing.assert_array_equal(read.value, stored.value[1, :, :, :3])
+
+
+def test_rows_of_another_cache_replace_the_first_slots_of_some():
+  before = _random(0, layers=2, rows=4, slots=5)
+  prompts = _random(1, layers=2, rows=3, slots=2)
+  after = cache_lib.put_rows(
+    before,
+    prompts,
+    # One prompt for two rows; row 4 is not there.
+    rows=jnp.array([3, 0, 4]),
+    source=jnp.array([2, 2, 1]),
+  )
+  for old, new, put in zip(
+    _by_slot(before), _by_slot(after), _by_slot(prompts), strict=True
+  ):
+    expected = old.copy()
+    expected[:, [3, 0], :2] = put[:, [2, 2]]
+    np.testing.assert_array_equal(new, expected)

@@ -111,8 +111,8 @@ def test_greedy_tokens_and_their_probabilities_agree(
   np.testing.assert_allclose(
     [one.logps for one in ours], logps, rtol=0, atol=1e-4
   )
-  # Not one and the same token again and again.
-  assert len(np.unique(tokens)) > 5
+  # Answers depend on their prompts.
+  assert len(np.unique(tokens, axis=0)) > 40
 
 
 _NONE = dict(
