@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ramjax eval alpaca_eval`: from files to figures, and what is refused."""
+
+import csv
+import gzip
+import hashlib
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+from ramjax.evals import length_constants
+from ramjax.tools import eval as eval_command
+from ramjax.tools import eval_alpaca
+
+_DATA = pathlib.Path(__file__).parents[2].parent / "shared/data/alpaca_eval"
+_NUM = 20
+
+
+def _share(logit):
+  return 1 / (1 + math.exp(-logit))
+
+
+def _difficulty(i):
+  return 1.0 + 0.01 * i if i % 2 else -1.0
+
+
+def _rows(num=_NUM):
+  """Annotations of a model that is preferred where it writes more."""
+  rng = np.random.default_rng(0)
+  rows = []
+  for i in range(num):
+    lengths = int(rng.integers(20, 40)), int(rng.integers(20, 60))
+    share = _share(0.05 * (lengths[1] - lengths[0]) + _difficulty(i) - 0.5)
+    rows.append(
+      {
+        "instruction": f"Task {i}",
+        "output_1": "x" * lengths[0],
+        "generator_1": "gpt4_1106_preview",
+        "output_2": "y" * lengths[1],
+        "generator_2": "mine",
+        "annotator": "weighted_alpaca_eval_gpt4_turbo",
+        "preference": 1 + share,
+        "time_per_example": 0.5,
+      }
+    )
+  return rows
+
+
+def _outputs(rows, side):
+  return [
+    {
+      "instruction": row["instruction"],
+      "output": row[f"output_{side}"],
+      "generator": row[f"generator_{side}"],
+    }
+    for row in rows
+  ]
+
+
+def _gamed(num=_NUM):
+  """Both tables, of tasks 0 to num - 1."""
+  rng = np.random.default_rng(1)
+  lines = [
+    "model,index,preference,std_delta_len,instruction_difficulty,"
+    "not_gamed_baseline"
+  ]
+  for model, sign in (("verbose", -1), ("concise", 1)):
+    for i in range(num):
+      length = sign * rng.uniform(0, 2)
+      label = _share(_difficulty(i) - length)
+      lines.append(f"{model},{i},{label},{length},{_difficulty(i)},False")
+  table = ["index,instruction_difficulty"]
+  table += [f"{i},{_difficulty(i)}" for i in range(num)]
+  return "\n".join(lines) + "\n", "\n".join(table) + "\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+  """Option -> path of a benchmark of 20 tasks."""
+  rows = _rows()
+  gamed, table = _gamed()
+  texts = {
+    "model": ("model_outputs.json", json.dumps(_outputs(rows, 2))),
+    "judge": ("annotations.json", json.dumps(rows)),
+    "reference": ("reference_outputs.json", json.dumps(_outputs(rows, 1))),
+    "gamed": ("df_gamed.csv", gamed),
+    "difficulty": ("instruction_difficulty.csv", table),
+  }
+  paths = {}
+  for option, (name, text) in texts.items():
+    paths[option] = tmp_path / name
+    paths[option].write_text(text)
+  return paths
+
+
+def _argv(files, *options, extra=()):
+  return [*(f"--{name}={files[name]}" for name in options), *extra]
+
+
+def _run(argv, out):
+  assert eval_alpaca.main([*argv, f"--out={out}"]) == 0
+  return json.loads((out / "evaluation.json").read_text())
+
+
+def _write(path, rows):
+  path.write_text(json.dumps(rows))
+
+
+def test_without_constants_raw_metrics_and_a_variant_named_as_such(
+  files, tmp_path, capsys
+):
+  argv = _argv(files, "model", "judge")
+  found = _run(argv, tmp_path / "out")
+  figures, rows = found["figures"], _rows()
+  shares = np.asarray([row["preference"] for row in rows]) - 1
+  assert figures["win_rate"] == pytest.approx(100 * shares.mean())
+  assert figures["n_total"] == _NUM
+  lengths = [len(row["output_2"]) for row in rows]
+  assert figures["avg_length"] == int(np.mean(lengths))
+  assert "length_controlled_minimal" in figures
+  assert "length_controlled_winrate" not in figures
+  shown = " ".join(capsys.readouterr().out.split())
+  assert "alpaca_eval: mine" in shown
+  assert "It is no published figure" in shown
+  assert "df_gamed.csv and instruction_difficulty.csv" in shown
+  assert found["model"] == "mine"
+  assert set(found["inputs"]) == {str(files["model"]), str(files["judge"])}
+  assert found["command"][:3] == ["ramjax", "eval", "alpaca_eval"]
+
+
+def test_official_files_are_written(files, tmp_path):
+  out = tmp_path / "out"
+  found = _run(_argv(files, "model", "judge"), out)
+  assert json.loads((out / "annotations.json").read_text()) == _rows()
+  with (out / "leaderboard.csv").open(newline="") as file:
+    head, row = csv.reader(file)
+  assert head == [
+    *("", "win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws"),
+    *("n_total", "discrete_win_rate", "mode", "avg_length"),
+    *("length_controlled_winrate", "lc_standard_error"),
+  ]
+  assert row[0] == "mine" and row[8] == "community"
+  assert float(row[1]) == found["figures"]["win_rate"]
+  assert row[10:] == ["", ""]
+  # Once more, over what is there.
+  _run(_argv(files, "model", "judge"), out)
+  assert sorted(path.name for path in out.iterdir()) == [
+    *("annotations.json", "evaluation.json", "leaderboard.csv")
+  ]
+
+
+def test_constants_that_are_not_the_published_ones_are_said_to_be_so(
+  files, tmp_path, capsys
+):
+  argv = _argv(files, "model", "judge", "gamed", "difficulty")
+  out = tmp_path / "out"
+  found = _run(argv, out)
+  assert found["figures"]["constants"] == "not official"
+  assert 0 < found["figures"]["length_controlled_winrate"] < 100
+  shown = " ".join(capsys.readouterr().out.split())
+  assert "df_gamed.csv is not the published file" in shown
+  assert "instruction_difficulty.csv is not the published file" in shown
+  assert "no published figure" not in shown
+  with (out / "leaderboard.csv").open(newline="") as file:
+    assert list(csv.reader(file))[1][10:] == ["", ""]
+  written = json.loads((out / "annotations.json").read_text())
+  assert "glm_preference" not in written[0]
+
+
+def test_the_published_constants_fill_the_official_columns(
+  files, tmp_path, monkeypatch
+):
+  for name, option in (("GAMED", "gamed"), ("DIFFICULTY", "difficulty")):
+    digest = hashlib.sha256(files[option].read_bytes()).hexdigest()
+    monkeypatch.setattr(length_constants, f"{name}_SHA256", digest)
+  out = tmp_path / "out"
+  argv = _argv(files, "model", "judge", "reference", "gamed", "difficulty")
+  found = _run(argv, out)
+  assert found["figures"]["constants"] == "official"
+  assert found["notes"] == []
+  with (out / "leaderboard.csv").open(newline="") as file:
+    cells = list(csv.reader(file))[1]
+  figures = found["figures"]
+  assert float(cells[10]) == figures["length_controlled_winrate"]
+  assert float(cells[11]) == figures["lc_standard_error"]
+  written = json.loads((out / "annotations.json").read_text())
+  glm = [row.pop("glm_preference") for row in written]
+  assert 100 * np.mean(glm) == pytest.approx(float(cells[10]))
+  assert written == _rows()
+  # By instruction is another figure, even where it has the same value.
+  found = _run([*argv, "--by-instruction"], out)
+  assert "length_controlled_winrate" not in found["figures"]
+  by = found["figures"]["length_controlled_winrate_by_instruction"]
+  assert by == pytest.approx(float(cells[10]))
+  with (out / "leaderboard.csv").open(newline="") as file:
+    assert list(csv.reader(file))[1][10:] == ["", ""]
+
+
+def test_a_missing_row_is_counted_and_shifts_difficulties(files, tmp_path):
+  rows = _rows()
+  del rows[4]
+  _write(files["judge"], rows)
+  options = ("model", "judge", "reference", "gamed")
+  found = _run(_argv(files, *options), tmp_path / "out")
+  assert found["counted"] == {"outputs were not judged": 1}
+  assert any("15 of 19 rows are not where" in x for x in found["notes"])
+  by = _run(_argv(files, *options, extra=["--by-instruction"]), tmp_path / "by")
+  assert by["figures"][
+    "length_controlled_winrate_by_instruction"
+  ] != pytest.approx(found["figures"]["length_controlled_winrate"], abs=1e-6)
+
+
+def test_another_order_is_noted_only_where_it_matters(files, tmp_path):
+  _write(files["judge"], _rows()[::-1])
+  raw = _run(_argv(files, "model", "judge"), tmp_path / "raw")
+  assert not any("position" in note for note in raw["notes"])
+  _write(files["judge"], _rows())
+  same = _run(_argv(files, "model", "judge"), tmp_path / "same")
+  assert raw["figures"]["win_rate"] == pytest.approx(
+    same["figures"]["win_rate"]
+  )
+  _write(files["judge"], _rows()[::-1])
+  found = _run(_argv(files, "model", "judge", "gamed"), tmp_path / "out")
+  # Of 20 reversed rows none is at its place.
+  assert any("20 of 20 rows are not where" in x for x in found["notes"])
+
+
+def test_old_ties_missing_verdicts_and_other_names_are_told(files, tmp_path):
+  rows = _rows()
+  rows[0]["preference"], rows[1]["preference"] = 0, None
+  for row in rows:
+    row.update(annotator="another", generator_1="text_davinci_003")
+    row["generator_2"] = "example"
+  _write(files["judge"], rows)
+  found = _run(_argv(files, "model", "judge", "gamed"), tmp_path / "out")
+  assert found["counted"] == {
+    "verdicts are null: no part of the raw metrics": 1,
+    "verdicts are 0, as old files have it: ties": 1,
+  }
+  assert found["figures"]["n_draws"] == 1
+  assert found["figures"]["n_total"] == _NUM - 1
+  notes = " ".join(found["notes"])
+  assert "outputs are by 'mine'" in notes and "'example'" in notes
+  assert "baseline is 'text_davinci_003'" in notes
+  assert "judge is 'another'" in notes
+
+
+def test_the_baseline_has_50(files, tmp_path):
+  rows = _rows()
+  for row in rows:
+    row.update(output_2=row["output_1"], generator_2=row["generator_1"])
+    row["preference"] = 1.5
+  _write(files["judge"], rows)
+  _write(files["model"], _outputs(rows, 2))
+  found = _run(_argv(files, "model", "judge"), tmp_path / "out")
+  figures = found["figures"]
+  assert figures["length_controlled_winrate"] == figures["win_rate"] == 50
+  assert figures["n_draws"] == _NUM
+  assert any("50 by construction" in note for note in found["notes"])
+
+
+def test_lengths_that_do_not_vary_leave_the_raw_metrics(files, tmp_path):
+  rows = _rows()
+  for row in rows:
+    row["output_2"] = "z" * len(row["output_1"])
+  _write(files["judge"], rows)
+  _write(files["model"], _outputs(rows, 2))
+  found = _run(_argv(files, "model", "judge"), tmp_path / "out")
+  assert "length_controlled_minimal" not in found["figures"]
+  assert any("no length-controlled win rate" in x for x in found["notes"])
+
+
+def test_a_win_rate_far_from_the_raw_one_is_warned_of(files, tmp_path):
+  rows = _rows()
+  # Never shorter, and better only by that.
+  for i, row in enumerate(rows):
+    row["output_2"] = "y" * (len(row["output_1"]) + 30 * i)
+    spread = 30 * np.std(np.arange(_NUM), ddof=1)
+    row["preference"] = 1 + _share(4 * math.tanh(30 * i / spread) - 2.5)
+  _write(files["judge"], rows)
+  _write(files["model"], _outputs(rows, 2))
+  found = _run(_argv(files, "model", "judge"), tmp_path / "out")
+  figures = found["figures"]
+  assert figures["length_controlled_minimal"] < figures["win_rate"] - 40
+  assert any(note.startswith("WARNING") for note in found["notes"])
+
+
+@pytest.mark.parametrize("side,whose", [(1, "reference"), (2, "model")])
+def test_verdicts_on_other_texts_are_refused_by_row(files, side, whose, capsys):
+  rows = _rows()
+  rows[6][f"output_{side}"] += "!"
+  _write(files["judge"], rows)
+  argv = _argv(files, "model", "judge", "reference")
+  assert eval_command.main(["alpaca_eval", *argv]) == 1
+  error = capsys.readouterr().err
+  assert f"row 7: output_{side} is not what the {whose} outputs have" in error
+  rows = _rows()
+  rows[6]["instruction"] = "Another task"
+  _write(files["judge"], rows)
+  assert eval_command.main(["alpaca_eval", *argv]) == 1
+  assert "row 7 judges the instruction 'Another task'" in (
+    capsys.readouterr().err
+  )
+
+
+@pytest.mark.parametrize(
+  "options,extra,words",
+  [
+    (["difficulty"], [], "--difficulty is for the published length control"),
+    ([], ["--by-instruction"], "--by-instruction is for the published"),
+    (["gamed"], ["--by-instruction"], "needs --reference"),
+  ],
+)
+def test_options_that_lack_others_are_refused(files, options, extra, words):
+  argv = _argv(files, "model", "judge", *options, extra=extra)
+  with pytest.raises(ValueError, match=words):
+    eval_alpaca.main(argv)
+
+
+def test_tables_that_do_not_belong_together(files, tmp_path):
+  lines = files["difficulty"].read_text().splitlines()
+  files["difficulty"].write_text("\n".join([*lines[:-1], "19,99.0"]) + "\n")
+  argv = _argv(files, "model", "judge", "gamed", "difficulty")
+  found = _run(argv, tmp_path / "out")
+  assert any("1 difficulties of" in note for note in found["notes"])
+  files["difficulty"].write_text("\n".join(lines[:-1]) + "\n")
+  with pytest.raises(ValueError, match="not of the same set"):
+    eval_alpaca.main(argv)
+
+
+def test_annotations_of_more_instructions_than_there_are_are_refused(files):
+  gamed, _ = _gamed(_NUM - 1)
+  files["gamed"].write_text(gamed)
+  with pytest.raises(ValueError, match="20 annotations"):
+    eval_alpaca.main(_argv(files, "model", "judge", "gamed"))
+
+
+def _lines(path):
+  with gzip.open(path, "rt") as file:
+    return [json.loads(line) for line in file]
+
+
+@pytest.mark.parametrize("model", ["alpaca-7b", "text_davinci_001"])
+def test_official_texts_give_the_authors_figures(tmp_path, model):
+  texts = _DATA / f"annotations_text/{model}.jsonl.gz"
+  if not texts.is_file():
+    pytest.skip("no annotations of AlpacaEval on this machine")
+  baseline = _lines(_DATA / "baseline_gpt4_1106_preview.jsonl.gz")
+  rows = [
+    {**baseline[row.pop("instruction_index")], **row} for row in _lines(texts)
+  ]
+  files = {name: tmp_path / f"{name}.json" for name in ("judge", "model")}
+  files["reference"] = tmp_path / "reference.json"
+  oracle = _DATA / "lc_oracle"
+  files["gamed"] = oracle / "df_gamed_RECONSTRUCTED.csv.gz"
+  files["difficulty"] = oracle / "instruction_difficulty_RECONSTRUCTED.csv"
+  _write(files["judge"], rows)
+  _write(files["model"], _outputs(rows, 2))
+  whole = [{**row, "output_2": "", "generator_2": ""} for row in baseline]
+  _write(files["reference"], _outputs(whole, 1))
+  found = _run(_argv(files, *files), tmp_path / "out")
+  with (oracle / "alpaca_eval-0.6.6_sklearn-1.9.1.csv").open() as file:
+    want = next(
+      row
+      for row in csv.DictReader(file)
+      if (row["model"], row["glm"]) == (model, "length_controlled_v1")
+    )
+  figures = found["figures"]
+  for name in ("win_rate", "standard_error", "discrete_win_rate"):
+    assert figures[name] == pytest.approx(float(want[name]), abs=1e-6)
+  assert figures["length_controlled_winrate"] == pytest.approx(
+    float(want["length_controlled_winrate"]), abs=0.2
+  )
+  shifted = any("are not where" in note for note in found["notes"])
+  assert shifted == (len(rows) < len(baseline))
