@@ -15,6 +15,7 @@ _COMMANDS = {
   "results": ("ramjax.tools.results", "held-out figures of runs, side by side"),
   "chat": ("ramjax.tools.chat", "talk to a model, or to two side by side"),
   "serve": ("ramjax.tools.serve", "answer requests over HTTP, as OpenAI's API"),
+  "eval": ("ramjax.tools.eval", "what a model is worth, by published benchmarks"),
   "convert": ("ramjax.tools.convert", "weights to and from Hugging Face"),
   "tokenizer": ("ramjax.tools.tokenizer", "train a tokenizer on rows"),
   "generate": ("ramjax.tools.generate", "answer the prompts of a file"),
@@ -24,7 +25,7 @@ _COMMANDS = {
 
 # These must not die silently of the `tee` they are piped into, nor of a
 # connection that the other side closes.
-_OUTLIVE_PIPES = ("train", "generate", "serve")
+_OUTLIVE_PIPES = ("train", "generate", "serve", "eval")
 
 
 def _help() -> str:

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers for a benchmark: made now, continued, or read; never of other rows."""
+
+import argparse
+import json
+
+import pytest
+import tiny_model_folder
+
+from ramjax.tools import eval_answers
+
+_RECORDS = [{"prompt": "word 0", "key": 1}, {"prompt": "word 1", "key": 2}]
+
+
+def _write(path, rows):
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  return path
+
+
+def _answered(rows):
+  return [{**row, "responses": [{"text": f"to {row['key']}"}]} for row in rows]
+
+
+def _args(model, out=None):
+  parser = argparse.ArgumentParser()
+  eval_answers.add_options(parser)
+  return parser.parse_args(
+    [f"--model={model}", *([f"--out={out}"] if out else [])]
+  )
+
+
+@pytest.fixture
+def data(tmp_path):
+  return _write(tmp_path / "data.jsonl", _RECORDS)
+
+
+def test_answers_of_a_file_come_with_the_records(data, tmp_path):
+  made = _write(tmp_path / "made.jsonl", _answered(_RECORDS))
+  records, responses = eval_answers.answers(_args(made), [], data, max_tokens=3)
+  assert records == _RECORDS
+  assert responses == ["to 1", "to 2"]
+
+
+@pytest.mark.parametrize(
+  ("rows", "problem"),
+  [
+    (_answered(_RECORDS[::-1]), "row 1 answers another record"),
+    (_answered(_RECORDS[:1]), "has 1 rows and the benchmark's file 2"),
+    (_answered([*_RECORDS, {"key": 3}]), "has 3 rows and the benchmark's"),
+    (_RECORDS, "row 1 has no answer"),
+    ([{**_RECORDS[0], "responses": []}], "row 1 has no answer"),
+    ([{**_RECORDS[0], "responses": ["x"]}], "row 1 has no answer"),
+    ([{**_RECORDS[0], "responses": [{"text": None}]}], "row 1 has no answer"),
+  ],
+)
+def test_answers_to_anything_else_are_refused(data, tmp_path, rows, problem):
+  made = _write(tmp_path / "made.jsonl", rows)
+  with pytest.raises(ValueError, match=problem):
+    eval_answers.answers(_args(made), [], data, max_tokens=3)
+
+
+def test_options_for_answers_that_are_there_are_refused(data, tmp_path):
+  made = _write(tmp_path / "made.jsonl", _answered(_RECORDS))
+  with pytest.raises(ValueError, match="--slots=2 would change answers"):
+    eval_answers.answers(_args(made), ["--slots=2"], data, max_tokens=3)
+
+
+def test_a_model_answers_and_a_second_call_answers_nothing_again(
+  data, tmp_path, monkeypatch
+):
+  folder = tmp_path / "model"
+  tiny_model_folder.write(folder)
+  args = _args(folder, tmp_path / "out" / "here")
+  more = ["--template=plain", "--slots=2"]
+  records, first = eval_answers.answers(args, more, data, max_tokens=3)
+  assert records == _RECORDS
+  assert all(isinstance(text, str) for text in first)
+  rows = eval_answers.read(args.out / eval_answers.FILE)
+  assert [row["key"] for row in rows] == [1, 2]
+  assert all(row["responses"][0]["num_tokens"] <= 3 for row in rows)
+  monkeypatch.setattr(
+    "ramjax.evals.local_engine.LocalEngine.complete", pytest.fail
+  )
+  _, again = eval_answers.answers(args, more, data, max_tokens=3)
+  assert again == first
+
+
+def test_a_model_needs_a_folder_for_its_answers(data, tmp_path):
+  with pytest.raises(ValueError, match="--out=DIR is missing"):
+    eval_answers.answers(_args(tmp_path / "model"), [], data, max_tokens=3)
+
+
+def test_a_model_that_cannot_answer_ends_the_evaluation(data, tmp_path, capsys):
+  args = _args(tmp_path / "nothing", tmp_path / "out")
+  with pytest.raises(ValueError, match="no answers"):
+    eval_answers.answers(args, [], data, max_tokens=3)
+  assert str(tmp_path / "nothing") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("text", "problem"),
+  [
+    ('{"a": NaN}\n', "data.jsonl:1"),
+    ("[1]\n", "data.jsonl:1 is no JSON object"),
+    ("\n", "holds no records"),
+  ],
+)
+def test_a_file_that_is_no_benchmark_is_refused(tmp_path, text, problem):
+  path = tmp_path / "data.jsonl"
+  path.write_text(text)
+  with pytest.raises(ValueError, match=problem):
+    eval_answers.read(path)
