@@ -109,6 +109,7 @@ def ppo(**rewards: Mapping[str, Any]) -> ConfigDict:
   )
   config.credit = fields.credit()
   # What the critic starts from: a reward model; else the policy and a new head.
+  # Beside adapters, one with adapters on the policy's own base.
   config.critic = fields.no_model()
   config.evals.num_prompts = 64
   # Beside greedy answers to held-out prompts, such as a rollout samples, too.

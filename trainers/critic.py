@@ -3,7 +3,7 @@
 
 Its parameters are the branch `critic` of the trained parameters. Beside
 adapters the two share one frozen base: the critic is that base with adapters and
-a head of its own.
+a head of its own, new ones or those of a reward model.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from ramjax.models import (
 )
 from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
 from ramjax.models.lora_config import LM_HEAD, LoraConfig
-from ramjax.trainers import starting_model
+from ramjax.trainers import shared_base, starting_model
 from ramjax.trainers.state import CRITIC
 
 
@@ -70,19 +70,24 @@ def make_config(
     return None
   if start.folder is None:
     return dataclasses.replace(policy, num_labels=1, lora=_own_adapters(policy))
-  source = start.open()
-  source.close()
-  shape = source.config
+  adapters = shared_base.find(start, policy, config, workdir)
+  if adapters is not None:
+    shape = adapters.config
+  else:
+    source = start.open()
+    source.close()
+    shape = source.config
   if shape.num_labels != 1 or shape.vocab_size != policy.vocab_size:
     raise ValueError(
       f"the critic in {start.folder} has num_labels={shape.num_labels} and"
       f" vocab_size={shape.vocab_size}: name a reward model with one score and"
       f" the policy's vocabulary of {policy.vocab_size}."
     )
-  if policy.lora is not None:
+  if adapters is None and policy.lora is not None:
     raise ValueError(
       f"critic names {start.folder}, and with lora.rank the critic shares the"
-      " policy's base: leave it out."
+      " policy's base: name a reward model with adapters on that very base, or"
+      " none."
     )
   compute = {name: getattr(policy, name) for name in COMPUTE_FIELDS}
   return dataclasses.replace(shape, **compute)
@@ -123,6 +128,8 @@ def init_params(
     Parameters to train.
   """
   start = choose(config, workdir)
+  if start.folder is not None and critic_config.lora is not None:
+    return _load_adapters(config, critic_config, start, mesh, workdir)
   if start.folder is not None:
     source = start.open()
     try:
@@ -142,6 +149,19 @@ def init_params(
   return {**partition.adapters_of(adapted), "score": head}
 
 
+def _load_adapters(
+  config: ml_collections.ConfigDict,
+  critic_config: LlamaConfig,
+  start: starting_model.Start,
+  mesh: Mesh,
+  workdir: pathlib.Path,
+) -> dict[str, Any]:
+  # The base is compared with the policy's, whose fields those are, too.
+  adapters = shared_base.find(start, critic_config, config, workdir)
+  assert adapters is not None  # `make_config` found them.
+  return shared_base.on_mesh(adapters, mesh)
+
+
 def without(params: Any) -> Any:
   """The policy's parameters alone."""
   return {name: x for name, x in params.items() if name != CRITIC}
@@ -157,9 +177,7 @@ def values(params: Any, config: LlamaConfig, batch: Any) -> jax.Array:
   """
   own = params[CRITIC]
   if config.lora is not None:
-    shared = partition.without_adapters(without(params))
-    shared.pop("lm_head", None)
-    own = partition.join(own, shared)
+    own = shared_base.joined(own, without(params))
   hidden = llama.apply(
     own,
     config,

@@ -31,6 +31,7 @@ from ramjax.trainers import (
   rollout_batches,
   rollouts,
   run,
+  shared_base,
   starting_model,
 )
 from ramjax.trainers.online_batches import OnlineBatches
@@ -141,7 +142,13 @@ def _sample_batches(
   scorer = None
   if start is not None:
     scorer = reward_model.RewardModel(
-      start, setting.model_config, mesh, row_length=config.data.max_length
+      start,
+      setting.model_config,
+      mesh,
+      row_length=config.data.max_length,
+      adapters=shared_base.find(
+        start, setting.model_config, config, setting.workdir
+      ),
     )
   maker = rollouts.RolloutMaker(
     config,

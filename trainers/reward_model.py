@@ -10,9 +10,9 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from ramjax.models import heads, llama, sharding, source_params
+from ramjax.models import heads, llama, run_adapters, sharding, source_params
 from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
-from ramjax.trainers import rollout_batches, starting_model
+from ramjax.trainers import rollout_batches, shared_base, starting_model
 from ramjax.trainers.rollout import Rollout
 
 # Rows that are scored at a time, on each device.
@@ -29,6 +29,7 @@ class RewardModel:
     mesh: Mesh,
     *,
     row_length: int,
+    adapters: run_adapters.Adapters | None = None,
   ):
     """Loads it.
 
@@ -37,25 +38,28 @@ class RewardModel:
       policy: Of the policy, whose tokens it reads.
       mesh: Where it goes.
       row_length: Tokens of a row.
+      adapters: From `shared_base.find`, where the model is adapters on the
+        policy's base: `score` is then given that base, and none is loaded.
 
     Raises:
       ValueError: It has another vocabulary, or not one score.
     """
-    source = start.open()
-    try:
-      shape = source.config
-      if shape.num_labels != 1 or shape.vocab_size != policy.vocab_size:
-        raise ValueError(
-          f"the reward model in {start.folder} has"
-          f" num_labels={shape.num_labels} and vocab_size={shape.vocab_size}:"
-          " it must have one score and the policy's vocabulary of"
-          f" {policy.vocab_size}."
+    if adapters is not None:
+      config = adapters.config
+      _check(config, policy, start)
+      self._params = shared_base.on_mesh(adapters, mesh)
+    else:
+      source = start.open()
+      try:
+        _check(source.config, policy, start)
+        compute = {name: getattr(policy, name) for name in COMPUTE_FIELDS}
+        config = dataclasses.replace(source.config, **compute)
+        self._params = source_params.load_params(
+          source, mesh, dtype=config.dtype
         )
-      compute = {name: getattr(policy, name) for name in COMPUTE_FIELDS}
-      config = dataclasses.replace(shape, **compute)
-      self._params = source_params.load_params(source, mesh, dtype=config.dtype)
-    finally:
-      source.close()
+      finally:
+        source.close()
+    self._shares_base = adapters is not None
     self._folder = start.folder
     self._mesh = mesh
     self._row_length = row_length
@@ -73,12 +77,19 @@ class RewardModel:
 
     self._score = score
 
-  def score(self, rollout: Rollout) -> np.ndarray:
+  def score(self, rollout: Rollout, frozen: Any = None) -> np.ndarray:
     """[N] float32: the score at the last token of each answer.
+
+    Args:
+      rollout: N answers.
+      frozen: The policy's base, on the mesh; read where it is shared.
 
     Raises:
       ValueError: A score is not finite.
     """
+    params = self._params
+    if self._shares_base:
+      params = shared_base.joined(params, frozen)
     rows = _ROWS * sharding.num_batch_shards(self._mesh)
     chosen = np.arange(len(rollout.scores))
     places = rollout_batches.place(
@@ -90,7 +101,7 @@ class RewardModel:
     batch = rollout_batches.pack(rollout, chosen, places, {})
     scores = np.concatenate(
       [
-        jax.device_get(self._score(self._params, part))
+        jax.device_get(self._score(params, part))
         for part in _parts(batch, rows, self._mesh)
       ]
     )
@@ -117,6 +128,17 @@ def choose(
     config.reward_model, "reward_model", workdir, recorded_as="reward_model"
   )
   return None if start.folder is None else start
+
+
+def _check(
+  shape: LlamaConfig, policy: LlamaConfig, start: starting_model.Start
+) -> None:
+  if shape.num_labels != 1 or shape.vocab_size != policy.vocab_size:
+    raise ValueError(
+      f"the reward model in {start.folder} has num_labels={shape.num_labels} and"
+      f" vocab_size={shape.vocab_size}: it must have one score and the policy's"
+      f" vocabulary of {policy.vocab_size}."
+    )
 
 
 def _parts(batch: Any, rows: int, mesh: Mesh) -> Any:

@@ -202,7 +202,7 @@ class RolloutMaker:
       numbers = range(first + used, first + used + wanted)
       used += wanted
       prompts = [prompt_at(i) for i in numbers]
-      for group in self._answer(params, prompts, numbers, check):
+      for group in self._answer(params, state.frozen, prompts, numbers, check):
         varies = group.varies or not options.drop_uniform_groups
         (kept if varies else spare).append(group)
       if len(kept) >= wanted:
@@ -230,6 +230,7 @@ class RolloutMaker:
   def _answer(
     self,
     params: Any,
+    frozen: Any,
     prompts: Sequence[Prompt],
     numbers: Sequence[int],
     check: Callable[[], None],
@@ -263,7 +264,7 @@ class RolloutMaker:
       asked, samples, self._config.rollout.max_new_tokens
     )
     if self._reward_model is not None:
-      raw = self._reward_model.score(rollout)
+      raw = self._reward_model.score(rollout, frozen)
       weight = self._config.reward_model.weight
       scores = rewards_lib.Scores(
         total=scores.total + np.float32(weight) * raw,

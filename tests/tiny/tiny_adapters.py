@@ -152,3 +152,33 @@ def adapters_of(
     base=base,
     fingerprint=fingerprint.fingerprint(base_source(config)),
   )
+
+
+def write_reward_run(
+  folder: pathlib.Path,
+  base: pathlib.Path,
+  source: tiny_model_folder.RandomModel,
+  lora_config: LoraConfig,
+  *,
+  num_labels: int = 1,
+  quantization: str = "none",
+) -> LlamaConfig:
+  """A reward model as random adapters on the model in `base`; its shape."""
+  config = dataclasses.replace(
+    source.config,
+    lora=lora_config,
+    num_labels=num_labels,
+    quantization=quantization,
+  )
+  folder.mkdir(parents=True)
+  run_adapters.save(
+    folder,
+    run_adapters.Adapters(
+      config=config,
+      step=3,
+      params=random_adapters(config),
+      base=base,
+      fingerprint=fingerprint.fingerprint(source),
+    ),
+  )
+  return config

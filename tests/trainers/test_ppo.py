@@ -7,10 +7,12 @@ import json
 import jax
 import numpy as np
 import pytest
+import tiny_adapters
 import tiny_model_folder
 
 from ramjax.configs import base
 from ramjax.models import run_adapters, sharding
+from ramjax.models.lora_config import LoraConfig, LoraModule
 from ramjax.trainers import from_config, loop, ppo
 
 
@@ -18,7 +20,13 @@ from ramjax.trainers import from_config, loop, ppo
 def folders(tmp_path_factory):
   """A policy, and a reward model of its vocabulary."""
   root = tmp_path_factory.mktemp("models")
-  tiny_model_folder.write(root / "policy")
+  policy = tiny_model_folder.write(root / "policy")
+  tiny_adapters.write_reward_run(
+    root / "reward_adapters",
+    root / "policy",
+    policy,
+    LoraConfig((LoraModule("mlp/up", (2, 2), (4.0, 4.0)),)),
+  )
   shape = dataclasses.replace(tiny_model_folder.CONFIG, num_labels=1)
   tiny_model_folder.write(root / "reward", shape)
   rows = [json.dumps({"prompt": f"word {i} and"}) for i in range(20)]
@@ -91,6 +99,31 @@ def test_adapters_a_critic_and_a_reward_model(folders, tmp_path, one_device):
   assert np.asarray(
     loaded.params["layers"]["attention"]["query"]["lora_b"]
   ).any()
+
+
+@pytest.mark.slow
+def test_one_base_serves_policy_reward_model_and_critic(
+  folders, tmp_path, one_device
+):
+  adapters = str(folders / "reward_adapters")
+  config = _config(
+    folders,
+    **{
+      "lora.rank": 2,
+      "reward_model.from_run": adapters,
+      "critic.from_run": adapters,
+      "optim.learning_rate": 1e-2,
+    },
+  )
+  workdir = tmp_path / "run"
+  assert ppo.main(config, workdir) is loop.Outcome.FINISHED
+  _, first, second, _ = _lines(workdir)
+  assert first["rollout/rewards/model"] != second["rollout/rewards/model"]
+  assert np.isfinite(second["train/value_loss"])
+  manifest = json.loads((workdir / "manifest.json").read_text())
+  for role in ("critic", "reward_model"):
+    assert manifest[role]["folder"] == adapters
+    assert manifest[role]["step"] == 3
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def _mesh():
 class _Scorer:
   """Stands in for a reward model."""
 
-  def score(self, rollout):
+  def score(self, rollout, frozen):
     return -rollout.response_lengths.astype(np.float32)
 
 
@@ -115,6 +115,7 @@ def _state(reference=1, **changed) -> Any:
   )
   return types.SimpleNamespace(
     all_params={**params, CRITIC: own, **changed},
+    frozen={},
     all_reference=tiny_objectives.random_params(_CONFIG, reference),
   )
 
