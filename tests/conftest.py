@@ -16,7 +16,7 @@ os.environ["XLA_FLAGS"] = (
 
 import jax
 
-# Tracing makes garbage without end, in a process that keeps every program:
-# looking through it as often as Python does takes a seventh of the time.
+# Tracing makes garbage without end, in a process that keeps every program, and
+# Python would look through all of it again and again.
 gc.set_threshold(100_000, 20, 50)
 jax.config.update("jax_numpy_rank_promotion", "raise")
