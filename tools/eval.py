@@ -8,10 +8,19 @@ from collections.abc import Sequence
 # Benchmark -> (module with `main(argv) -> int`, one line for --help).
 _BENCHMARKS = {
   "alpaca_eval": ("eval_alpaca", "AlpacaEval 1 and 2, with length control"),
+  "win_rate": ("eval_win_rate", "a judge's preference between two models"),
   "mt_bench": ("eval_mt_bench", "MT-Bench, scores or pairs, by category"),
   "reward_bench": ("eval_reward_bench", "RewardBench 1 and 2"),
   "ifeval": ("eval_ifeval", "instructions whose following a program checks"),
   "gsm8k": ("eval_gsm8k", "word problems with a number as the answer"),
+  "multiple_choice": (
+    "eval_multiple_choice",
+    "ARC, HellaSwag, MMLU, TruthfulQA",
+  ),
+  "perplexity": (
+    "eval_perplexity",
+    "how well texts are predicted, by word and byte",
+  ),
   "arena": ("eval_arena", "Bradley-Terry and Elo from pairwise verdicts"),
   "agreement": ("eval_agreement", "how far annotators agree: Cohen's kappa"),
 }
@@ -28,7 +37,7 @@ examples:
 
 def _help() -> str:
   lines = "\n".join(
-    f"  {name:<14}{summary}" for name, (_, summary) in _BENCHMARKS.items()
+    f"  {name:<17}{summary}" for name, (_, summary) in _BENCHMARKS.items()
   )
   return (
     "usage: ramjax eval BENCHMARK [options]\n\n"
