@@ -1,32 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ramjax eval mt_bench`: MT-Bench from a judge's recorded judgments."""
+"""`ramjax eval mt_bench`: MT-Bench, judged now or by a recorded judge."""
 
 import argparse
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 
 from ramjax.data import read
 from ramjax.evals import mt_bench_files, mt_bench_pairs, mt_bench_scores
-from ramjax.evals.evaluation import Evaluation, Value
+from ramjax.evals.evaluation import Evaluation
 from ramjax.evals.mt_bench_files import Judgment, PairJudgment, Question
-from ramjax.tools import eval_result
-
-# Under --out, as in the authors' tool.
-_JUDGMENTS = "model_judgment"
-# By mode: the figure that models are ordered by, and that of categories.
-_MAIN = {"single": "average", "pair": "win_rate_adjusted"}
-# Rule -> its column in the table of models.
-_COUNTS = {
-  mt_bench_scores.UNSCORED: "unscored",
-  mt_bench_scores.REPEATED: "repeated",
-  mt_bench_scores.DIFFERENT: "different",
-  mt_bench_scores.MISSING: "missing",
-  mt_bench_pairs.ERRORS: "errors",
-  mt_bench_pairs.REPEATED: "repeated",
-  mt_bench_pairs.DIFFERENT: "different",
-  mt_bench_pairs.MISSING: "missing",
-}
+from ramjax.tools import (
+  eval_mt_bench_options,
+  eval_mt_bench_run,
+  eval_mt_bench_shown,
+  eval_result,
+)
 
 _Judgments = list[Judgment] | list[PairJudgment]
 
@@ -42,13 +30,41 @@ def main(argv: Sequence[str]) -> int:
 
   Raises:
     ValueError: A file or an option that cannot be used.
-    OSError: A file that cannot be read or written.
+    OSError: A file that cannot be read or written, or an endpoint that gives
+      no answer.
   """
-  args = _parser().parse_args(argv)
-  mode = mt_bench_files.mode_of(args.judge)
+  args = eval_mt_bench_options.parse(argv)
+  command = ["ramjax", "eval", "mt_bench", *argv]
+  if eval_mt_bench_options.judges(args):
+    _judge(args, command)
+  else:
+    _show_recorded(args, command)
+  return 0
+
+
+def _judge(args: argparse.Namespace, command: Sequence[str]) -> None:
+  found = eval_mt_bench_run.judged(args)
+  questions = mt_bench_files.read_questions(args.questions)
+  _, (evaluation,) = _evaluate(
+    found.path,
+    args.mode,
+    questions,
+    model=found.model,
+    baseline=found.baseline,
+  )
+  print("\n".join(eval_result.lines(evaluation)))
+  written = eval_result.write(
+    evaluation, found.folder, inputs=found.inputs, command=command
+  )
+  print(f"\nwrote {written}\nwrote {found.path}")
+
+
+def _show_recorded(args: argparse.Namespace, command: Sequence[str]) -> None:
+  path = pathlib.Path(args.judge)
+  mode = mt_bench_files.mode_of(path)
   if args.mode not in (None, mode):
     raise ValueError(
-      f"--mode={args.mode}, and {args.judge} holds judgments of mode {mode}:"
+      f"--mode={args.mode}, and {path} holds judgments of mode {mode}:"
       " leave --mode out, or give the other file."
     )
   questions = (
@@ -56,13 +72,18 @@ def main(argv: Sequence[str]) -> int:
     if args.questions is None
     else mt_bench_files.read_questions(args.questions)
   )
-  judgments, evaluations = _evaluate(args, mode, questions)
-  folders = {} if args.out is None else _folders(args.out, evaluations)
-  shown = (
-    evaluations[0]
-    if len(evaluations) == 1
-    else _joint(evaluations, _MAIN[mode], len(judgments))
+  judgments, evaluations = _evaluate(
+    path, mode, questions, model=args.model, baseline=args.baseline
   )
+  folders = {}
+  if args.out is not None:
+    models = [evaluation.model for evaluation in evaluations]
+    folders = eval_mt_bench_shown.folders(args.out, models)
+  shown = evaluations[0]
+  if len(evaluations) > 1:
+    shown = eval_mt_bench_shown.joint(
+      evaluations, eval_mt_bench_shown.MAIN[mode], len(judgments)
+    )
   print("\n".join(eval_result.lines(shown)))
   if questions is None:
     print(
@@ -70,217 +91,82 @@ def main(argv: Sequence[str]) -> int:
       " known."
     )
   if args.out is not None:
-    _write(args, argv, judgments, evaluations, folders)
-  return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="ramjax eval mt_bench",
-    description=(
-      "Print what models came to on MT-Bench, from the judgments of a recorded"
-      " judge: grades (means\nby turn and category) or comparisons (shares of"
-      " wins, after both orders). The rules are those\nof the benchmark's"
-      " authors' tool; what they leave out or count twice is said."
-    ),
-    epilog=(
-      "examples:\n"
-      "  ramjax eval mt_bench --judge=gpt-4_single.jsonl"
-      " --questions=question.jsonl\n"
-      "  ramjax eval mt_bench --judge=gpt-4_pair.jsonl"
-      " --questions=question.jsonl \\\n    --baseline=gpt-3.5-turbo --out=results"
-    ),
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
-  parser.add_argument(
-    "--judge",
-    type=pathlib.Path,
-    required=True,
-    metavar="FILE",
-    help="judgments as the authors' tool writes them; may be compressed",
-  )
-  parser.add_argument(
-    "--questions",
-    type=pathlib.Path,
-    metavar="FILE",
-    help="question.jsonl: for categories, and to tell what is missing",
-  )
-  parser.add_argument(
-    "--model", help="this model alone, as the judgments name it; without: all"
-  )
-  parser.add_argument(
-    "--mode",
-    choices=tuple(_MAIN),
-    help="what the judgments must be; without: whatever they are",
-  )
-  parser.add_argument(
-    "--baseline",
-    metavar="MODEL",
-    help="of comparisons: those with this model alone, which gets no row",
-  )
-  parser.add_argument(
-    "--out",
-    type=pathlib.Path,
-    metavar="DIR",
-    help=(
-      f"write MODEL/{eval_result.FILE} there, and the judgments that count to"
-      f" {_JUDGMENTS}/"
-    ),
-  )
-  return parser
+    target = _target(args.out, path)
+    mt_bench_files.write_judgments(target, judgments)
+    inputs = [path] + ([args.questions] if args.questions else [])
+    for evaluation in evaluations:
+      eval_result.write(
+        evaluation, folders[evaluation.model], inputs=inputs, command=command
+      )
+    print(f"\nwrote {args.out}")
 
 
 def _evaluate(
-  args: argparse.Namespace,
+  path: pathlib.Path,
   mode: mt_bench_files.Mode,
   questions: Mapping[int, Question] | None,
+  *,
+  model: str | None,
+  baseline: str | None,
 ) -> tuple[_Judgments, list[Evaluation]]:
   """The judgments that count, and what each model came to; the best first."""
+  main_figure = eval_mt_bench_shown.MAIN[mode]
   if mode == "single":
-    if args.baseline is not None:
+    if baseline is not None:
       raise ValueError(
-        f"--baseline={args.baseline} is for comparisons, and {args.judge} holds"
+        f"--baseline={baseline} is for comparisons, and {path} holds"
         " grades of single answers: leave it out."
       )
-    grades = mt_bench_files.read_judgments(args.judge)
+    grades = mt_bench_files.read_judgments(path)
     names = list(dict.fromkeys(row.model for row in grades))
-    _require(args.model, names, "--model")
-    if args.model is not None:
-      grades = [row for row in grades if row.model == args.model]
-      names = [args.model]
+    _require(model, names, "--model")
+    if model is not None:
+      grades = [row for row in grades if row.model == model]
+      names = [model]
     if questions is not None:
       mt_bench_files.check_questions(grades, questions)
     found = [
       mt_bench_scores.evaluate(grades, questions, model=name) for name in names
     ]
-    return grades, _best_first(found, _MAIN[mode])
-  if args.baseline is not None and args.baseline == args.model:
+    return grades, eval_mt_bench_shown.best_first(found, main_figure)
+  if baseline is not None and baseline == model:
     raise ValueError(
-      f"--model and --baseline are both {args.model}: a model is not compared"
+      f"--model and --baseline are both {model}: a model is not compared"
       " with itself."
     )
-  pairs = mt_bench_files.read_pair_judgments(args.judge)
-  for name, option in ((args.model, "--model"), (args.baseline, "--baseline")):
+  pairs = mt_bench_files.read_pair_judgments(path)
+  for name, option in ((model, "--model"), (baseline, "--baseline")):
     _require(name, mt_bench_pairs.models(pairs), option)
     if name is not None:
       pairs = [row for row in pairs if name in (row.model_1, row.model_2)]
   if questions is not None:
     mt_bench_files.check_questions(pairs, questions)
-  names = [args.model] if args.model else mt_bench_pairs.models(pairs)
+  names = [model] if model else mt_bench_pairs.models(pairs)
   found = [
     mt_bench_pairs.evaluate(pairs, questions, model=name)
     for name in names
-    if name != args.baseline
+    if name != baseline
   ]
-  return pairs, _best_first(found, _MAIN[mode])
+  return pairs, eval_mt_bench_shown.best_first(found, main_figure)
 
 
 def _require(name: str | None, names: Sequence[str], option: str) -> None:
   if name is not None and name not in names:
     raise ValueError(
       f"{option}={name} is in no judgment that is left: the models are"
-      f" {', '.join(names)}."
+      f" {', '.join(names)}. A model that answers now needs a --judge that"
+      " judges: a folder or URL."
     )
 
 
-def _best_first(found: list[Evaluation], figure: str) -> list[Evaluation]:
-  """By a figure; models without one come last."""
-
-  def key(evaluation: Evaluation) -> float:
-    value = evaluation.figures[figure]
-    return value if isinstance(value, float) else float("-inf")
-
-  return sorted(found, key=key, reverse=True)
-
-
-def _joint(
-  evaluations: Sequence[Evaluation], figure: str, num_judgments: int
-) -> Evaluation:
-  """Models as rows: of all figures, and of one figure by category."""
-  tables = {
-    "models": [
-      {"model": evaluation.model, **evaluation.figures, **_counts(evaluation)}
-      for evaluation in evaluations
-    ]
-  }
-  if all("by category" in evaluation.tables for evaluation in evaluations):
-    tables[f"{figure} by category"] = [
-      {
-        "model": evaluation.model,
-        **{
-          str(row["category"]): row[figure]
-          for row in evaluation.tables["by category"]
-        },
-      }
-      for evaluation in evaluations
-    ]
-  notes = [
-    f"{column}: {rule}"
-    for rule, column in _COUNTS.items()
-    if rule in evaluations[0].counted
-  ]
-  return Evaluation(
-    benchmark="mt_bench",
-    model=f"{len(evaluations)} models",
-    figures={"models": len(evaluations), "judgments": num_judgments},
-    tables=tables,
-    notes=[
-      *notes,
-      *dict.fromkeys(
-        f"{evaluation.model}: {note}"
-        for evaluation in evaluations
-        for note in evaluation.notes
-      ),
-    ],
-  )
-
-
-def _counts(evaluation: Evaluation) -> dict[str, Value]:
-  return {_COUNTS[rule]: n for rule, n in evaluation.counted.items()}
-
-
-def _folders(
-  out: pathlib.Path, evaluations: Sequence[Evaluation]
-) -> dict[str, pathlib.Path]:
-  """Each model's folder; a name is a stranger's, and leads nowhere else."""
-  found: dict[str, pathlib.Path] = {}
-  taken = {_JUDGMENTS: "the judgments"}
-  for evaluation in evaluations:
-    name = re.sub(r"[^A-Za-z0-9._-]|^\.", "_", evaluation.model)
-    if name in taken:
-      raise ValueError(
-        f"--out: {evaluation.model!r} and {taken[name]!r} would share the folder"
-        f" {out / name}: evaluate them one by one (--model), into two folders."
-      )
-    taken[name] = evaluation.model
-    found[evaluation.model] = out / name
-  return found
-
-
-def _write(
-  args: argparse.Namespace,
-  argv: Sequence[str],
-  judgments: _Judgments,
-  evaluations: Sequence[Evaluation],
-  folders: Mapping[str, pathlib.Path],
-) -> None:
-  name = args.judge.name
-  suffix = next(end for end in read.SUFFIXES if name.endswith(end))
-  target = args.out / _JUDGMENTS / f"{name.removesuffix(suffix)}.jsonl"
-  if target.exists() and target.samefile(args.judge):
+def _target(out: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+  """Where judgments that were read are written."""
+  suffix = next(end for end in read.SUFFIXES if path.name.endswith(end))
+  name = f"{path.name.removesuffix(suffix)}.jsonl"
+  target = out / eval_mt_bench_shown.JUDGMENTS / name
+  if target.exists() and target.samefile(path):
     raise ValueError(
-      f"--out={args.out} would overwrite {args.judge}, which is read: name"
-      " another folder."
+      f"--out={out} would overwrite {path}, which is read: name another folder."
     )
   target.parent.mkdir(parents=True, exist_ok=True)
-  mt_bench_files.write_judgments(target, judgments)
-  inputs = [args.judge] + ([args.questions] if args.questions else [])
-  for evaluation in evaluations:
-    eval_result.write(
-      evaluation,
-      folders[evaluation.model],
-      inputs=inputs,
-      command=["ramjax", "eval", "mt_bench", *argv],
-    )
-  print(f"\nwrote {args.out}")
+  return target
