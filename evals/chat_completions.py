@@ -7,14 +7,18 @@ they say something. An answer comes from a stranger: it is checked before any of
 it is used.
 """
 
+import dataclasses
 import json
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from ramjax.data import strict_json
+from ramjax.evals import top_tokens
 from ramjax.evals.engine import ChatRequest, Completion
+from ramjax.evals.top_tokens import NextTokens
+from ramjax.models.sampling_options import SamplingOptions
 
 # The bounds of logit_bias in the API; the lower one bans in effect.
 _MOST_BIAS = 100
@@ -68,6 +72,21 @@ def request_body(
   return body
 
 
+def top_tokens_body(
+  request: ChatRequest, *, model: str, num: int
+) -> dict[str, Any]:
+  """The JSON object that asks for the likeliest first tokens of an answer.
+
+  Temperature and filters are left at 1 and none, for some servers tell
+  probabilities behind them.
+  """
+  plain = dataclasses.replace(
+    request, options=SamplingOptions(max_tokens=1), stop=()
+  )
+  body = request_body(plain, model=model, logprobs=True)
+  return {**body, "top_logprobs": num}
+
+
 def _bias(token: int, bias: float) -> float:
   if bias == -math.inf:
     return -_MOST_BIAS
@@ -88,11 +107,7 @@ def parse_answer(data: bytes) -> Completion:
   Raises:
     AnswerError: Not strict JSON, or of another shape.
   """
-  answer = _object(parse_json(data), "the answer")
-  choices = answer.get("choices")
-  if not isinstance(choices, list) or not choices:
-    raise AnswerError("choices is not a list with an answer in it")
-  choice = _object(choices[0], "choices[0]")
+  answer, choice = _first_choice(data)
   reason = choice.get("finish_reason")
   if not isinstance(reason, str):
     raise AnswerError("choices[0].finish_reason is not a string")
@@ -110,7 +125,57 @@ def parse_answer(data: bytes) -> Completion:
     finished=reason == "stop",
     num_tokens=_num_tokens(answer.get("usage"), logps),
     logps=logps,
+    num_prompt_tokens=_num_prompt_tokens(answer.get("usage")),
   )
+
+
+def parse_top_tokens(data: bytes, *, num: int) -> NextTokens:
+  """The likeliest first tokens in an answer to `top_tokens_body`.
+
+  Args:
+    data: The answer.
+    num: How many were asked for; the one that was drawn may come besides.
+
+  Raises:
+    AnswerError: Not strict JSON, of another shape, or without the tokens.
+  """
+  answer, choice = _first_choice(data)
+  name = "choices[0].logprobs"
+  content = _object(choice.get("logprobs"), name).get("content")
+  if not isinstance(content, list):
+    raise AnswerError(f"{name}.content is not a list")
+  top: tuple[tuple[str, float], ...] = ()
+  if content:
+    name += ".content[0]"
+    listed = _object(content[0], name).get("top_logprobs")
+    if not isinstance(listed, list) or not 0 < len(listed) <= num + 1:
+      raise AnswerError(f"{name}.top_logprobs is not a list of {num} tokens")
+    name += ".top_logprobs"
+    top = top_tokens.merged(
+      _named_logp(one, f"{name}[{i}]") for i, one in enumerate(listed)
+    )
+  usage = answer.get("usage")
+  return NextTokens(
+    top=top,
+    num_prompt_tokens=_num_prompt_tokens(usage),
+    num_tokens=len(content) if usage is None else _num_tokens(usage, None),
+  )
+
+
+def _named_logp(value: Any, name: str) -> tuple[str, float]:
+  token = _object(value, name).get("token")
+  if not isinstance(token, str):
+    raise AnswerError(f"{name}.token is not a string")
+  return token, _logp(value, name)
+
+
+def _first_choice(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+  """The answer, and the first choice in it."""
+  answer = _object(parse_json(data), "the answer")
+  choices = answer.get("choices")
+  if not isinstance(choices, list) or not choices:
+    raise AnswerError("choices is not a list with an answer in it")
+  return answer, _object(choices[0], "choices[0]")
 
 
 def parse_json(data: bytes) -> Any:
@@ -150,28 +215,42 @@ def _logps(value: Any) -> np.ndarray | None:
     return None
   if not isinstance(content, list):
     raise AnswerError("choices[0].logprobs.content is not a list")
-  numbers = []
-  for i, token in enumerate(content):
-    name = f"choices[0].logprobs.content[{i}]"
-    number = _object(token, name).get("logprob")
-    if (
-      not isinstance(number, int | float)
-      or isinstance(number, bool)
-      or not _LEAST_LOGP <= number <= _MOST_LOGP
-    ):
-      raise AnswerError(f"{name}.logprob is not a log-probability")
-    numbers.append(min(number, 0.0))
+  numbers = [
+    _logp(token, f"choices[0].logprobs.content[{i}]")
+    for i, token in enumerate(content)
+  ]
   return np.array(numbers, np.float32)
+
+
+def _logp(value: Any, name: str) -> float:
+  number = _object(value, name).get("logprob")
+  if (
+    not isinstance(number, int | float)
+    or isinstance(number, bool)
+    or not _LEAST_LOGP <= number <= _MOST_LOGP
+  ):
+    raise AnswerError(f"{name}.logprob is not a log-probability")
+  return min(float(number), 0.0)
 
 
 def _num_tokens(usage: Any, logps: np.ndarray | None) -> int:
   if usage is None and logps is not None:
     return len(logps)
   count = _object(usage, "usage").get("completion_tokens")
-  if (
-    not isinstance(count, int)
-    or isinstance(count, bool)
-    or not 0 <= count <= _MOST_TOKENS
-  ):
+  if not _is_count(count):
     raise AnswerError("usage.completion_tokens is not a number of tokens")
   return count
+
+
+def _num_prompt_tokens(usage: Any) -> int | None:
+  """Not needed for an answer: what is no count is not told."""
+  count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+  return count if _is_count(count) else None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+  return (
+    isinstance(value, int)
+    and not isinstance(value, bool)
+    and 0 <= value <= _MOST_TOKENS
+  )

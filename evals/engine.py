@@ -45,6 +45,7 @@ class Completion:
     tokens: [n] int32 ids; None from an endpoint that does not tell.
     logps: [n] float32 log-probabilities under the model as it is, in nats.
     drawn_logps: [n] float32, under the distribution that was drawn from.
+    num_prompt_tokens: Tokens of the conversation; None where it is not told.
   """
 
   text: str
@@ -53,6 +54,7 @@ class Completion:
   tokens: np.ndarray | None = None
   logps: np.ndarray | None = None
   drawn_logps: np.ndarray | None = None
+  num_prompt_tokens: int | None = None
 
 
 class Engine(Protocol):

@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import datetime
+import functools
 import ipaddress
 import itertools
 import json
@@ -21,9 +22,10 @@ from typing import Any
 
 import httpx
 
-from ramjax.evals import chat_completions, http_retries
+from ramjax.evals import chat_completions, http_retries, top_tokens
 from ramjax.evals.engine import ChatRequest, Completion
 from ramjax.evals.http_retries import RetryPolicy
+from ramjax.evals.top_tokens import NextTokens
 
 # An answer of 100,000 tokens with their log-probabilities takes half of this.
 MAX_ANSWER_BYTES = 32 << 20
@@ -34,6 +36,10 @@ _MAX_CONNECT_S = 30.0
 # Besides every status from 500 up: timeout, conflict, too many requests.
 _RETRIED_STATUSES = (408, 409, 429)
 _PATH = "/chat/completions"
+
+
+# What an answer is read as; it raises `chat_completions.AnswerError`.
+_Parse = Callable[[bytes], Any]
 
 
 class EndpointError(OSError):
@@ -143,11 +149,18 @@ class HttpEngine:
     self,
     requests: Sequence[ChatRequest],
     arrived: Callable[[int, Completion], None],
+    failed: Callable[[int, EndpointError], None] | None = None,
   ) -> None:
     """Hands over each answer as it arrives, with the index of its request.
 
+    Args:
+      requests: Any number.
+      arrived: Told of each answer.
+      failed: Told of each request that has none, and the others go on.
+
     Raises:
-      EndpointError: As `complete`; answers under way are then given up.
+      EndpointError: As `complete`, without `failed`; answers under way are then
+        given up.
     """
     bodies = [
       chat_completions.request_body(
@@ -155,17 +168,65 @@ class HttpEngine:
       )
       for request in requests
     ]
+    self._each(bodies, chat_completions.parse_answer, arrived, failed)
+
+  def top_tokens(
+    self,
+    requests: Sequence[ChatRequest],
+    *,
+    num: int,
+    arrived: top_tokens.Arrived | None = None,
+  ) -> list[NextTokens | OSError]:
+    """See `top_tokens.TopTokens`."""
+    top_tokens.check_num(num)
+    found: dict[int, NextTokens | OSError] = {}
+
+    def keep(index: int, outcome: NextTokens | OSError) -> None:
+      found[index] = outcome
+      if arrived is not None:
+        arrived(index, outcome)
+
+    self._each(
+      [
+        chat_completions.top_tokens_body(request, model=self.model, num=num)
+        for request in requests
+      ],
+      functools.partial(chat_completions.parse_top_tokens, num=num),
+      keep,
+      keep,
+    )
+    return [found[i] for i in range(len(requests))]
+
+  def _each(
+    self,
+    bodies: Sequence[dict[str, Any]],
+    parse: _Parse,
+    arrived: Callable[[int, Any], None],
+    failed: Callable[[int, EndpointError], None] | None,
+  ) -> None:
     if bodies:
-      _run(self._ask_all([json.dumps(b).encode() for b in bodies], arrived))
+      encoded = [json.dumps(body).encode() for body in bodies]
+      _run(self._ask_all(encoded, parse, arrived, failed))
 
   async def _ask_all(
-    self, bodies: Sequence[bytes], arrived: Callable[[int, Completion], None]
+    self,
+    bodies: Sequence[bytes],
+    parse: _Parse,
+    arrived: Callable[[int, Any], None],
+    failed: Callable[[int, EndpointError], None] | None,
   ) -> None:
     waiting = iter(enumerate(bodies))
 
     async def work(client: httpx.AsyncClient) -> None:
       for index, body in waiting:
-        arrived(index, await self._ask(client, body))
+        try:
+          answer = await self._ask(client, body, parse)
+        except EndpointError as error:
+          if failed is None:
+            raise
+          failed(index, error)
+        else:
+          arrived(index, answer)
 
     num_workers = min(self._concurrency, len(bodies))
     try:
@@ -197,10 +258,12 @@ class HttpEngine:
       trust_env=not self._is_local,
     )
 
-  async def _ask(self, client: httpx.AsyncClient, body: bytes) -> Completion:
+  async def _ask(
+    self, client: httpx.AsyncClient, body: bytes, parse: _Parse
+  ) -> Any:
     for attempt in itertools.count():
-      outcome = await self._try(client, body)
-      if isinstance(outcome, Completion):
+      outcome = await self._try(client, body, parse)
+      if not isinstance(outcome, _Failure):
         return outcome
       problem = self._printable(outcome.problem)
       if not outcome.again:
@@ -222,8 +285,9 @@ class HttpEngine:
     raise AssertionError("unreachable")
 
   async def _try(
-    self, client: httpx.AsyncClient, body: bytes
-  ) -> Completion | _Failure:
+    self, client: httpx.AsyncClient, body: bytes, parse: _Parse
+  ) -> Any:
+    """What was parsed, or a `_Failure`."""
     try:
       async with asyncio.timeout(self._timeout_s):
         async with client.stream("POST", self.url, content=body) as response:
@@ -246,7 +310,7 @@ class HttpEngine:
       problem = f"the answer has content-encoding {encoding}, unasked"
       return _Failure(problem, again=True)
     try:
-      return chat_completions.parse_answer(data)
+      return parse(data)
     except chat_completions.AnswerError as error:
       return _Failure(f"no usable answer: {error}", again=True)
 

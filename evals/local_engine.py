@@ -10,8 +10,10 @@ import numpy as np
 from ramjax.data import templates
 from ramjax.data.tokenize_rows import tokenize_prompt
 from ramjax.data.tokenizers import Tokenizer
+from ramjax.evals import next_tokens, top_tokens
 from ramjax.evals.answer_text import AnswerText
 from ramjax.evals.engine import ChatRequest, Completion
+from ramjax.evals.top_tokens import NextTokens
 from ramjax.models import sampler
 from ramjax.models.config import LlamaConfig
 
@@ -54,18 +56,61 @@ class LocalEngine:
     progress: Callable[[int], None] | None = None,
   ) -> list[Completion]:
     """See `engine.Engine`."""
+    asked = [self.to_request(request) for request in requests]
     samples = sampler.sample(
       self._params,
       self._config,
-      [self.to_request(request) for request in requests],
+      asked,
       num_slots=self._num_slots,
       vocab_size=self._tokenizer.vocab_size,
       progress=progress,
     )
     return [
-      self.to_completion(request, sample)
-      for request, sample in zip(requests, samples, strict=True)
+      dataclasses.replace(
+        self.to_completion(request, sample),
+        num_prompt_tokens=len(to_sampler.prompt),
+      )
+      for request, to_sampler, sample in zip(
+        requests, asked, samples, strict=True
+      )
     ]
+
+  def top_tokens(
+    self,
+    requests: Sequence[ChatRequest],
+    *,
+    num: int,
+    arrived: top_tokens.Arrived | None = None,
+  ) -> list[NextTokens | OSError]:
+    """See `top_tokens.TopTokens`; special tokens go by their names.
+
+    Raises:
+      ValueError: A conversation is too long, or the weights are damaged.
+    """
+    top_tokens.check_num(num)
+    prompts = [self.to_request(request).prompt for request in requests]
+    found: dict[int, NextTokens | OSError] = {}
+    for index, ids, logps in next_tokens.next_tokens(
+      self._params,
+      self._config,
+      prompts,
+      num=num,
+      vocab_size=self._tokenizer.vocab_size,
+      most_rows=self._num_slots,
+    ):
+      if np.isnan(logps).any():
+        raise ValueError(
+          f"request {index + 1} has log-probabilities that are no numbers: the"
+          " weights are damaged."
+        )
+      spelled = (
+        self._tokenizer.decode([int(i)], keep_special=True) for i in ids
+      )
+      top = top_tokens.merged(zip(spelled, map(float, logps), strict=True))
+      found[index] = NextTokens(top, len(prompts[index]), num_tokens=1)
+      if arrived is not None:
+        arrived(index, found[index])
+    return [found[i] for i in range(len(requests))]
 
   def fits(self, request: ChatRequest) -> bool:
     """Whether prompt and answer have room in the model's positions."""

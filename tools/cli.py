@@ -15,7 +15,10 @@ _COMMANDS = {
   "results": ("ramjax.tools.results", "held-out figures of runs, side by side"),
   "chat": ("ramjax.tools.chat", "talk to a model, or to two side by side"),
   "serve": ("ramjax.tools.serve", "answer requests over HTTP, as OpenAI's API"),
-  "eval": ("ramjax.tools.eval", "what a model is worth, by published benchmarks"),
+  "eval": (
+    "ramjax.tools.eval",
+    "what a model is worth, by published benchmarks",
+  ),
   "convert": ("ramjax.tools.convert", "weights to and from Hugging Face"),
   "tokenizer": ("ramjax.tools.tokenizer", "train a tokenizer on rows"),
   "generate": ("ramjax.tools.generate", "answer the prompts of a file"),

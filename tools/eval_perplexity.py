@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     description=(
       "Perplexity of texts by word, byte and token, and bits per byte. Texts"
       " that are longer than the model\nreads are predicted in windows that"
-      " follow each other, as the Language Model Evaluation Harness does.\nNo"
+      " follow each other, as the Language Model Evaluation Harness\ndoes. No"
       " chat template is applied."
     ),
     epilog=(

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import tiny_endpoint
+import tiny_judge
 
 from ramjax.data.rows import Message
 from ramjax.evals import chat_completions
@@ -165,3 +166,74 @@ def test_json_is_strict(data, problem):
 def test_white_space_around_the_json_is_fine():
   data = b" \n" + json.dumps(tiny_endpoint.answer()).encode() + b"\n"
   assert parse_answer(data).text == "yes"
+
+
+def _tops(*tops, **usage):
+  value = tiny_judge.top(list(tops))
+  return json.dumps(value | usage).encode()
+
+
+def test_likeliest_tokens_are_read_with_what_they_cost():
+  got = chat_completions.parse_top_tokens(
+    _tops(("M", -2.0), ("m", -0.5), ("M", -3.0)), num=2
+  )
+  assert [token for token, _ in got.top] == ["m", "M"]
+  assert math.exp(got.top[1][1]) == pytest.approx(math.exp(-2) + math.exp(-3))
+  assert (got.num_prompt_tokens, got.num_tokens) == (3, 1)
+
+
+def test_an_answer_of_no_token_has_no_likeliest_ones():
+  value = tiny_endpoint.answer("", logprobs=())
+  got = chat_completions.parse_top_tokens(json.dumps(value).encode(), num=5)
+  assert got.top == () and got.num_tokens == 0
+
+
+@pytest.mark.parametrize("count", [-1, True, "3", None])
+def test_prompt_tokens_that_are_no_count_are_not_told(count):
+  usage = {"completion_tokens": 1, "prompt_tokens": count}
+  got = chat_completions.parse_top_tokens(_tops(("m", 0.0), usage=usage), num=1)
+  assert got.num_prompt_tokens is None
+
+
+@pytest.mark.parametrize(
+  "place,value,match",
+  [
+    ("logprobs", None, "logprobs is not an object"),
+    ("content", "m", "content is not a list"),
+    ("content", [3], r"content\[0\] is not an object"),
+    ("content", [{}], "top_logprobs is not a list of 2 tokens"),
+    ("top", [], "top_logprobs is not a list of 2 tokens"),
+    ("top", [{"token": "m", "logprob": -1.0}] * 4, "not a list of 2 tokens"),
+    ("top", [{"token": 3, "logprob": -1.0}], "token is not a string"),
+    ("top", [{"token": "m", "logprob": 0.5}], "not a log-probability"),
+    ("top", [{"token": "m", "logprob": None}], "not a log-probability"),
+    ("top", [{"token": "m", "logprob": True}], "not a log-probability"),
+  ],
+)
+def test_likeliest_tokens_of_another_shape_are_refused(place, value, match):
+  body = tiny_judge.top([("m", -0.5)])
+  choice = body["choices"][0]
+  if place == "logprobs":
+    choice["logprobs"] = value
+  elif place == "content":
+    choice["logprobs"]["content"] = value
+  else:
+    choice["logprobs"]["content"][0]["top_logprobs"] = value
+  with pytest.raises(AnswerError, match=match):
+    chat_completions.parse_top_tokens(json.dumps(body).encode(), num=2)
+
+
+def test_likeliest_tokens_are_asked_for_under_the_model_as_it_is():
+  options = SamplingOptions(temperature=0.0, top_p=0.5, max_tokens=99)
+  request = ChatRequest((Message("user", "x"),), options, stop=("y",), seed=4)
+  got = chat_completions.top_tokens_body(request, model="m", num=7)
+  assert got == {
+    "model": "m",
+    "messages": [{"role": "user", "content": "x"}],
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "max_tokens": 1,
+    "seed": 4,
+    "logprobs": True,
+    "top_logprobs": 7,
+  }

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import tiny_endpoint
+import tiny_judge
 from tiny_endpoint import Reply, TinyEndpoint, answer, reply
 
 from ramjax.data.rows import Message
@@ -356,3 +357,44 @@ def test_bounds_that_are_none_are_refused(wrong):
     HttpEngine("https://a.b", "m", **wrong)
   with pytest.raises(ValueError, match="names no model"):
     HttpEngine("https://a.b", "")
+
+
+def test_a_failure_may_be_told_while_the_others_go_on():
+  def act(number, asked):
+    text = asked.body["messages"][0]["content"]
+    return reply(answer(text), 400 if text == "1" else 200)
+
+  arrived, failed = {}, {}
+  with TinyEndpoint(act) as server:
+    _engine(server).complete_each(
+      [_request(str(i)) for i in range(4)],
+      arrived.__setitem__,
+      failed.__setitem__,
+    )
+  assert {i: c.text for i, c in arrived.items()} == {0: "0", 2: "2", 3: "3"}
+  assert list(failed) == [1] and "status 400" in str(failed[1])
+
+
+def test_likeliest_tokens_come_in_order_and_each_may_fail():
+  def act(number, asked):
+    text = asked.body["messages"][0]["content"]
+    if text == "1":
+      return reply(answer())  # Without any.
+    time.sleep(0.02 * (2 - int(text)))
+    return reply(tiny_judge.top([(text, -0.5)]))
+
+  told = []
+  with TinyEndpoint(act) as server:
+    got = _engine(server).top_tokens(
+      [_request(str(i)) for i in range(3)],
+      num=5,
+      arrived=lambda i, outcome: told.append(i),
+    )
+    assert _engine(server).top_tokens([], num=5) == []
+  assert [getattr(got[i], "top", None) for i in (0, 2)] == [
+    (("0", -0.5),),
+    (("2", -0.5),),
+  ]
+  assert isinstance(got[1], EndpointError)
+  assert "top_logprobs is not a list" in str(got[1])
+  assert "(3 attempts)" in str(got[1]) and sorted(told) == [0, 1, 2]

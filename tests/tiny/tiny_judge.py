@@ -27,6 +27,7 @@ def shown(asked):
   """(instruction, first, second) as the judge sees them."""
   text = asked.body["messages"][-1]["content"]
   found = _SHOWN.search(text)
+  assert found is not None
   return (text.partition("\n")[0].removeprefix("Asked: "), *found.groups())
 
 
