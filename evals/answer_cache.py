@@ -253,6 +253,8 @@ def _line(key: str, answer: Completion) -> dict[str, Any]:
     "finished": answer.finished,
     "num_tokens": answer.num_tokens,
   }
+  if answer.num_prompt_tokens is not None:
+    line["num_prompt_tokens"] = answer.num_prompt_tokens
   for name, dtype in _ARRAYS.items():
     array = getattr(answer, name)
     if array is not None:
@@ -273,4 +275,13 @@ def _answer(line: Mapping[str, Any]) -> Completion:
   fields = line["text"], line["finished"], line["num_tokens"]
   if tuple(map(type, fields)) != (str, bool, int):
     raise TypeError("text, finished or num_tokens is of another type")
-  return Completion(*fields, **arrays)
+  num_prompt_tokens = line.get("num_prompt_tokens")
+  if type(num_prompt_tokens) not in (int, type(None)):
+    raise TypeError("num_prompt_tokens is of another type")
+  return Completion(
+    *fields,
+    tokens=arrays.get("tokens"),
+    logps=arrays.get("logps"),
+    drawn_logps=arrays.get("drawn_logps"),
+    num_prompt_tokens=num_prompt_tokens,
+  )

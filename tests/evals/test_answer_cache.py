@@ -149,6 +149,14 @@ def test_numbers_come_back_to_the_bit(tmp_path):
     assert got.tobytes() == array.tobytes()
 
 
+def test_the_length_of_the_prompt_comes_back_where_it_was_told(tmp_path):
+  told, untold = _request("a"), _request("b")
+  CachedEngine(Echo(num_prompt_tokens=7), tmp_path, {}).complete([told])
+  CachedEngine(Echo(), tmp_path, {}).complete([untold])
+  again = CachedEngine(Echo(), tmp_path, {}).complete([told, untold])
+  assert [one.num_prompt_tokens for one in again] == [7, None]
+
+
 def test_a_line_torn_by_a_kill_is_asked_again(tmp_path):
   CachedEngine(Echo(), tmp_path, {}).complete([_request("a"), _request("b")])
   data = _file(tmp_path).read_bytes()
@@ -212,6 +220,8 @@ def test_a_damaged_line_is_named(tmp_path, line):
     {"finished": 1},
     {"num_tokens": 1.5},
     {"num_tokens": True},
+    {"num_prompt_tokens": "7"},
+    {"num_prompt_tokens": False},
     {"logps": "!"},
     {"logps": "AAA="},
     {"logps": [1.0]},
