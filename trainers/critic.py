@@ -70,7 +70,7 @@ def make_config(
     return None
   if start.folder is None:
     return dataclasses.replace(policy, num_labels=1, lora=_own_adapters(policy))
-  adapters = shared_base.find(start, policy, config, workdir)
+  adapters, reason = shared_base.find(start, policy, config, workdir)
   if adapters is not None:
     shape = adapters.config
   else:
@@ -86,8 +86,8 @@ def make_config(
   if adapters is None and policy.lora is not None:
     raise ValueError(
       f"critic names {start.folder}, and with lora.rank the critic shares the"
-      " policy's base: name a reward model with adapters on that very base, or"
-      " none."
+      f" policy's base{f': {reason}' if reason else ''}. Name a reward model with"
+      " adapters on that very base, or none."
     )
   compute = {name: getattr(policy, name) for name in COMPUTE_FIELDS}
   return dataclasses.replace(shape, **compute)
@@ -157,8 +157,12 @@ def _load_adapters(
   workdir: pathlib.Path,
 ) -> dict[str, Any]:
   # The base is compared with the policy's, whose fields those are, too.
-  adapters = shared_base.find(start, critic_config, config, workdir)
-  assert adapters is not None  # `make_config` found them.
+  adapters, reason = shared_base.find(start, critic_config, config, workdir)
+  if adapters is None:
+    raise ValueError(
+      f"the critic in {start.folder} had the policy's base a moment ago, and has"
+      f" it no more: {reason}. Does training go on there? Name a checkpoint."
+    )
   return shared_base.on_mesh(adapters, mesh)
 
 

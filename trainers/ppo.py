@@ -141,14 +141,21 @@ def _sample_batches(
   start = reward_model.choose(config, setting.workdir)
   scorer = None
   if start is not None:
+    adapters, reason = shared_base.find(
+      start, setting.model_config, config, setting.workdir
+    )
+    if reason:
+      print(
+        f"the reward model in {start.folder} does not share the policy's base,"
+        f" and another is loaded for it: {reason}",
+        flush=True,
+      )
     scorer = reward_model.RewardModel(
       start,
       setting.model_config,
       mesh,
       row_length=config.data.max_length,
-      adapters=shared_base.find(
-        start, setting.model_config, config, setting.workdir
-      ),
+      adapters=adapters,
     )
   maker = rollouts.RolloutMaker(
     config,

@@ -77,12 +77,13 @@ class RewardModel:
 
     self._score = score
 
-  def score(self, rollout: Rollout, frozen: Any = None) -> np.ndarray:
+  def score(self, rollout: Rollout, frozen: Any) -> np.ndarray:
     """[N] float32: the score at the last token of each answer.
 
     Args:
       rollout: N answers.
-      frozen: The policy's base, on the mesh; read where it is shared.
+      frozen: The policy's base, on the mesh; read where it is shared, and None
+        where there is none.
 
     Raises:
       ValueError: A score is not finite.

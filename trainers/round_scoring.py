@@ -141,7 +141,7 @@ class Scorer:
         row_length=self._config.data.max_length,
       )
     with jax.set_mesh(mesh):
-      scores = self._reward_model.score(_rollout(prompts, tokens))
+      scores = self._reward_model.score(_rollout(prompts, tokens), None)
     if not np.isfinite(scores).all():
       raise ValueError(
         f"the reward model in {start.folder} gave an answer a score that is no"

@@ -162,6 +162,7 @@ def write_reward_run(
   *,
   num_labels: int = 1,
   quantization: str = "none",
+  **recorded: Any,
 ) -> LlamaConfig:
   """A reward model as random adapters on the model in `base`; its shape."""
   config = dataclasses.replace(
@@ -171,14 +172,12 @@ def write_reward_run(
     quantization=quantization,
   )
   folder.mkdir(parents=True)
-  run_adapters.save(
-    folder,
-    run_adapters.Adapters(
-      config=config,
-      step=3,
-      params=random_adapters(config),
-      base=base,
-      fingerprint=fingerprint.fingerprint(source),
-    ),
+  adapters = run_adapters.Adapters(
+    config=config,
+    step=3,
+    params=random_adapters(config),
+    base=base,
+    fingerprint=fingerprint.fingerprint(source),
   )
+  run_adapters.save(folder, adapters._replace(**recorded))
   return config

@@ -55,7 +55,7 @@ def test_scores_are_those_of_each_answer_alone(folders):
   rollout = tiny_rollouts.random_rollout(lengths, vocab_size=300)
   mesh = _one_device()
   start, model = _open(folders / "reward", mesh)
-  found = model.score(rollout)
+  found = model.score(rollout, None)
   assert found.dtype == np.float32 and found.shape == (40,)
 
   groups = [
@@ -85,7 +85,7 @@ def test_scores_that_are_not_finite_are_refused(folders):
   broken = np.full((_ONE_SCORE.width, 1), np.inf, np.float32)
   model._params["score"] = {"kernel": broken}
   with pytest.raises(ValueError, match="gave a score that is not finite"):
-    model.score(tiny_rollouts.random_rollout(vocab_size=300))
+    model.score(tiny_rollouts.random_rollout(vocab_size=300), None)
 
 
 def test_a_run_without_one_has_none(tmp_path):

@@ -2,6 +2,7 @@
 """One base for policy, reward model and critic: where it is one, and only there."""
 
 import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -42,12 +43,16 @@ def folders(tmp_path_factory):
     ("reward", made, {}),
     ("elsewhere", other, {}),
     ("quantized", made, {"quantization": "nf4"}),
+    ("changed", made, {"fingerprint": "0" * 64}),
     ("three", made, {"num_labels": 3}),
   ):
     folder = root / ("other_base" if source is other else "base")
     tiny_adapters.write_reward_run(
       root / name, folder, source, adapters, **fields
     )
+  # Where only the folder tells: a fingerprint reads a few rows of a model.
+  copy = tiny_model_folder.write(root / "copy")
+  tiny_adapters.write_reward_run(root / "copied", root / "copy", copy, adapters)
   shape = dataclasses.replace(tiny_model_folder.CONFIG, num_labels=1)
   tiny_model_folder.write(root / "whole", shape, as_run=True)
   tiny_model_folder.write(root / "hf", shape)
@@ -77,27 +82,58 @@ def _frozen(mesh):
 
 
 def test_adapters_on_the_policys_base_are_found(folders, tmp_path):
-  found = _found(folders, tmp_path)
+  found, reason = _found(folders, tmp_path)
   assert found is not None and found.config.lora is not None
+  assert not reason
   assert found.step == 3
   assert found.config.num_labels == 1
   assert found.config.lora.modules[0].name == "mlp/up"
   assert found.config.remat == "full"  # How it is computed is the run's.
 
 
-@pytest.mark.parametrize("name", ["elsewhere", "quantized", "whole", "hf"])
-def test_what_is_not_on_that_base_shares_nothing(folders, tmp_path, name):
-  assert _found(folders, tmp_path, name) is None
+@pytest.mark.parametrize(
+  ("name", "reason"),
+  [
+    ("elsewhere", "its base is .*/other_base, and the policy's .*/base$"),
+    ("copied", "its base is .*/copy, and the policy's .*/base$"),
+    ("quantized", "its base was held as 'nf4', and the policy's is as 'none'"),
+    ("changed", "base has changed since it was trained"),
+    ("whole", "^$"),
+    ("hf", "^$"),
+  ],
+)
+def test_what_is_not_on_that_base_shares_nothing(
+  folders, tmp_path, name, reason
+):
+  found, told = _found(folders, tmp_path, name)
+  assert found is None
+  assert re.search(reason, told)
 
 
 def test_a_policy_without_adapters_shares_nothing(folders, tmp_path):
   policy = dataclasses.replace(_POLICY, lora=None)
-  assert _found(folders, tmp_path, policy=policy) is None
+  assert _found(folders, tmp_path, policy=policy) == (None, "")
 
 
 def test_a_policy_of_random_weights_shares_nothing(folders, tmp_path):
   start = starting_model.Start(folders / "reward")
-  assert shared_base.find(start, _POLICY, base.ppo(), tmp_path) is None
+  found, reason = shared_base.find(start, _POLICY, base.ppo(), tmp_path)
+  assert found is None and "random weights" in reason
+
+
+def test_another_checkpoint_of_one_run_is_another_base(tmp_path):
+  source = tiny_model_folder.write(tmp_path / "run", as_run=True)
+  tiny_adapters.write_reward_run(
+    tmp_path / "reward", tmp_path / "run", source, _lora("mlp/up"), base_step=7
+  )
+  config = base.ppo()
+  config.init.from_run = str(tmp_path / "run")
+  start = starting_model.Start(tmp_path / "reward")
+  found, reason = shared_base.find(start, _POLICY, config, tmp_path / "new")
+  assert found is None
+  assert re.search(
+    r"its base is .*/run at step 7, and .*/run at step 0$", reason
+  )
 
 
 def test_scores_on_a_shared_base_are_those_of_the_merged_model(
@@ -105,7 +141,7 @@ def test_scores_on_a_shared_base_are_those_of_the_merged_model(
 ):
   config, mesh = _config(folders), tiny_adapters.one_device()
   start = _start(config, tmp_path)
-  adapters = shared_base.find(start, _POLICY, config, tmp_path)
+  adapters, _ = shared_base.find(start, _POLICY, config, tmp_path)
   shared, merged = (
     reward_model.RewardModel(
       start, _POLICY, mesh, row_length=24, adapters=given
@@ -115,7 +151,7 @@ def test_scores_on_a_shared_base_are_those_of_the_merged_model(
   rollout = tiny_rollouts.random_rollout(
     [(1 + i % 7, 1 + (3 * i) % 6) for i in range(20)], vocab_size=300
   )
-  expected = merged.score(rollout)
+  expected = merged.score(rollout, None)
   found = shared.score(rollout, _frozen(mesh))
   np.testing.assert_allclose(found, expected, atol=1e-4)
   assert expected.std() > 0.01
@@ -131,7 +167,7 @@ def test_a_reward_model_of_another_kind_is_refused_on_a_shared_base(
 ):
   config = _config(folders, name="three")
   start = _start(config, tmp_path)
-  adapters = shared_base.find(start, _POLICY, config, tmp_path)
+  adapters, _ = shared_base.find(start, _POLICY, config, tmp_path)
   with pytest.raises(ValueError, match="num_labels=3"):
     reward_model.RewardModel(
       start,
