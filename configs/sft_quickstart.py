@@ -5,8 +5,8 @@
 
 The rows are generated; a program checks every answer. As in what people write,
 many demonstrations are wrong, here half of them: what imitation alone comes to, and
-what later stages have to put right. On two CPU cores, in 3.3 minutes (5.5 on a slow
-day): verified accuracy on held-out tasks from 0 % to 56 %, perplexity 2.1.
+what later stages have to put right. On two CPU cores, in 3.4 minutes (5.5 on a busy
+host): verified accuracy on held-out tasks from 0 % to 56 %, perplexity 2.1.
 """
 
 from ramjax.configs import base
