@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ramjax.evals import length_constants, length_controlled, win_rate
+from ramjax.evals import (
+  l1_logistic,
+  length_constants,
+  length_controlled,
+  win_rate,
+)
 from ramjax.evals.alpaca_annotations import Annotations
 from ramjax.evals.evaluation import Evaluation, Value
 from ramjax.evals.length_controlled import LengthControlled
@@ -80,8 +85,10 @@ class Result:
 
   Attributes:
     evaluation: For a reader.
-    controlled: The length control that is in it; None if lengths do not vary.
-    is_comparable: Whether that one is by the leaderboard's rule and constants.
+    controlled: The length control that is in it, if lengths vary and there are
+      verdicts enough.
+    is_comparable: Whether that one is by the leaderboard's rule, constants,
+      baseline and judge.
   """
 
   evaluation: Evaluation
@@ -96,10 +103,14 @@ def evaluate(inputs: Inputs) -> Result:
     inputs: What the files hold; verdicts and outputs are of the same texts.
 
   Raises:
-    ValueError: There is nothing to take a mean of, or the constants are of
-      another set of instructions.
+    ValueError: There is nothing to take a mean of, the constants are of
+      another set of instructions, or two models have one name.
   """
   judged = inputs.judged
+  if inputs.constants is not None and inputs.reference is not None:
+    length_controlled.require_whole_order(
+      len(inputs.reference), inputs.constants.difficulty
+    )
   raw = win_rate.win_rate(judged.preferences)
   controlled = _length_control(inputs)
   texts = [output.output for output in inputs.outputs]
@@ -107,14 +118,13 @@ def evaluate(inputs: Inputs) -> Result:
     **dataclasses.asdict(raw),
     "avg_length": win_rate.average_length(texts),
   }
-  notes = _notes(inputs)
+  notes = _name_notes(inputs)
   tables = {}
-  if controlled is None:
-    notes.append(
-      "There is no length-controlled win rate: all outputs differ from the"
-      " baseline's by the same number of characters."
-    )
+  if isinstance(controlled, str):
+    notes.append(f"There is no length-controlled win rate: {controlled}.")
+    controlled = None
   else:
+    notes += _control_notes(inputs)
     figures |= _controlled_figures(inputs, controlled)
     if controlled.inverse_strength is not None:
       tables[f"coefficients of {controlled.variant}"] = [
@@ -137,14 +147,36 @@ def evaluate(inputs: Inputs) -> Result:
   return Result(evaluation, controlled, _is_comparable(inputs, controlled))
 
 
-def _length_control(inputs: Inputs) -> LengthControlled | None:
+def _is_baseline(judged: Annotations) -> bool:
+  """Whether the model is the baseline itself, by name and by its outputs."""
+  if judged.model != judged.baseline:
+    return False
+  for row in judged.rows:
+    if row.output_1 != row.output_2:
+      raise ValueError(
+        f"{row.where}: generator_1 and generator_2 are both {judged.model!r},"
+        " and output_1 is not output_2: two models share a name. Rename one."
+      )
+  return True
+
+
+def _length_control(inputs: Inputs) -> LengthControlled | str:
+  """The length control, or why there is none."""
   rows = inputs.judged.rows
-  if inputs.judged.model == inputs.judged.baseline:
+  if _is_baseline(inputs.judged):
     return length_controlled.of_baseline(len(rows))
+  preferences = inputs.judged.preferences
+  num_known = len(rows) - inputs.judged.num_null
+  if num_known < l1_logistic.NUM_FOLDS:
+    return (
+      f"it needs {l1_logistic.NUM_FOLDS} verdicts, one for each part of its"
+      f" cross-validation, and there are {num_known}"
+    )
   differences = np.asarray([len(x.output_1) - len(x.output_2) for x in rows])
   if not length_controlled.lengths_vary(differences):
-    return None
-  preferences = inputs.judged.preferences
+    return (
+      "all outputs differ from the baseline's by the same number of characters"
+    )
   if inputs.constants is None:
     return length_controlled.minimal(differences, preferences)
   if inputs.by_instruction and inputs.reference is not None:
@@ -186,11 +218,14 @@ def _controlled_figures(
 
 
 def _is_official(inputs: Inputs) -> bool:
-  return inputs.constants is not None and inputs.constants.is_official
+  tables = (inputs.constants, inputs.difficulty)
+  return all(table is None or table.is_official for table in tables)
 
 
 def _is_comparable(inputs: Inputs, controlled: LengthControlled | None) -> bool:
   if controlled is None or controlled.variant != length_controlled.PUBLISHED:
+    return False
+  if _setting_notes(inputs.judged):
     return False
   if controlled.inverse_strength is None:
     return True
@@ -217,35 +252,40 @@ def _counted(inputs: Inputs) -> dict[str, int]:
   return {rule: number for rule, number in counted.items() if number}
 
 
-def _notes(inputs: Inputs) -> list[str]:
-  """What a reader has to know of where the figures are from."""
-  judged = inputs.judged
-  notes = []
+def _name_notes(inputs: Inputs) -> list[str]:
+  model = inputs.judged.model
   names = {output.generator for output in inputs.outputs} - {None}
-  if names - {judged.model}:
-    notes.append(
-      f"The outputs are by {names.pop()!r}, as their file has it; the"
-      f" annotations call the model {judged.model!r}."
-    )
-  if judged.model == judged.baseline:
-    notes.append("The model is the baseline: 50 by construction, not fitted.")
-  elif inputs.constants is None:
-    notes.append(
+  if not names - {model}:
+    return []
+  return [
+    f"The outputs are by {names.pop()!r}, as their file has it; the annotations"
+    f" call the model {model!r}."
+  ]
+
+
+def _control_notes(inputs: Inputs) -> list[str]:
+  """What a reader has to know of where the length control is from."""
+  judged = inputs.judged
+  if _is_baseline(judged):
+    return [
+      "The model is the baseline: 50 by construction, not fitted.",
+      *_setting_notes(judged),
+    ]
+  if inputs.constants is None:
+    return [
       f"{length_controlled.MINIMAL} controls for length without the authors'"
       " constants. It is no published figure, and no leaderboard's: not"
       " comparable with one. For length_controlled_winrate give"
       " df_gamed.csv and instruction_difficulty.csv of the hub's dataset"
       " tatsu-lab/alpaca_eval."
-    )
-  else:
-    notes += _constants_notes(inputs, inputs.constants)
-  return notes
+    ]
+  return _constants_notes(inputs, inputs.constants)
 
 
 def _constants_notes(
   inputs: Inputs, constants: length_constants.LengthConstants
 ) -> list[str]:
-  judged, notes = inputs.judged, []
+  notes = []
   files = {"df_gamed.csv": constants.is_official}
   if inputs.difficulty is not None:
     files["instruction_difficulty.csv"] = inputs.difficulty.is_official
@@ -256,16 +296,25 @@ def _constants_notes(
         f"{name} is not the published file (its sha256 differs): the"
         " length-controlled figure is not comparable with a leaderboard."
       )
+  notes += _setting_notes(inputs.judged)
+  return [*notes, *_order_notes(inputs, len(constants.difficulty))]
+
+
+def _setting_notes(judged: Annotations) -> list[str]:
+  """What keeps a length control by any files from the leaderboard."""
+  notes = []
   if judged.baseline not in _BASELINES:
     notes.append(
-      f"The baseline is {judged.baseline!r}; the constants are of"
-      f" {_BASELINES[0]!r}."
+      f"The baseline is {judged.baseline!r}, and the leaderboard's"
+      f" {_BASELINES[0]!r}: the length-controlled figure is not comparable."
     )
-  if judged.annotator not in (None, _ANNOTATOR):
+  if judged.annotator != _ANNOTATOR:
+    name = "not named" if judged.annotator is None else f"{judged.annotator!r}"
     notes.append(
-      f"The judge is {judged.annotator!r}; the leaderboard's is {_ANNOTATOR!r}."
+      f"The judge is {name}, and the leaderboard's {_ANNOTATOR!r}: the"
+      " length-controlled figure is not comparable."
     )
-  return [*notes, *_order_notes(inputs, len(constants.difficulty))]
+  return notes
 
 
 def _difference_notes(table: np.ndarray, used: np.ndarray) -> list[str]:
@@ -299,22 +348,22 @@ def _order_notes(inputs: Inputs, num_instructions: int) -> list[str]:
     " authors' tool"
   )
   remedy = "By instruction they are right; the published figures are not so."
-  order = inputs.reference
-  if order is None and len(inputs.outputs) == num_instructions:
-    order = inputs.outputs
-  if order is None:
+  if inputs.reference is None:
+    unchecked = (
+      f"{how}. Without --reference, whose order numbers the instructions, that"
+      " of the annotations could not be checked."
+    )
     if len(rows) == num_instructions:
-      return []
+      return [unchecked]
     return [
-      f"{how}: {num_instructions - len(rows)} of {num_instructions}"
+      f"{unchecked} {num_instructions - len(rows)} of {num_instructions}"
       f" instructions are missing, and rows behind them are shifted. {remedy}"
     ]
-  places = {output.instruction: i for i, output in enumerate(order)}
+  places = {output.instruction: i for i, output in enumerate(inputs.reference)}
   moved = sum(places[row.instruction] != row.position for row in rows)
   if not moved:
     return []
-  source = "reference" if order is inputs.reference else "model"
   return [
     f"{how}: {moved} of {len(rows)} rows are not where their instruction is in"
-    f" the {source} outputs, so they have another one's difficulty. {remedy}"
+    f" the reference outputs, so they have another one's difficulty. {remedy}"
   ]

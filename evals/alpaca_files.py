@@ -24,9 +24,15 @@ def read_objects(
 
   Raises:
     ValueError: A row is broken or no object, or there is none. NaN, which
-      Python's own `json` writes, is no JSON: the error says to write null.
+      Python's own `json` writes, is no JSON: the error says to write null. Or
+      it is a Parquet file, which may hold values that are no JSON.
     FileNotFoundError: There is no such file.
   """
+  if os.fspath(path).endswith(".parquet"):
+    raise ValueError(
+      f"{path} is a Parquet file, whose rows could not be written back as they"
+      f" are: it must be {kind}. Convert it to .json or .jsonl."
+    )
   empty = True
   for record in read.read_records(path):
     empty = False

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ramjax.data import read
+from ramjax.evals import bounded_records
 from ramjax.evals.bradley_terry import Verdicts
 
 _BOTH_BAD = "tie (bothbad)"
 # A verdict, as what the first model won.
 SHARES = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, _BOTH_BAD: 0.5}
+
+_KEPT = ("model_a", "model_b", "winner", "category")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +34,25 @@ class Battles:
   categories: tuple[str | None, ...]
   both_bad: int
 
-  def by_category(self) -> Iterator[tuple[str, Verdicts]]:
-    """The verdicts of each category, by name, on the models it has."""
+  @property
+  def num_categories(self) -> int:
+    """How many there are."""
+    return len(set(self.categories) - {None})
+
+  def by_category(self, most: int) -> Iterator[tuple[str, Verdicts]]:
+    """The verdicts of each category, by name, on the models it has.
+
+    Args:
+      most: Categories; where there are more, those with most verdicts.
+    """
+    places: dict[str, list[int]] = {}
+    for place, category in enumerate(self.categories):
+      if category is not None:
+        places.setdefault(category, []).append(place)
+    largest = sorted(places, key=lambda name: (-len(places[name]), name))
     whole = self.verdicts
-    for category in sorted({c for c in self.categories if c is not None}):
-      rows = np.array([c == category for c in self.categories])
+    for category in sorted(largest[:most]):
+      rows = np.array(places[category])
       first, second = whole.first[rows], whole.second[rows]
       used = np.unique(np.concatenate([first, second]))
       yield (
@@ -55,14 +71,15 @@ def read_battles(path: pathlib.Path) -> Battles:
   """Verdicts in Chatbot Arena's format.
 
   Raises:
-    ValueError: A record is none, or stands twice with its `question_id`.
+    ValueError: A record is none, or stands twice with its `question_id`; or
+      there are more than `bounded_records` allows.
   """
   index: dict[str, int] = {}
   rows: list[tuple[int, int, float]] = []
   categories: list[str | None] = []
   both_bad = 0
   seen: dict[bytes, str] = {}
-  for where, record, _ in read.read_records(path):
+  for where, record, _ in bounded_records.read_records(path, _KEPT):
     if isinstance(record, Exception):
       raise ValueError(f"{where}: {record}")
     if not isinstance(record, dict):

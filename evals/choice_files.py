@@ -14,11 +14,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ramjax.data.read import read_records
+from ramjax.data import turns
 from ramjax.data.strict_json import RecordError
+from ramjax.evals.bounded_records import read_records
 from ramjax.evals.multiple_choice import Question
 
 _LETTERS = ("A", "B", "C", "D")
+# Of one subject; official ones have less than three MiB.
+_MAX_CSV_BYTES = 64 << 20
 # What the names of MMLU's files end in, by what they are for.
 _MMLU_ENDS = ("_test", "_dev", "_val")
 
@@ -106,13 +109,13 @@ def read_mmlu(path: pathlib.Path) -> list[Question]:
     path: A subject's CSV: question, four choices and a letter, no header.
 
   Raises:
-    ValueError: Not UTF-8, or a row of another form.
+    ValueError: Not UTF-8, larger than 64 MiB, or a row of another form.
   """
   stem = path.stem
   for end in _MMLU_ENDS:
     stem = stem.removesuffix(end)
   try:
-    text = path.read_bytes().decode("utf-8-sig")
+    text = _read_csv(path).decode("utf-8-sig")
   except UnicodeDecodeError as error:
     raise ValueError(
       f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8."
@@ -143,6 +146,17 @@ def read_mmlu(path: pathlib.Path) -> list[Question]:
   return questions
 
 
+def _read_csv(path: pathlib.Path) -> bytes:
+  with path.open("rb") as file:
+    data = file.read(_MAX_CSV_BYTES + 1)
+  if len(data) > _MAX_CSV_BYTES:
+    raise ValueError(
+      f"{path} is larger than {_MAX_CSV_BYTES:,} bytes, and a subject of MMLU is"
+      " held in memory: give the official file, or split this one."
+    )
+  return data
+
+
 def mmlu_description(subject: str) -> str:
   """What stands before all questions of a subject."""
   return (
@@ -154,7 +168,7 @@ def mmlu_description(subject: str) -> str:
 def _questions(
   path: pathlib.Path, parse: Callable[[Mapping[str, Any]], Question]
 ) -> list[Question]:
-  """Parses each record; none may stand twice."""
+  """Parses each record, whose texts can be encoded; none may stand twice."""
   found: dict[str, Question] = {}
   for record in read_records(path):
     value = record.value
@@ -170,6 +184,9 @@ def _questions(
       )
     try:
       question = parse(value)
+      turns.parse_text(question.prompt, "the question")
+      for number, choice in enumerate(question.choices, 1):
+        turns.parse_text(choice, f"choice {number}")
     except ValueError as error:
       raise ValueError(f"{record.where}: {error}") from error
     found[key] = Question(

@@ -18,6 +18,9 @@ from ramjax.losses import supervised_chunks
 from ramjax.models import heads, llama, sharding
 from ramjax.models.config import LlamaConfig
 
+# Tokens of a batch at most, padding among them (but a row for each device):
+# sixteen texts of 2,048, or one of 32,768.
+MOST_TOKENS = 32_768
 # Positions of one shard whose logits exist at once: 64 MB for 128,000 tokens.
 _CHUNK = 128
 # Rows are padded to this length times 1, 1.5, 2, 3, 4, 6, 8 ...: few lengths,
@@ -91,7 +94,8 @@ def continuation_logps(
     config: Its shape.
     pairs: To score. A context has at least one token (a text without context
       is given BOS or EOS by the caller), and so has a continuation.
-    batch_size: Rows in a batch, at least 1; pairs that share one count once.
+    batch_size: Rows in a batch at most, at least 1; fewer where they would be
+      more than `MOST_TOKENS`. Pairs that share one count once.
     max_length: Tokens the model reads at most.
     progress: Called with the number of pairs that a batch had.
 
@@ -177,12 +181,16 @@ def _scored_batches(
 ) -> Iterator[tuple[Sequence[_Row], np.ndarray, np.ndarray]]:
   """Batches of rows with [K, B, T] log-probabilities and misses of each."""
   num_shards = _num_shards()
-  num_rows = min(batch_size, len(rows))
-  num_rows = -(-num_rows // num_shards) * num_shards
   queued = None
+  start = 0
   # A batch is queued before the last one's results are waited for.
-  for start in range(0, len(rows), max(num_rows, 1)):
+  while start < len(rows):
+    # The first row is the longest.
+    room = max(1, MOST_TOKENS // _bucket(len(rows[start].tokens)))
+    num_rows = min(batch_size, len(rows), room)
+    num_rows = -(-num_rows // num_shards) * num_shards
     batch = rows[start : start + num_rows]
+    start += num_rows
     arrays = _arrays(batch, num_rows)
     result = _score(config, num_shards, params, *arrays)
     if queued is not None:

@@ -176,6 +176,9 @@ def read_difficulty(path: str | os.PathLike[str]) -> Difficulty:
 
 def _content(path: pathlib.Path) -> bytes:
   """A file's bytes, decompressed: what its digest is of."""
+  if path.exists() and not path.is_file():
+    what = "a directory" if path.is_dir() else "no regular file"
+    raise ValueError(f"{path} is {what}: give the CSV file itself.")
   try:
     opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     with opened as file:

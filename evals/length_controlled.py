@@ -95,6 +95,24 @@ def difficulty_by_position(num_rows: int, difficulty: np.ndarray) -> np.ndarray:
   return difficulty[:num_rows]
 
 
+def require_whole_order(num_instructions: int, difficulty: np.ndarray) -> None:
+  """Refuses an order that cannot be the one difficulties are numbered in.
+
+  Args:
+    num_instructions: Of the reference outputs.
+    difficulty: By instruction number, [n].
+
+  Raises:
+    ValueError: There are more or fewer of them than difficulties.
+  """
+  if num_instructions != len(difficulty):
+    raise ValueError(
+      f"the reference outputs have {num_instructions} instructions, and the"
+      f" table of difficulties {len(difficulty)}: they must be of the same set."
+      " Give the whole set's reference outputs."
+    )
+
+
 def difficulty_by_instruction(
   instructions: Sequence[str], order: Sequence[str], difficulty: np.ndarray
 ) -> np.ndarray:
@@ -111,11 +129,7 @@ def difficulty_by_instruction(
   Raises:
     ValueError: The order is of another set of instructions.
   """
-  if len(order) != len(difficulty):
-    raise ValueError(
-      f"the reference outputs have {len(order)} instructions, and the table of"
-      f" difficulties {len(difficulty)}: they must be of the same set."
-    )
+  require_whole_order(len(order), difficulty)
   number = {instruction: i for i, instruction in enumerate(order)}
   unknown = [i for i, text in enumerate(instructions) if text not in number]
   if unknown:

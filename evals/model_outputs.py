@@ -3,9 +3,6 @@
 
 import dataclasses
 import os
-import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ramjax.evals import alpaca_files
 
@@ -24,14 +21,12 @@ class ModelOutput:
     output: The answer; may be empty.
     generator: The model's name.
     dataset: Which part of the benchmark asks it.
-    original: The row as it was read, with whatever else it has.
   """
 
   instruction: str
   output: str
   generator: str | None = None
   dataset: str | None = None
-  original: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read(path: str | os.PathLike[str]) -> list[ModelOutput]:
@@ -58,7 +53,6 @@ def read(path: str | os.PathLike[str]) -> list[ModelOutput]:
     output = ModelOutput(
       instruction=alpaca_files.text_field(row, "instruction", where, _KIND),
       output=alpaca_files.text_field(row, "output", where, _KIND),
-      original=row,
       **optional,
     )
     alpaca_files.require_new(seen, output.instruction, where)
@@ -71,29 +65,3 @@ def read(path: str | os.PathLike[str]) -> list[ModelOutput]:
         )
     outputs.append(output)
   return outputs
-
-
-def write(
-  path: str | os.PathLike[str], outputs: Sequence[ModelOutput]
-) -> pathlib.Path:
-  """Writes answers as the authors' tool reads them.
-
-  Args:
-    path: Of a .json file; one that is there is replaced.
-    outputs: Written in this order, with the extra keys they were read with.
-
-  Returns:
-    The path.
-  """
-  return alpaca_files.write_objects(path, map(_row, outputs))
-
-
-def _row(output: ModelOutput) -> dict[str, Any]:
-  fields = {
-    "instruction": output.instruction,
-    "output": output.output,
-    "generator": output.generator,
-    "dataset": output.dataset,
-  }
-  known = {key: text for key, text in fields.items() if text is not None}
-  return {**output.original, **known}

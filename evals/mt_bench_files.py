@@ -364,14 +364,34 @@ def write_judgments(path: pathlib.Path, rows: Sequence[_AnyJudgment]) -> None:
   """Writes judgments as the authors' tool does, one JSON object a line.
 
   Args:
-    path: Replaced where it exists; its folder does.
+    path: Its folder exists. What it holds may be just this.
     rows: Keys that a row was read without are left out, extra ones come last.
+
+  Raises:
+    ValueError: The path holds something else, or a row has an extra value that
+      JSON has not.
   """
+  text = "".join(map(_line, rows))
+  if path.exists():
+    if path.stat().st_size == len(text) and path.read_text("utf-8") == text:
+      return
+    raise ValueError(
+      f"{path} holds other judgments than the {len(rows):,} that would be"
+      " written there: name another folder with --out, or remove that file."
+    )
   partial = path.with_name(f".{path.name}.partial")
-  partial.write_text(
-    "".join(json.dumps(_record(row), allow_nan=False) + "\n" for row in rows)
-  )
+  partial.write_text(text)
   os.replace(partial, path)
+
+
+def _line(row: _AnyJudgment) -> str:
+  try:
+    return json.dumps(_record(row), allow_nan=False) + "\n"
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+      f"{row.where}: a field besides the official ones cannot be written as"
+      f" JSON ({error}): drop it."
+    ) from error
 
 
 def _record(row: _AnyJudgment) -> dict[str, Any]:

@@ -60,10 +60,11 @@ def evaluate(
     model: Whose comparisons count.
 
   Returns:
-    The figures `win_rate_adjusted` (a tie is half a win), `win_rate`,
-    `loss_rate` and `tie_rate`, and `inconsistent_rate`, the comparisons whose
-    two games do not say the same: all shares of the `comparisons`, or None
-    where there are none. The same by category.
+    The figures `win_share_adjusted` (a tie is half a win), `win_share`,
+    `loss_share` and `tie_share`, which the authors' tool calls rates, and
+    `inconsistent_share`, the comparisons whose two games do not say the same:
+    all shares of the `comparisons`, or None where there are none. The same by
+    category.
 
   Raises:
     ValueError: There is no comparison of the model.
@@ -140,11 +141,11 @@ def _figures(valid: Sequence[PairJudgment], model: str) -> dict[str, Value]:
   number = len(valid)
   torn = sum(row.g1_winner != row.g2_winner for row in valid)
   return {
-    "win_rate_adjusted": _share(found["win"] + found["tie"] / 2, number),
-    "win_rate": _share(found["win"], number),
-    "loss_rate": _share(found["loss"], number),
-    "tie_rate": _share(found["tie"], number),
-    "inconsistent_rate": _share(torn, number),
+    "win_share_adjusted": _share(found["win"] + found["tie"] / 2, number),
+    "win_share": _share(found["win"], number),
+    "loss_share": _share(found["loss"], number),
+    "tie_share": _share(found["tie"], number),
+    "inconsistent_share": _share(torn, number),
     "comparisons": number,
   }
 

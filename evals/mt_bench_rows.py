@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ramjax.data import read, turns
+from ramjax.evals import bounded_records
 
+# The largest number that a field may have: a sum of many is still finite.
+_MAX_NUMBER = 1e100
 # How many keys of a row an error names.
 _NUM_NAMES = 12
 
@@ -68,7 +71,7 @@ class Row:
     value = self.take(key)
     if not isinstance(value, str):
       self.refuse(key, value, "a text")
-    return value
+    return self._encodable(key, value)
 
   def name(self, key: str) -> str:
     """A text that can be printed in one line."""
@@ -100,10 +103,14 @@ class Row:
     return value
 
   def number(self, key: str) -> float:
-    """A number, an int where the file has one."""
+    """A finite number, an int where the file has one."""
     value = self.take(key)
     if not isinstance(value, int | float) or isinstance(value, bool):
       self.refuse(key, value, "a number")
+    # NaN is not below either.
+    if not abs(value) <= _MAX_NUMBER:
+      allowed = f"a finite number from {-_MAX_NUMBER:g} to {_MAX_NUMBER:g}"
+      self.refuse(key, value, allowed)
     return value
 
   def turn(self) -> int:
@@ -129,7 +136,7 @@ class Row:
       isinstance(text, str) for text in value
     ):
       self.refuse(field, value, "a list of texts")
-    return tuple(value)
+    return tuple(self._encodable(field, text) for text in value)
 
   def turns(self, field: str, value: object) -> tuple[str, ...]:
     """A value that was taken, as the texts of one turn or two."""
@@ -137,6 +144,12 @@ class Row:
     if len(texts) not in (1, 2):
       self.refuse(f"{field}, of {len(texts)} texts,", value, "one of 1 or 2")
     return texts
+
+  def _encodable(self, field: str, text: str) -> str:
+    try:
+      return turns.parse_text(text, field)
+    except ValueError as error:
+      raise ValueError(f"{self.where}: {error}.") from error
 
   def refuse(self, field: str, value: object, allowed: str) -> NoReturn:
     """Refuses the row for a field.
@@ -165,10 +178,11 @@ def read_rows(path: str | os.PathLike[str], kind: str) -> Iterator[Row]:
 
   Raises:
     FileNotFoundError: There is no such file.
-    ValueError: It cannot be read, or holds a row that is no object, or none.
+    ValueError: It cannot be read, is larger than `bounded_records` allows, or
+      holds a row that is no object, or none.
   """
   empty = True
-  for record in read.read_records(path):
+  for record in bounded_records.read_records(path):
     empty = False
     yield Row(record, kind)
   if empty:

@@ -103,8 +103,16 @@ def evaluate(
   agree = [v.orders_agree for v in judged.verdicts]
   known = [a for a in agree if a is not None]
   figures: dict[str, Value] = {
-    **dataclasses.asdict(rate),
-    "avg_length": win_rate.average_length([o.output for o in matched.outputs]),
+    "win_rate, %": rate.win_rate,
+    "standard_error, points": rate.standard_error,
+    "n_wins": rate.n_wins,
+    "n_wins_base": rate.n_wins_base,
+    "n_draws": rate.n_draws,
+    "n_total": rate.n_total,
+    "discrete_win_rate, %": rate.discrete_win_rate,
+    "avg_length, characters": win_rate.average_length(
+      [o.output for o in matched.outputs]
+    ),
     "invalid_share": judged.invalid_share,
     "orders_agree_share": sum(known) / len(known) if known else None,
     "judge_requests": sum(v.num_requests for v in every),

@@ -257,7 +257,7 @@ def _evaluation(
       row: dict[str, Value] = {
         "subset": name,
         "section": section,
-        "accuracy": accuracies.get(name),
+        "accuracy, share": accuracies.get(name),
       }
       if num_items:
         row |= {"items": num_items.get(name, 0), "official": NUM_ITEMS[name]}
@@ -278,9 +278,13 @@ def _evaluation(
     "prior sets that are part of no score, left out": len(unused),
   }
   evaluation = Evaluation(
-    benchmark="reward_bench",
+    benchmark="reward_bench, version 1",
     model=model,
-    figures={"version": 1, "overall": overall_score(sections), **sections},
+    figures={
+      "version": 1,
+      "overall, share": overall_score(sections),
+      **{f"{name}, share": score for name, score in sections.items()},
+    },
     tables={"subsets": rows},
     counted={rule: n for rule, n in counted.items() if n},
     notes=_notes(accuracies, missing, other),

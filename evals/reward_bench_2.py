@@ -354,7 +354,10 @@ def _evaluation(
 ) -> Evaluation:
   rows: list[dict[str, Value]] = []
   for name, official in NUM_ITEMS.items():
-    row: dict[str, Value] = {"subset": name, "score": scores.get(name)}
+    row: dict[str, Value] = {
+      "subset": name,
+      "score, share": scores.get(name),
+    }
     if num_items:
       row |= {"items": num_items.get(name, 0), "official": official}
     rows.append(row)
@@ -381,13 +384,13 @@ def _evaluation(
   parts = {} if ties is None else ties._asdict()
   parts = {name: x for name, x in parts.items() if name != "unpaired"}
   return Evaluation(
-    benchmark="reward_bench",
+    benchmark="reward_bench, version 2",
     model=model,
-    figures={"version": 2, "overall": overall_score(scores)},
+    figures={"version": 2, "overall, share": overall_score(scores)},
     tables={
       "subsets": rows,
       **(
-        {TIES: [{"part": n, "value": x} for n, x in parts.items()]}
+        {TIES: [{"part": n, "value, share": x} for n, x in parts.items()]}
         if parts
         else {}
       ),

@@ -3,12 +3,12 @@
 
 import argparse
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from ramjax.data import read
-from ramjax.evals import cohens_kappa
+from ramjax.evals import bounded_records, cohens_kappa
 from ramjax.evals.evaluation import Evaluation, Value
 from ramjax.tools import eval_result
 
@@ -29,13 +29,25 @@ def main(argv: Sequence[str]) -> int:
     OSError: A file cannot be read or written.
   """
   args = _parser().parse_args(argv)
+  if args.out is not None:
+    eval_result.prepare(
+      args.out,
+      benchmark="agreement",
+      model=args.verdicts.name,
+      files=[],
+      inputs=[args.verdicts],
+    )
   evaluation = evaluate(read_labels(args.verdicts), args.verdicts.name)
-  print("\n".join(eval_result.lines(evaluation)))
+  paths = []
   if args.out is not None:
     command = ["ramjax", "eval", "agreement", *argv]
-    eval_result.write(
-      evaluation, args.out, inputs=[args.verdicts], command=command
+    paths.append(
+      eval_result.write(
+        evaluation, args.out, inputs=[args.verdicts], command=command
+      )
     )
+  shown = eval_result.lines(evaluation)
+  print("\n".join([*shown, *eval_result.written(paths)]))
   return 0
 
 
@@ -43,11 +55,12 @@ def read_labels(path: pathlib.Path) -> dict[str, dict[str, str]]:
   """Item -> annotator -> label, items and labels as canonical JSON.
 
   Raises:
-    ValueError: A record lacks a field, or an annotator labelled an item twice.
+    ValueError: A record lacks a field, an annotator labelled an item twice, or
+      there is more than `bounded_records` allows.
   """
   labels: dict[str, dict[str, str]] = {}
   places: dict[tuple[str, str], str] = {}
-  for where, record, _ in read.read_records(path):
+  for where, record, _ in bounded_records.read_records(path, _FIELDS):
     if isinstance(record, Exception):
       raise ValueError(f"{where}: {record}")
     if not isinstance(record, dict):
@@ -86,6 +99,11 @@ def _scalar(record: dict[str, Any], name: str, where: str) -> str:
       f"{where}: {name} is {_kind(value)}: write a string, a number, true or"
       " false."
     )
+  if isinstance(value, float) and not math.isfinite(value):
+    raise ValueError(
+      f"{where}: {name} is {value}, which is no number: write what was labelled,"
+      " or drop the record."
+    )
   if isinstance(value, float) and value.is_integer():
     value = int(value)
   return json.dumps(value)
@@ -115,7 +133,14 @@ def evaluate(labels: dict[str, dict[str, str]], name: str) -> Evaluation:
   others = cohens_kappa.leave_one_out(compared)
   kappas = [x.kappa for x in pairs.values() if x.kappa is not None]
   pair_rows: list[dict[str, Value]] = [
-    {"annotator": one, "and": other, **agreement._asdict()}
+    {
+      "annotator": one,
+      "and": other,
+      "items": agreement.items,
+      "observed, share": agreement.observed,
+      "expected, share": agreement.expected,
+      "kappa": agreement.kappa,
+    }
     for (one, other), agreement in pairs.items()
   ]
   total = [x for shares in others.values() for x in shares]
@@ -134,7 +159,7 @@ def evaluate(labels: dict[str, dict[str, str]], name: str) -> Evaluation:
       "items": len(compared),
       "annotators": len(others),
       "mean kappa of pairs": cohens_kappa.mean(kappas),
-      "agreement with the others' majority": cohens_kappa.mean(total),
+      "agreement with the others' majority, share": cohens_kappa.mean(total),
     },
     tables={
       "pairs": pair_rows,
@@ -142,7 +167,7 @@ def evaluate(labels: dict[str, dict[str, str]], name: str) -> Evaluation:
         {
           "annotator": one,
           "items": len(shares),
-          "agreement": cohens_kappa.mean(shares),
+          "agreement, share": cohens_kappa.mean(shares),
         }
         for one, shares in others.items()
       ],
@@ -176,7 +201,8 @@ def _parser() -> argparse.ArgumentParser:
     type=pathlib.Path,
     required=True,
     metavar="FILE",
-    help="records {item, annotator, label}: JSONL, a JSON list or Parquet",
+    help="records {item, annotator, label}: JSONL, a JSON list or Parquet, of at"
+    f" most {bounded_records.MAX_ROWS:,} records",
   )
   parser.add_argument(
     "--out",

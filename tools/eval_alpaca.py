@@ -16,10 +16,11 @@ from ramjax.tools import eval_result
 
 ANNOTATIONS_FILE = "annotations.json"
 LEADERBOARD_FILE = "leaderboard.csv"
+_WRITTEN = (eval_result.FILE, ANNOTATIONS_FILE, LEADERBOARD_FILE)
 
 
 def main(argv: Sequence[str]) -> int:
-  """Evaluates, prints, and writes with --out.
+  """Evaluates, writes with --out, and prints.
 
   Args:
     argv: The arguments behind `ramjax eval alpaca_eval`.
@@ -32,18 +33,25 @@ def main(argv: Sequence[str]) -> int:
     FileNotFoundError: A file is not there.
   """
   args = _parser().parse_args(argv)
+  options = (args.model, args.judge, args.reference, args.gamed)
+  paths = [p for p in (*options, args.difficulty) if p is not None]
+  if args.out is not None:
+    eval_result.refuse_inputs([args.out / name for name in _WRITTEN], paths)
   inputs = _read(args)
   result = alpaca_eval.evaluate(inputs)
-  print("\n".join(eval_result.lines(result.evaluation)))
+  shown = eval_result.lines(result.evaluation)
   if args.out is not None:
-    paths = (args.model, args.judge, args.reference, args.gamed)
+    # First: it refuses a folder that has another evaluation.
     eval_result.write(
       result.evaluation,
       args.out,
-      inputs=[p for p in (*paths, args.difficulty) if p is not None],
+      inputs=paths,
       command=["ramjax", "eval", alpaca_eval.BENCHMARK, *argv],
     )
     _write_official(inputs, result, args.out)
+    *names, last = _WRITTEN
+    shown += ["", f"wrote {', '.join(names)} and {last} in {args.out}"]
+  print("\n".join(shown))
   return 0
 
 
@@ -81,7 +89,8 @@ def _write_official(
   """Writes the authors' files.
 
   What they have of a length control is written only of one that is theirs: by
-  position, and with the published constants.
+  position, with the published constants, against the same baseline and by the
+  same judge.
   """
   figures = dict(result.evaluation.figures)
   predictions = None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ramjax.evals import arena_verdicts, bradley_terry
+from ramjax.evals import arena_verdicts, bounded_records, bradley_terry
 from ramjax.evals.arena_verdicts import Battles
 from ramjax.evals.bradley_terry import Verdicts
 from ramjax.evals.evaluation import Evaluation, Value
@@ -18,6 +18,8 @@ from ramjax.tools import eval_result
 MATRIX = "win_matrix"
 # Below it, an interval's ends are few draws' values.
 _FEW_DRAWS = 100
+# Categories that are rated; a column with nearly an id for each verdict is none.
+_MOST_CATEGORIES = 50
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,6 +36,14 @@ def main(argv: Sequence[str]) -> int:
     OSError: A file cannot be read or written.
   """
   args = _parser().parse_args(argv)
+  if args.out is not None:
+    eval_result.prepare(
+      args.out,
+      benchmark="arena",
+      model=args.verdicts.name,
+      files=[],
+      inputs=[args.verdicts],
+    )
   battles = arena_verdicts.read_battles(args.verdicts)
   evaluation = evaluate(
     battles,
@@ -44,15 +54,17 @@ def main(argv: Sequence[str]) -> int:
     ridge=args.ridge,
     elo_k=args.elo_k,
   )
-  shown = {k: x for k, x in evaluation.tables.items() if k != MATRIX}
-  print(
-    "\n".join(eval_result.lines(dataclasses.replace(evaluation, tables=shown)))
-  )
+  paths = []
   if args.out is not None:
     command = ["ramjax", "eval", "arena", *argv]
-    eval_result.write(
-      evaluation, args.out, inputs=[args.verdicts], command=command
+    paths.append(
+      eval_result.write(
+        evaluation, args.out, inputs=[args.verdicts], command=command
+      )
     )
+  tables = {k: x for k, x in evaluation.tables.items() if k != MATRIX}
+  shown = eval_result.lines(dataclasses.replace(evaluation, tables=tables))
+  print("\n".join([*shown, *eval_result.written(paths)]))
   return 0
 
 
@@ -91,7 +103,7 @@ def evaluate(
     range(len(found)), key=lambda i: (-found[i], verdicts.models[i])
   )
   chances = bradley_terry.win_probabilities(strengths)
-  by_category, without = _categories(battles, anchor, ridge, order)
+  by_category, of_categories = _categories(battles, found, anchor, ridge, order)
   infinite = 0 if samples is None else int(np.isnan(samples[:, 0]).sum())
   counted = {
     "ties, half a win each": int((verdicts.share == 0.5).sum()),
@@ -114,7 +126,7 @@ def evaluate(
       MATRIX: _matrix_table(verdicts.models, chances, order),
     },
     counted={rule: n for rule, n in counted.items() if n},
-    notes=[*_notes(anchor, draws, infinite, ridge, elo_k), *without],
+    notes=[*_notes(anchor, draws, infinite, ridge, elo_k), *of_categories],
   )
 
 
@@ -195,27 +207,61 @@ def _log_loss(wins: np.ndarray, chances: np.ndarray) -> float:
 
 
 def _categories(
-  battles: Battles, anchor: str | None, ridge: float, order: Sequence[int]
+  battles: Battles,
+  overall: np.ndarray,
+  anchor: str | None,
+  ridge: float,
+  order: Sequence[int],
 ) -> tuple[list[dict[str, Value]], list[str]]:
-  """Ratings within each category, and why one has none."""
+  """Ratings within each category, and what a reader of them needs.
+
+  Without an anchor, the mean of a category is that of its models' overall
+  ratings, so that both can be compared.
+  """
+  all_models = battles.verdicts.models
+  whole = dict(zip(all_models, overall.tolist(), strict=True))
   columns: dict[str, dict[str, float]] = {}
-  without = []
-  for category, part in battles.by_category():
+  failed: list[str] = []
+  for category, part in battles.by_category(_MOST_CATEGORIES):
     try:
       _, found = _rated(part, anchor, ridge)
     except ValueError as error:
-      without.append(f"No ratings for category {category}: {error}")
+      failed.append(f"{category}: {error}")
       continue
+    if anchor is None:
+      found += np.mean([whole[name] for name in part.models]) - found.mean()
     heading = f"{category} ({len(part.share)})"
     columns[heading] = dict(zip(part.models, found.tolist(), strict=True))
+  notes = _category_notes(battles.num_categories, len(columns), failed, anchor)
   if not columns:
-    return [], without
-  models = [battles.verdicts.models[i] for i in order]
+    return [], notes
+  models = [all_models[i] for i in order]
   table: list[dict[str, Value]] = [
     {"model": name, **{h: column.get(name) for h, column in columns.items()}}
     for name in models
   ]
-  return table, without
+  return table, notes
+
+
+def _category_notes(
+  number: int, num_rated: int, failed: Sequence[str], anchor: str | None
+) -> list[str]:
+  notes = []
+  if num_rated and anchor is None:
+    notes.append(
+      "Ratings by category: the mean of each category's models is that of their"
+      " overall ratings."
+    )
+  if number > _MOST_CATEGORIES:
+    notes.append(
+      f"Of {number:,} categories only the {_MOST_CATEGORIES} with most verdicts"
+      " are rated."
+    )
+  if failed:
+    notes.append(
+      f"No ratings for {len(failed):,} of the categories; one is {failed[0]}"
+    )
+  return notes
 
 
 def _notes(
@@ -294,7 +340,8 @@ def _parser() -> argparse.ArgumentParser:
     type=pathlib.Path,
     required=True,
     metavar="FILE",
-    help="JSONL, a JSON list or Parquet",
+    help="JSONL, a JSON list or Parquet, of at most"
+    f" {bounded_records.MAX_ROWS:,} records",
   )
   parser.add_argument(
     "--anchor",

@@ -2,6 +2,7 @@
 """`ramjax eval gsm8k`: word problems, answered with a number."""
 
 import argparse
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,14 @@ from ramjax.evals import number_match_reward
 from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import eval_answers, eval_result
 
+_BENCHMARK = "gsm8k"
 _MAX_TOKENS = 512
 _PROMPTS_FILE = "prompts.jsonl"
 _QUESTION, _ANSWER = "question", "answer"
 
 
 def main(argv: Sequence[str]) -> int:
-  """Prints the accuracy; with --out also writes it.
+  """Writes the accuracy with --out, and prints it.
 
   Args:
     argv: The arguments behind `ramjax eval gsm8k`.
@@ -34,23 +36,33 @@ def main(argv: Sequence[str]) -> int:
   if (args.shots is None) != (args.num_shots is None):
     parser.error("--shots and --num-shots go together")
   _read(args.data)  # Refuses what has no question or no number.
+  inputs = [args.data, *([args.shots] if args.shots else [])]
+  files = [_PROMPTS_FILE] if args.shots else []
+  eval_answers.prepare(args, benchmark=_BENCHMARK, files=files, inputs=inputs)
   data = args.data
   if args.shots is not None:
     data = _with_shots(args)
-  records, responses = eval_answers.answers(
-    args, more, data, max_tokens=_MAX_TOKENS
+  found = eval_answers.answers(args, more, data, max_tokens=_MAX_TOKENS)
+  evaluation = dataclasses.replace(
+    evaluate(
+      found.records,
+      found.responses,
+      model=args.model,
+      shots=args.num_shots or 0,
+    ),
+    notes=found.notes,
   )
-  evaluation = evaluate(
-    records, responses, model=args.model, shots=args.num_shots or 0
-  )
-  print("\n".join(eval_result.lines(evaluation)))
+  written = []
   if args.out is not None:
-    eval_result.write(
+    path = eval_result.write(
       evaluation,
       args.out,
-      inputs=[args.data, *([args.shots] if args.shots else [])],
+      inputs=[*inputs, found.file],
       command=["ramjax", "eval", "gsm8k", *argv],
+      model_identity=found.model_identity,
     )
+    written.append(path)
+  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
   return 0
 
 
@@ -76,7 +88,7 @@ def evaluate(
   )
   low, high = wilson_interval(right, len(records))
   return Evaluation(
-    benchmark="gsm8k",
+    benchmark=_BENCHMARK,
     model=model,
     figures={
       "problems": len(records),
@@ -117,7 +129,6 @@ def _with_shots(args: argparse.Namespace) -> pathlib.Path:
     for role, key in (("user", _QUESTION), ("assistant", _ANSWER))
   ]
   shown = {turn["content"] for turn in before}
-  args.out.mkdir(parents=True, exist_ok=True)
   path = args.out / _PROMPTS_FILE
   lines = []
   for number, record in enumerate(_read(args.data), 1):
@@ -129,7 +140,7 @@ def _with_shots(args: argparse.Namespace) -> pathlib.Path:
     asked = {"role": "user", "content": record[_QUESTION]}
     row = {"prompt": [*before, asked], _ANSWER: record[_ANSWER]}
     lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-  path.write_text("".join(lines), encoding="utf-8")
+  eval_result.replace_file(path, lines)
   return path
 
 

@@ -2,6 +2,7 @@
 """`ramjax eval ifeval`: how many instructions a model follows to the letter."""
 
 import argparse
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,14 @@ from ramjax.evals import ifeval_accuracy, ifeval_instructions, ifeval_verdicts
 from ramjax.evals.evaluation import Evaluation, Value
 from ramjax.tools import eval_answers, eval_result
 
+_BENCHMARK = "ifeval"
 # As the authors' runs: room for the longest answers that are asked for.
 _MAX_TOKENS = 1280
 _RESPONSES_FILE = "responses.jsonl"
 
 
 def main(argv: Sequence[str]) -> int:
-  """Prints the accuracies; with --out also writes them.
+  """Writes the accuracies with --out, and prints them.
 
   Args:
     argv: The arguments behind `ramjax eval ifeval`.
@@ -38,20 +40,27 @@ def main(argv: Sequence[str]) -> int:
       ifeval_instructions.check_record(record)
     except ValueError as error:
       raise ValueError(f"{args.data}: record {number}: {error}") from error
-  records, responses = eval_answers.answers(
-    args, more, args.data, max_tokens=_MAX_TOKENS
+  eval_answers.prepare(
+    args, benchmark=_BENCHMARK, files=[_RESPONSES_FILE], inputs=[args.data]
   )
-  evaluation = evaluate(records, responses, model=args.model)
-  print("\n".join(eval_result.lines(evaluation)))
+  found = eval_answers.answers(args, more, args.data, max_tokens=_MAX_TOKENS)
+  evaluation = dataclasses.replace(
+    evaluate(found.records, found.responses, model=args.model),
+    notes=found.notes,
+  )
+  written = []
   if args.out is not None:
-    args.out.mkdir(parents=True, exist_ok=True)
-    _write_responses(args.out / _RESPONSES_FILE, records, responses)
-    eval_result.write(
+    written.append(args.out / _RESPONSES_FILE)
+    _write_responses(written[0], found.records, found.responses)
+    path = eval_result.write(
       evaluation,
       args.out,
-      inputs=[args.data],
+      inputs=[args.data, found.file],
       command=["ramjax", "eval", "ifeval", *argv],
+      model_identity=found.model_identity,
     )
+    written.append(path)
+  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
   return 0
 
 
@@ -86,7 +95,7 @@ def evaluate(
         row = families.setdefault(family, {"family": family})
         row[f"{mode}, %"] = 100 * value
   return Evaluation(
-    benchmark="ifeval",
+    benchmark=_BENCHMARK,
     model=model,
     figures=figures,
     tables={"by family of instructions": list(families.values())},
@@ -102,10 +111,13 @@ def _write_responses(
   responses: Sequence[str],
 ) -> None:
   """As the authors' tool reads them."""
-  with path.open("w", encoding="utf-8") as file:
-    for record, response in zip(records, responses, strict=True):
-      row = {"prompt": record["prompt"], "response": response}
-      file.write(json.dumps(row, ensure_ascii=False) + "\n")
+  rows = (
+    {"prompt": record["prompt"], "response": response}
+    for record, response in zip(records, responses, strict=True)
+  )
+  eval_result.replace_file(
+    path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+  )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,30 +3,49 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import tqdm
 
 from ramjax.evals.continuations import (
+  MOST_TOKENS,
   ContinuationLogp,
   TokenPair,
   continuation_logps,
 )
+from ramjax.evals.evaluation import Evaluation
 from ramjax.models import open_model
 from ramjax.models.config import DTYPES
-from ramjax.tools import convert_options, loaded_model
+from ramjax.models.hf_folder import HFFolder
+from ramjax.tools import convert_options, eval_result, loaded_model
 from ramjax.tools.loaded_model import LoadedModel
 
 RECORDS_FILE = "records.jsonl"
 _BATCH_SIZE = 16
+# How the runtime's error for that begins.
+_NO_MEMORY = "RESOURCE_EXHAUSTED"
 # Texts are scored as they stand. Naming a template spares the search for the
 # model's own.
 _NO_TEMPLATE = "plain"
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringModel:
+  """A model that is loaded, and what tells it from others.
+
+  Attributes:
+    loaded: The model.
+    identity: For `evaluation.json`.
+  """
+
+  loaded: LoadedModel
+  identity: Mapping[str, Any]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +68,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     type=positive,
     default=_BATCH_SIZE,
     metavar="N",
-    help="texts that are scored at a time (default: %(default)s)",
+    help="texts that are scored at a time, at most (default: %(default)s);"
+    f" fewer where padded they would be more than {MOST_TOKENS:,} tokens",
   )
   parser.add_argument(
     "--max-length",
@@ -61,7 +81,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     "--out",
     type=pathlib.Path,
     metavar="DIR",
-    help=f"write evaluation.json and {RECORDS_FILE} there",
+    help=f"write {eval_result.FILE} and {RECORDS_FILE} there, at the end: a run"
+    " that was stopped starts over",
   )
 
 
@@ -73,7 +94,25 @@ def positive(text: str) -> int:
   return value
 
 
-def load(args: argparse.Namespace) -> LoadedModel:
+def prepare(
+  args: argparse.Namespace, *, benchmark: str, inputs: Sequence[pathlib.Path]
+) -> None:
+  """Makes --out, where it is given, and refuses what cannot be written there.
+
+  Raises:
+    ValueError, OSError: See `eval_result.prepare`.
+  """
+  if args.out is not None:
+    eval_result.prepare(
+      args.out,
+      benchmark=benchmark,
+      model=str(args.model),
+      files=[RECORDS_FILE],
+      inputs=inputs,
+    )
+
+
+def load(args: argparse.Namespace) -> ScoringModel:
   """Loads the model of `add_options`; minutes where it is large.
 
   Raises:
@@ -84,18 +123,29 @@ def load(args: argparse.Namespace) -> LoadedModel:
     open_model.open_model(args.model, step=args.step, average=args.average)
   ) as source:
     positions = source.config.max_positions
+    # Of a run the newest now, and not one that is written meanwhile.
+    step = None if isinstance(source, HFFolder) else source.step
   if (args.max_length or 0) > positions:
     raise ValueError(
       f"--max-length={args.max_length}: {args.model} is for {positions}"
       " positions at most."
     )
-  return loaded_model.load(
+  loaded = loaded_model.load(
     args.model,
-    step=args.step,
+    step=step,
     average=args.average,
     template=_NO_TEMPLATE,
     dtype=args.dtype,
   )
+  identity = {
+    "fingerprint": loaded.fingerprint,
+    "tokenizer": loaded.tokenizer.digest,
+    "template": None,  # None is applied.
+    "step": step,
+    "average": args.average,
+    "dtype": loaded.config.dtype,
+  }
+  return ScoringModel(loaded, identity)
 
 
 def max_length(args: argparse.Namespace, model: LoadedModel) -> int:
@@ -106,8 +156,13 @@ def max_length(args: argparse.Namespace, model: LoadedModel) -> int:
 def score(
   args: argparse.Namespace, model: LoadedModel, pairs: Sequence[TokenPair]
 ) -> list[ContinuationLogp]:
-  """Scores pairs on all devices; says how far it is on a terminal."""
+  """Scores pairs on all devices; says how far it is on a terminal.
+
+  Raises:
+    ValueError: What `continuation_logps` raises, or too little memory.
+  """
   with (
+    _memory_named(),
     jax.set_mesh(model.mesh),
     tqdm.tqdm(
       total=len(pairs),
@@ -126,12 +181,57 @@ def score(
     )
 
 
-def write_records(
-  folder: pathlib.Path, records: Sequence[Mapping[str, Any]]
-) -> None:
-  """Writes what was scored, one JSON object a line."""
-  folder.mkdir(parents=True, exist_ok=True)
-  with (folder / RECORDS_FILE).open("w", encoding="utf-8") as file:
-    for record in records:
-      line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-      file.write(line + "\n")
+@contextlib.contextmanager
+def _memory_named() -> Iterator[None]:
+  """Says what to do where a batch has no room."""
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    if _NO_MEMORY not in str(error):
+      raise
+    raise ValueError(
+      "the device has too little memory for a batch: lower --batch-size or"
+      f" --max-length ({str(error).splitlines()[0][:200]})."
+    ) from error
+
+
+def write(
+  evaluation: Evaluation,
+  records: Iterable[Mapping[str, Any]],
+  args: argparse.Namespace,
+  model: ScoringModel,
+  *,
+  inputs: Sequence[pathlib.Path],
+  command: Sequence[str],
+) -> list[pathlib.Path]:
+  """Writes the evaluation and what was scored, where --out is given.
+
+  Args:
+    evaluation: What a benchmark came to.
+    records: What was scored: one JSON object a line.
+    args: Of `add_options`.
+    model: What scored it.
+    inputs: Files that it was made from.
+    command: The words that make it again.
+
+  Returns:
+    The files.
+  """
+  if args.out is None:
+    return []
+  path = args.out / RECORDS_FILE
+  eval_result.replace_file(
+    path,
+    (
+      json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+      for record in records
+    ),
+  )
+  written = eval_result.write(
+    evaluation,
+    args.out,
+    inputs=inputs,
+    command=command,
+    model_identity=model.identity,
+  )
+  return [path, written]

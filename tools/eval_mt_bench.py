@@ -52,11 +52,11 @@ def _judge(args: argparse.Namespace, command: Sequence[str]) -> None:
     model=found.model,
     baseline=found.baseline,
   )
-  print("\n".join(eval_result.lines(evaluation)))
-  written = eval_result.write(
+  path = eval_result.write(
     evaluation, found.folder, inputs=found.inputs, command=command
   )
-  print(f"\nwrote {written}\nwrote {found.path}")
+  shown = eval_result.lines(evaluation)
+  print("\n".join([*shown, *eval_result.written([path, found.path])]))
 
 
 def _show_recorded(args: argparse.Namespace, command: Sequence[str]) -> None:
@@ -67,6 +67,9 @@ def _show_recorded(args: argparse.Namespace, command: Sequence[str]) -> None:
       f"--mode={args.mode}, and {path} holds judgments of mode {mode}:"
       " leave --mode out, or give the other file."
     )
+  inputs = [path] + ([args.questions] if args.questions else [])
+  if args.out is not None:
+    eval_result.refuse_inputs([_target(args, path)], inputs)
   questions = (
     None
     if args.questions is None
@@ -75,10 +78,8 @@ def _show_recorded(args: argparse.Namespace, command: Sequence[str]) -> None:
   judgments, evaluations = _evaluate(
     path, mode, questions, model=args.model, baseline=args.baseline
   )
-  folders = {}
   if args.out is not None:
-    models = [evaluation.model for evaluation in evaluations]
-    folders = eval_mt_bench_shown.folders(args.out, models)
+    _write(args, inputs, judgments, evaluations, command)
   shown = evaluations[0]
   if len(evaluations) > 1:
     shown = eval_mt_bench_shown.joint(
@@ -91,14 +92,33 @@ def _show_recorded(args: argparse.Namespace, command: Sequence[str]) -> None:
       " known."
     )
   if args.out is not None:
-    target = _target(args.out, path)
-    mt_bench_files.write_judgments(target, judgments)
-    inputs = [path] + ([args.questions] if args.questions else [])
-    for evaluation in evaluations:
-      eval_result.write(
-        evaluation, folders[evaluation.model], inputs=inputs, command=command
-      )
-    print(f"\nwrote {args.out}")
+    print(
+      f"\nwritten: {_target(args, path)}, and {eval_result.FILE} of"
+      f" {len(evaluations):,} models, each in its folder under {args.out}"
+    )
+
+
+def _write(
+  args: argparse.Namespace,
+  inputs: Sequence[pathlib.Path],
+  judgments: _Judgments,
+  evaluations: Sequence[Evaluation],
+  command: Sequence[str],
+) -> None:
+  """Writes all, or nothing where something else lies in one of the places."""
+  # Against one baseline figures are others than against all models.
+  end = "" if args.baseline is None else f"_vs_{args.baseline}"
+  stems = [f"{evaluation.model}{end}" for evaluation in evaluations]
+  folders = eval_mt_bench_shown.folders(args.out, stems)
+  for evaluation, stem in zip(evaluations, stems, strict=True):
+    eval_result.refuse_other(
+      folders[stem], benchmark=evaluation.benchmark, model=evaluation.model
+    )
+  target = _target(args, inputs[0])
+  target.parent.mkdir(parents=True, exist_ok=True)
+  mt_bench_files.write_judgments(target, judgments)
+  for evaluation, stem in zip(evaluations, stems, strict=True):
+    eval_result.write(evaluation, folders[stem], inputs=inputs, command=command)
 
 
 def _evaluate(
@@ -159,14 +179,18 @@ def _require(name: str | None, names: Sequence[str], option: str) -> None:
     )
 
 
-def _target(out: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
-  """Where judgments that were read are written."""
+def _target(args: argparse.Namespace, path: pathlib.Path) -> pathlib.Path:
+  """Where judgments that were read are written: FILE.jsonl, if it is all.
+
+  Those of one model, or with one baseline, are a part, which is named for them
+  as those of a judge that judges are: FILE/MODEL_vs_BASELINE.jsonl.
+  """
   suffix = next(end for end in read.SUFFIXES if path.name.endswith(end))
-  name = f"{path.name.removesuffix(suffix)}.jsonl"
-  target = out / eval_mt_bench_shown.JUDGMENTS / name
-  if target.exists() and target.samefile(path):
-    raise ValueError(
-      f"--out={out} would overwrite {path}, which is read: name another folder."
-    )
-  target.parent.mkdir(parents=True, exist_ok=True)
-  return target
+  name = path.name.removesuffix(suffix)
+  folder = args.out / eval_mt_bench_shown.JUDGMENTS
+  part = "" if args.model is None else args.model
+  if args.baseline is not None:
+    part += f"{'_' if part else ''}vs_{args.baseline}"
+  if not part:
+    return folder / f"{name}.jsonl"
+  return folder / name / f"{eval_mt_bench_shown.file_name(part)}.jsonl"

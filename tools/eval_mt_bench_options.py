@@ -157,8 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     "--out",
     type=pathlib.Path,
     metavar="DIR",
-    help=f"write MODEL/{eval_result.FILE} there, and the judgments that count to"
-    f" {eval_mt_bench_shown.JUDGMENTS}/; needed to answer and judge",
+    help=f"write MODEL/{eval_result.FILE} (or MODEL_vs_BASELINE/) there, and the"
+    f" judgments that count to {eval_mt_bench_shown.JUDGMENTS}/FILE.jsonl, or a"
+    " part of them to FILE/MODEL_vs_BASELINE.jsonl; needed to answer and judge",
   )
   _add_judging(parser)
   eval_mt_bench_sides.add_options(

@@ -16,6 +16,7 @@ from ramjax.tools import (
   eval_mt_bench_inputs,
   eval_mt_bench_shown,
   eval_mt_bench_sides,
+  eval_result,
 )
 from ramjax.tools.eval_mt_bench_inputs import Answers, Inputs
 from ramjax.tools.eval_mt_bench_sides import Side
@@ -98,6 +99,7 @@ def _answered(args: argparse.Namespace, inputs: Inputs) -> Answers:
       "max_tokens": side.most,
       "model": {"name": side.name, **side.identity},
     }
+    eval_result.refuse_inputs([path], inputs.paths)
     _make_rows(
       args,
       path,
@@ -145,6 +147,7 @@ def _judge(
   stem = _stem(inputs, model)
   folder = f"{eval_mt_bench_shown.file_name(judge.name)}_{args.mode}"
   path = args.out / eval_mt_bench_shown.JUDGMENTS / folder / f"{stem}.jsonl"
+  eval_result.refuse_inputs([path], inputs.paths)
   command = {
     **_digests(args, inputs),
     "answers": eval_mt_bench_inputs.digest(answers),
@@ -227,7 +230,11 @@ def _check_names(args: argparse.Namespace, inputs: Inputs, model: str) -> None:
       " of --model, too: no verdict could say which is better. Name the model"
       " with --model-name, or compare with another."
     )
-  eval_mt_bench_shown.folders(args.out, [_stem(inputs, model)])
+  stem = _stem(inputs, model)
+  (folder,) = eval_mt_bench_shown.folders(args.out, [stem]).values()
+  eval_result.prepare(
+    folder, benchmark="mt_bench", model=model, files=[], inputs=inputs.paths
+  )
 
 
 def _stem(inputs: Inputs, model: str) -> str:

@@ -13,7 +13,7 @@ JUDGMENTS = "model_judgment"
 ANSWERS = "model_answer"
 CACHE = "cache"
 # By mode: the figure that models are ordered by, and that of categories.
-MAIN = {"single": "average", "pair": "win_rate_adjusted"}
+MAIN = {"single": "average", "pair": "win_share_adjusted"}
 # Rule -> its column in the table of models.
 _COUNTS = {
   mt_bench_scores.UNSCORED: "unscored",

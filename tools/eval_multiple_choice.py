@@ -5,6 +5,7 @@ import argparse
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from ramjax.data.read import SUFFIXES
 from ramjax.evals import choice_files, multiple_choice, pair_encoding
 from ramjax.evals.continuations import ContinuationLogp
 from ramjax.evals.evaluation import Evaluation, Value
@@ -24,7 +25,7 @@ _SHOWN: Mapping[str, str] = {"true_mass": "acc"}
 
 
 def main(argv: Sequence[str]) -> int:
-  """Prints the accuracies; with --out also writes them.
+  """Writes the accuracies with --out, and prints them.
 
   Args:
     argv: The arguments behind `ramjax eval multiple_choice`.
@@ -46,8 +47,11 @@ def main(argv: Sequence[str]) -> int:
   sets = read(args.format, data)
   shots = read_shots(args.format, shot_files, args.num_shots or 0)
   contexts = {name: _contexts(args, qs, shots) for name, qs in sets.items()}
+  inputs = [*data, *shot_files]
+  benchmark = _benchmark(args.format)
+  eval_likelihood.prepare(args, benchmark=benchmark, inputs=inputs)
   model = eval_likelihood.load(args)
-  results = _scored(args, model, sets, contexts)
+  results = _scored(args, model.loaded, sets, contexts)
   marks = {
     name: [
       multiple_choice.mark(question, [result.logp for result in found])
@@ -64,23 +68,24 @@ def main(argv: Sequence[str]) -> int:
     num_shots=args.num_shots or 0,
     num_shown=_num_shown(sets, shots),
   )
-  print("\n".join(eval_result.lines(evaluation)))
-  if args.out is not None:
-    eval_likelihood.write_records(
-      args.out,
-      [
-        record
-        for name, questions in sets.items()
-        for record in _records(name, questions, marks[name], results[name])
-      ],
-    )
-    eval_result.write(
-      evaluation,
-      args.out,
-      inputs=[*data, *shot_files],
-      command=["ramjax", "eval", "multiple_choice", *argv],
-    )
+  written = eval_likelihood.write(
+    evaluation,
+    (
+      record
+      for name, questions in sets.items()
+      for record in _records(name, questions, marks[name], results[name])
+    ),
+    args,
+    model,
+    inputs=inputs,
+    command=["ramjax", "eval", "multiple_choice", *argv],
+  )
+  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
   return 0
+
+
+def _benchmark(format_: str) -> str:
+  return f"multiple_choice, {format_}"
 
 
 def read(
@@ -175,7 +180,7 @@ def evaluate(
     "questions are among the examples": num_shown,
   }
   return Evaluation(
-    benchmark=f"multiple_choice, {format_}",
+    benchmark=_benchmark(format_),
     model=model,
     figures=figures,
     tables=_by_group(sets, marks),
@@ -231,6 +236,11 @@ def _notes(format_: str, num_shots: int, num_shown: int) -> list[str]:
 def _files(format_: str, path: pathlib.Path, end: str) -> list[pathlib.Path]:
   """The file itself, or MMLU's of a folder."""
   if not path.is_dir():
+    if path.suffix == ".csv" and format_ != "mmlu":
+      raise ValueError(
+        f"{path}: .csv is MMLU's format, and --format={format_} reads"
+        f" {', '.join(SUFFIXES)}: give another --format or file."
+      )
     return [path]
   found = sorted(path.glob(f"*{end}.csv")) if format_ == "mmlu" else []
   if not found:

@@ -6,6 +6,7 @@ import math
 import pathlib
 from collections.abc import Sequence
 
+from ramjax.data.read import SUFFIXES
 from ramjax.evals import pair_encoding, rolling_windows, text_perplexity
 from ramjax.evals.continuations import TokenPair
 from ramjax.evals.evaluation import Evaluation
@@ -13,11 +14,12 @@ from ramjax.evals.text_perplexity import TextLogp
 from ramjax.tools import eval_answers, eval_likelihood, eval_result
 from ramjax.tools.loaded_model import LoadedModel
 
+_BENCHMARK = "perplexity"
 _TEXT = "text"
 
 
 def main(argv: Sequence[str]) -> int:
-  """Prints the perplexities; with --out also writes them.
+  """Writes the perplexities with --out, and prints them.
 
   Args:
     argv: The arguments behind `ramjax eval perplexity`.
@@ -33,34 +35,32 @@ def main(argv: Sequence[str]) -> int:
   texts = [text for text in found if text]
   if not texts:
     raise ValueError(f"{args.data} holds no text to predict.")
+  eval_likelihood.prepare(args, benchmark=_BENCHMARK, inputs=[args.data])
   model = eval_likelihood.load(args)
-  scored = _scored(args, model, texts)
+  scored = _scored(args, model.loaded, texts)
   evaluation = evaluate(
     scored,
     model=str(args.model),
-    max_length=eval_likelihood.max_length(args, model),
+    max_length=eval_likelihood.max_length(args, model.loaded),
     num_empty=len(found) - len(texts),
   )
-  print("\n".join(eval_result.lines(evaluation)))
-  if args.out is not None:
-    eval_likelihood.write_records(
-      args.out,
-      [
-        {
-          "logp": text.logp,
-          "tokens": text.num_tokens,
-          "words": text_perplexity.num_words(text.text),
-          "bytes": text_perplexity.num_bytes(text.text),
-        }
-        for text in scored
-      ],
-    )
-    eval_result.write(
-      evaluation,
-      args.out,
-      inputs=[args.data],
-      command=["ramjax", "eval", "perplexity", *argv],
-    )
+  written = eval_likelihood.write(
+    evaluation,
+    (
+      {
+        "logp": text.logp,
+        "tokens": text.num_tokens,
+        "words": text_perplexity.num_words(text.text),
+        "bytes": text_perplexity.num_bytes(text.text),
+      }
+      for text in scored
+    ),
+    args,
+    model,
+    inputs=[args.data],
+    command=["ramjax", "eval", "perplexity", *argv],
+  )
+  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
   return 0
 
 
@@ -68,7 +68,7 @@ def read_texts(path: pathlib.Path) -> list[str]:
   """The texts of a file: of .txt all as one, else `text` of each record.
 
   Raises:
-    ValueError: Not UTF-8, or a record without text.
+    ValueError: Another kind of file, not UTF-8, or a record without text.
     OSError: The file cannot be read.
   """
   if path.suffix == ".txt":
@@ -78,6 +78,11 @@ def read_texts(path: pathlib.Path) -> list[str]:
       raise ValueError(
         f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8."
       ) from None
+  if not path.name.endswith(SUFFIXES):
+    raise ValueError(
+      f"{path}: the name must end in .txt (one text) or in one of"
+      f" {', '.join(SUFFIXES)} (records with {_TEXT!r}): rename or convert it."
+    )
   texts = []
   for number, record in enumerate(eval_answers.read(path), 1):
     text = record.get(_TEXT)
@@ -115,7 +120,7 @@ def evaluate(
   if missing := [name for name, value in figures.items() if value is None]:
     notes.append(f"{', '.join(missing)}: too large a number.")
   return Evaluation(
-    benchmark="perplexity",
+    benchmark=_BENCHMARK,
     model=model,
     figures={
       **figures,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ramjax.data import read, strict_json
 from ramjax.evals import (
+  bounded_records,
   reward_bench,
   reward_bench_2,
   reward_bench_fields,
@@ -43,7 +44,7 @@ class _File(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> int:
-  """Evaluates one model and prints its figures.
+  """Evaluates one model, writes its figures with --out, and prints them.
 
   Args:
     argv: The arguments behind `ramjax eval reward_bench`.
@@ -62,11 +63,22 @@ def main(argv: Sequence[str]) -> int:
   if args.prior is not None and version != 1:
     raise ValueError("--prior: RewardBench 2 has no prior sets. Leave it out.")
   evaluation, figures = _evaluate(version, files)
-  print("\n".join(eval_result.lines(evaluation)))
+  written = []
   if args.out is not None:
+    eval_result.prepare(
+      args.out,
+      benchmark=evaluation.benchmark,
+      model=evaluation.model,
+      files=[RESULTS_FILE],
+      inputs=paths,
+    )
+    results = {**files[0].texts, **figures}
+    written.append(_write_results(results, args.out))
     command = ["ramjax", "eval", "reward_bench", *argv]
-    eval_result.write(evaluation, args.out, inputs=paths, command=command)
-    _write_results({**files[0].texts, **figures}, args.out)
+    written.append(
+      eval_result.write(evaluation, args.out, inputs=paths, command=command)
+    )
+  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
   return 0
 
 
@@ -142,7 +154,7 @@ def _read(path: pathlib.Path) -> _File:
         return _File(path, texts, _rows(columns, path), None)
       figures = {k: x for k, x in found.items() if k not in _TEXTS}
       return _File(path, texts, None, figures)
-  records = read.read_records(path)
+  records = bounded_records.read_records(path)
   rows = [(record.where, record.value) for record in records]
   return _File(path, texts, rows, None)
 
@@ -189,10 +201,12 @@ def _rows(columns: Mapping[str, list[Any]], path: pathlib.Path) -> _Rows:
 
 def _write_results(
   results: Mapping[str, float | str], folder: pathlib.Path
-) -> None:
+) -> pathlib.Path:
   """Writes the file of results as the authors' tool does."""
   text = json.dumps(results, indent=4, sort_keys=True, allow_nan=False)
-  (folder / RESULTS_FILE).write_text(text + "\n")
+  path = folder / RESULTS_FILE
+  eval_result.replace_file(path, [text, "\n"])
+  return path
 
 
 def _parser() -> argparse.ArgumentParser:

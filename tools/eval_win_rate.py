@@ -65,6 +65,7 @@ def main(argv: Sequence[str]) -> int:
   """
   args = _parser().parse_args(argv)
   _check(args)
+  inputs = [args.model, args.reference, args.prompt]
   prompt = judge_prompt.read(args.prompt)
   matched = pair_win_rate.match(
     model_outputs.read(args.model), model_outputs.read(args.reference)
@@ -72,7 +73,18 @@ def main(argv: Sequence[str]) -> int:
   canaries = judge_canaries.make(
     matched.pairs, num=args.canaries, seed=args.seed
   )
-  args.out.mkdir(parents=True, exist_ok=True)
+  names = pair_win_rate.Names(
+    model=matched.outputs[0].generator or args.model.stem,
+    reference=matched.references[0].generator or args.reference.stem,
+    judge=_judge_name(args),
+  )
+  eval_result.prepare(
+    args.out,
+    benchmark=BENCHMARK,
+    model=names.model,
+    files=[VERDICTS_FILE, ANNOTATIONS_FILE],
+    inputs=inputs,
+  )
   with (
     VerdictFile(args.out / VERDICTS_FILE) as file,
     _backend(args) as backend,
@@ -87,25 +99,21 @@ def main(argv: Sequence[str]) -> int:
       else None,
     )
     judged, of_canaries = _judge(args, judge, backend, file, matched, canaries)
-  names = pair_win_rate.Names(
-    model=matched.outputs[0].generator or args.model.stem,
-    reference=matched.references[0].generator or args.reference.stem,
-    judge=_judge_name(args),
-  )
   evaluation = pair_win_rate.evaluate(
     BENCHMARK, matched, judged, names, canaries, of_canaries, args.prices
   )
-  print("\n".join(eval_result.lines(evaluation)))
+  annotations = args.out / ANNOTATIONS_FILE
   alpaca_annotations.write(
-    args.out / ANNOTATIONS_FILE,
-    pair_win_rate.annotations(matched, judged.verdicts, names),
+    annotations, pair_win_rate.annotations(matched, judged.verdicts, names)
   )
-  eval_result.write(
+  path = eval_result.write(
     evaluation,
     args.out,
-    inputs=[args.model, args.reference, args.prompt],
+    inputs=inputs,
     command=["ramjax", "eval", BENCHMARK, *argv],
   )
+  written = eval_result.written([path, annotations, args.out / VERDICTS_FILE])
+  print("\n".join([*eval_result.lines(evaluation), *written]))
   return 0
 
 

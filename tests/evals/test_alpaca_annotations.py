@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """annotations.json: ties of old files, verdicts that are missing, refusals."""
 
+import datetime
 import json
+import math
 
 import pytest
 
@@ -56,6 +58,32 @@ def test_predictions_are_written_beside_the_verdicts(tmp_path):
   assert written == [_row("a", 1), _row("b", None)]
   with pytest.raises(ValueError):
     alpaca_annotations.write(path, found.rows, [0.25])
+
+
+def test_text_that_is_no_unicode_is_written_as_it_was_read(tmp_path):
+  rows = [_row("á\ud83d", nested={"a": [1, None]})]
+  found = alpaca_annotations.read(_file(tmp_path, rows))
+  path = alpaca_annotations.write(tmp_path / "again.json", found.rows)
+  assert json.loads(path.read_text()) == rows
+  assert alpaca_annotations.read(path).rows[0].original == rows[0]
+  assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
+
+
+def test_a_value_that_is_no_json_is_not_written(tmp_path):
+  found = alpaca_annotations.read(_file(tmp_path, [_row()]))
+  with pytest.raises(ValueError):
+    alpaca_annotations.write(tmp_path / "bad.json", found.rows, [math.nan])
+  assert [p.name for p in tmp_path.iterdir()] == ["annotations.json"]
+
+
+def test_parquet_whose_values_may_be_no_json_is_refused(tmp_path):
+  pa = pytest.importorskip("pyarrow")
+  pq = pytest.importorskip("pyarrow.parquet")
+  path = tmp_path / "annotations.parquet"
+  when = datetime.datetime(2024, 4, 6)
+  pq.write_table(pa.Table.from_pylist([_row(date=when)]), path)
+  with pytest.raises(ValueError, match=r"Parquet .* Convert it to \.json"):
+    alpaca_annotations.read(path)
 
 
 @pytest.mark.parametrize(

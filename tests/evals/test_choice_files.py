@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ramjax.evals import choice_files
+from ramjax.evals import bounded_records, choice_files
 
 _ARC = {
   "id": "Mercury_1",
@@ -190,3 +190,50 @@ def test_what_is_no_csv_of_mmlu_is_refused(tmp_path, text, message):
   path.write_bytes(text)
   with pytest.raises(ValueError, match=message):
     choice_files.read_mmlu(path)
+
+
+@pytest.mark.parametrize(
+  "read,record",
+  [
+    (choice_files.read_arc, {**_ARC_FLAT, "question": "\ud800?"}),
+    (
+      choice_files.read_arc,
+      {
+        **_ARC_FLAT,
+        "choices": {
+          "text": ["ice", "\udc00", "snow"],
+          "label": ["1", "2", "3"],
+        },
+      },
+    ),
+    (
+      choice_files.read_hellaswag,
+      {**_HELLASWAG, "endings": ["a", "b", "c", "\ud800"]},
+    ),
+    (_mc1, {**_TRUTHFUL, "mc1_targets": {"No.": 1, "\ud800": 0}}),
+    (
+      choice_files.read_truthfulqa_shots,
+      {"question": "Is it so?", "answer": "\ud800"},
+    ),
+  ],
+)
+def test_a_text_that_encodes_no_character_is_refused_by_row(
+  tmp_path, read, record
+):
+  with pytest.raises(ValueError, match=r"^data.jsonl:1: .* lone surrogate"):
+    read(_write(tmp_path, record))
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(bounded_records, "MAX_ROWS", 1)
+  path = _write(tmp_path, _ARC, {**_ARC, "id": "2"})
+  with pytest.raises(ValueError, match="more than 1 records"):
+    choice_files.read_arc(path)
+  monkeypatch.setattr(choice_files, "_MAX_CSV_BYTES", 11)
+  subject = tmp_path / "art_test.csv"
+  subject.write_text("it,1,2,3,C\n")
+  with pytest.raises(ValueError, match="row 1 has 5 columns"):
+    choice_files.read_mmlu(subject)
+  subject.write_text("it,1,2,3,4,C\n")
+  with pytest.raises(ValueError, match=r"larger than 11 bytes.*split"):
+    choice_files.read_mmlu(subject)

@@ -211,3 +211,26 @@ def test_a_model_that_overflows_is_refused():
     continuation_logps(
       params, _CONFIG, [TokenPair([1], [2])], batch_size=1, max_length=4
     )
+
+
+def test_a_batch_has_no_more_tokens_than_stated(monkeypatch):
+  expected = _score(_pairs(), batch_size=7)
+  shapes = []
+  real = continuations._arrays
+
+  def arrays(batch, num_rows):
+    found = real(batch, num_rows)
+    shapes.append(found[0].shape)
+    return found
+
+  monkeypatch.setattr(continuations, "_arrays", arrays)
+  # The longest rows are padded to 48, and the others to 32.
+  monkeypatch.setattr(continuations, "MOST_TOKENS", 96)
+  np.testing.assert_allclose(
+    np.array(_score(_pairs(), batch_size=7)), np.array(expected), atol=1e-5
+  )
+  assert shapes == [(2, 48), (3, 32), (3, 32)]
+  shapes.clear()
+  monkeypatch.setattr(continuations, "MOST_TOKENS", 1)
+  _score(_pairs()[:2], batch_size=7)
+  assert [rows for rows, _ in shapes] == [1, 1]  # Never none.

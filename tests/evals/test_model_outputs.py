@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""model_outputs.json: what is read, what is refused, what is kept."""
+"""model_outputs.json: what is read, and what is refused."""
 
 import gzip
 import json
@@ -7,7 +7,6 @@ import json
 import pytest
 
 from ramjax.evals import model_outputs
-from ramjax.evals.model_outputs import ModelOutput
 
 
 def _file(folder, rows):
@@ -16,7 +15,7 @@ def _file(folder, rows):
   return path
 
 
-def _row(instruction="Say hi.", output="Hi.", **extra):
+def _row(instruction="Say hi.", output: object = "Hi.", **extra):
   return {"instruction": instruction, "output": output, **extra}
 
 
@@ -29,21 +28,7 @@ def test_rows_are_read_in_order_with_what_they_have(tmp_path):
   assert (first.instruction, first.output) == ("b", "")
   assert (first.generator, first.dataset) == ("m", "koala")
   assert (second.generator, second.dataset) == (None, None)
-  assert [first.original, second.original] == rows
-
-
-def test_what_is_written_is_what_was_read(tmp_path):
-  rows = [_row("á\ud83d", "x\n", generator="m", nested={"a": [1, None]}, z=0.5)]
-  outputs = model_outputs.read(_file(tmp_path, rows))
-  path = model_outputs.write(tmp_path / "again.json", outputs)
-  assert json.loads(path.read_text()) == rows
-  assert model_outputs.read(path) == outputs
-  assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
-
-
-def test_a_record_made_here_is_written_without_what_it_lacks(tmp_path):
-  path = model_outputs.write(tmp_path / "new.json", [ModelOutput("a", "b")])
-  assert json.loads(path.read_text()) == [{"instruction": "a", "output": "b"}]
+  assert (second.instruction, second.output) == ("a", "two")
 
 
 def test_compressed_lines_are_read(tmp_path):
@@ -80,8 +65,8 @@ def test_other_files_are_refused_by_row(tmp_path, rows, words):
     model_outputs.read(_file(tmp_path, rows))
 
 
-def test_a_value_that_is_no_json_is_not_written(tmp_path):
-  output = ModelOutput("a", "b", original={"cost": float("nan")})
-  with pytest.raises(ValueError):
-    model_outputs.write(tmp_path / "bad.json", [output])
-  assert not list(tmp_path.iterdir())
+def test_parquet_is_refused(tmp_path):
+  path = tmp_path / "outputs.parquet"
+  path.write_bytes(b"PAR1")
+  with pytest.raises(ValueError, match=r"Parquet .* Convert it to \.json"):
+    model_outputs.read(path)

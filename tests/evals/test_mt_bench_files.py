@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 
-from ramjax.evals import mt_bench_files
+from ramjax.evals import bounded_records, mt_bench_files
 
 _DATA = pathlib.Path(__file__).parents[2].parent / "shared/data/mt_bench"
 
@@ -235,3 +235,30 @@ def test_the_official_files_are_read_and_written_back(tmp_path):
     given = [json.loads(line) for line in file]
   written = [json.loads(line) for line in target.read_text().splitlines()]
   assert written == given
+
+
+@pytest.mark.parametrize(
+  "kind,change",
+  [
+    ("question", {"turns": ["a", "\ud800"]}),
+    ("answer", {"choices": [{"index": 0, "turns": ["\udc00"]}]}),
+    ("prompt", {"prompt_template": "\ud800"}),
+    ("grade", {"judgment": "\ud800"}),
+    ("pair", {"g2_user_prompt": "\ud800"}),
+  ],
+)
+def test_a_text_that_encodes_no_character_is_refused(kind, change, tmp_path):
+  reader, row = _READERS[kind]
+  with pytest.raises(ValueError, match=r"^rows.jsonl:1: .* lone surrogate"):
+    reader(_file(tmp_path, {**row, **change}))
+
+
+@pytest.mark.parametrize("kind", _READERS)
+def test_a_file_of_too_many_rows_is_refused(kind, tmp_path, monkeypatch):
+  monkeypatch.setattr(bounded_records, "MAX_ROWS", 1)
+  reader, row = _READERS[kind]
+  key = "name" if kind == "prompt" else "question_id"
+  other = {**row, key: "other" if kind == "prompt" else 8}
+  reader(_file(tmp_path, row))
+  with pytest.raises(ValueError, match="more than 1 records"):
+    reader(_file(tmp_path, row, other))

@@ -84,11 +84,11 @@ def test_rates_are_shares_of_the_comparisons_with_verdicts():
   ]
   found = mt_bench_pairs.evaluate(rows, None, model="m")
   assert found.figures == {
-    "win_rate_adjusted": 0.6,
-    "win_rate": 0.4,
-    "loss_rate": 0.2,
-    "tie_rate": 0.4,
-    "inconsistent_rate": 0.2,
+    "win_share_adjusted": 0.6,
+    "win_share": 0.4,
+    "loss_share": 0.2,
+    "tie_share": 0.4,
+    "inconsistent_share": 0.2,
     "comparisons": 5,
   }
   assert found.counted == {
@@ -108,7 +108,7 @@ def test_categories_come_in_the_order_of_the_questions():
   found = mt_bench_pairs.evaluate(rows, questions, model="n")
   table = found.tables["by category"]
   assert [row["category"] for row in table] == ["writing", "math", "stem"]
-  assert [row["win_rate_adjusted"] for row in table] == [0.5, 0.0, None]
+  assert [row["win_share_adjusted"] for row in table] == [0.5, 0.0, None]
   assert [row["comparisons"] for row in table] == [1, 1, 0]
   assert found.counted[mt_bench_pairs.MISSING] == 4
 
@@ -143,7 +143,7 @@ def test_a_winner_that_was_not_mapped_back_is_counted():
 
 def test_a_model_with_errors_alone_has_no_rates():
   found = mt_bench_pairs.evaluate([_row("error", "tie")], None, model="m")
-  assert found.figures["win_rate"] is None
+  assert found.figures["win_share"] is None
   assert found.figures["comparisons"] == 0
 
 
@@ -194,12 +194,12 @@ def test_a_plain_loop_finds_the_same_and_swapping_places_changes_nothing():
     found = mt_bench_pairs.evaluate(rows, None, model=model)
     number = win + loss + tie
     assert found.figures["comparisons"] == number
-    assert found.figures["win_rate"] == pytest.approx(win / number)
-    assert found.figures["loss_rate"] == pytest.approx(loss / number)
-    assert found.figures["tie_rate"] == pytest.approx(tie / number)
+    assert found.figures["win_share"] == pytest.approx(win / number)
+    assert found.figures["loss_share"] == pytest.approx(loss / number)
+    assert found.figures["tie_share"] == pytest.approx(tie / number)
     adjusted = (win + 0.5 * tie) / number
-    assert found.figures["win_rate_adjusted"] == pytest.approx(adjusted)
-    assert found.figures["inconsistent_rate"] == pytest.approx(torn / number)
+    assert found.figures["win_share_adjusted"] == pytest.approx(adjusted)
+    assert found.figures["inconsistent_share"] == pytest.approx(torn / number)
     total_wins += win
     total_losses += loss
     again = mt_bench_pairs.evaluate(swapped, None, model=model)

@@ -63,8 +63,8 @@ def test_figures_are_of_the_verdicts_that_there_are():
   _, got = _evaluation(verdicts)
   figures = got.figures
   shares = np.array([0.8, 0.5, 0.0])
-  assert figures["win_rate"] == pytest.approx(100 * shares.mean())
-  assert figures["standard_error"] == pytest.approx(
+  assert figures["win_rate, %"] == pytest.approx(100 * shares.mean())
+  assert figures["standard_error, points"] == pytest.approx(
     100 * shares.std(ddof=1) / np.sqrt(3)
   )
   assert figures["n_total"] == 3

@@ -69,10 +69,10 @@ def test_published_section_scores_come_out():
     evaluation, _ = reward_bench.evaluate_results(results, "m", path.name)
     row = expected.pop(results["model"])
     for section in reward_bench.SECTIONS:
-      assert evaluation.figures[section] == pytest.approx(
+      assert evaluation.figures[f"{section}, share"] == pytest.approx(
         float(row[section]), abs=1e-9
       )
-    assert evaluation.figures["overall"] == pytest.approx(
+    assert evaluation.figures["overall, share"] == pytest.approx(
       float(row["average_no_prior"]), abs=1e-9
     )
     assert not evaluation.counted
@@ -101,8 +101,8 @@ def test_without_prior_sets_the_overall_score_is_the_mean_of_four():
 def test_a_missing_section_is_left_out_and_said():
   some = {"math-prm": 0.5, "alpacaeval-easy": 1.0, "shp": 0.0}
   evaluation, _ = reward_bench.evaluate_results(some, "m", "f")
-  assert evaluation.figures["Safety"] is None
-  assert evaluation.figures["overall"] == pytest.approx(1.5 / 2.5)
+  assert evaluation.figures["Safety, share"] is None
+  assert evaluation.figures["overall, share"] == pytest.approx(1.5 / 2.5)
   assert evaluation.counted["subsets missing"] == 21
   assert any("donotanswer" in note for note in evaluation.notes)
 
@@ -120,7 +120,7 @@ def test_items_make_the_mean_of_their_subset_and_are_counted():
   ]
   evaluation, accuracies = reward_bench.evaluate_items(items, "m")
   assert accuracies["hep-go"] == 0.5
-  assert evaluation.figures["Reasoning"] == 0.5
+  assert evaluation.figures["Reasoning, share"] == 0.5
   counted = evaluation.counted
   assert counted["items without an id, whose doubles cannot be told"] == 1
   assert counted["items whose verdict could not be read, half right"] == 1
@@ -138,7 +138,7 @@ def test_all_items_leave_nothing_to_count():
     for i in range(reward_bench.NUM_ITEMS[name])
   ]
   evaluation, _ = reward_bench.evaluate_items(items, "m")
-  assert evaluation.figures["overall"] == 1.0
+  assert evaluation.figures["overall, share"] == 1.0
   assert not evaluation.counted
 
 

@@ -53,14 +53,14 @@ def test_averages_of_the_paper_are_unweighted_means():
     }
     evaluation, _ = reward_bench_2.evaluate_results(results, "m", "f")
     # Both sides are rounded to 0.1: by 0.05 at most, each.
-    assert 100 * evaluation.figures["overall"] == pytest.approx(
+    assert 100 * evaluation.figures["overall, share"] == pytest.approx(
       float(row["average"]), abs=0.1
     )
 
 
 def test_without_a_subset_there_is_no_overall_score():
   evaluation, _ = reward_bench_2.evaluate_results({"Math": 0.5}, "m", "f")
-  assert evaluation.figures["overall"] is None
+  assert evaluation.figures["overall, share"] is None
   assert evaluation.counted["subsets missing"] == 5
   assert any("Factuality" in note for note in evaluation.notes)
 

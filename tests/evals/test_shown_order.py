@@ -6,13 +6,27 @@ That it is the authors' order, test_logprob_verdict.py shows on their verdicts.
 
 import random
 
+import pytest
+
 from ramjax.evals import shown_order
 
 
-def test_it_is_the_documented_coin():
-  for instruction in ("", "What is 2 + 2?", "né\n\U0001f600"):
-    coin = random.Random("is_switched_outputs" + instruction + "0")
-    assert shown_order.is_swapped(instruction) == coin.choices([False, True])[0]
+@pytest.mark.parametrize(
+  "instruction,seed,swapped",
+  [
+    ("", 0, False),
+    ("What is 2 + 2?", 0, False),
+    ("né\n\U0001f600", 0, True),
+    ("Name a river.", 0, True),
+    ("Say hi.", 0, False),
+    ("Task 0", 0, True),
+    ("Task 1", 0, False),
+    ("Name a river.", 1, True),
+    ("Task 0", 1, False),
+  ],
+)
+def test_it_is_the_authors_coin(instruction, seed, swapped):
+  assert shown_order.is_swapped(instruction, seed) == swapped
 
 
 def test_it_is_the_same_each_time_and_leaves_other_randomness_alone():

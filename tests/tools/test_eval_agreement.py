@@ -35,10 +35,15 @@ def test_pairs_and_annotators_are_shown_and_singles_left_out(tmp_path, capsys):
   found = _run(tmp_path, _ROWS)
   (pair,) = found["tables"]["pairs"]
   assert (pair["annotator"], pair["and"]) == ("x", "y")
-  assert (pair["items"], pair["observed"], pair["kappa"]) == (4, 0.75, 0.5)
+  assert (pair["items"], pair["observed, share"], pair["kappa"]) == (
+    4,
+    0.75,
+    0.5,
+  )
   assert found["figures"]["items"] == 4
   assert found["figures"]["mean kappa of pairs"] == 0.5
-  assert found["figures"]["agreement with the others' majority"] == 0.75
+  agreement = "agreement with the others' majority, share"
+  assert found["figures"][agreement] == 0.75
   assert found["counted"] == {
     "items with a single annotator, left out": 2,
     "annotators without an item that another one labelled": 1,
@@ -56,7 +61,7 @@ def test_pairs_without_a_kappa_are_counted(tmp_path):
 def test_labels_may_be_numbers_and_text_apart(tmp_path):
   rows = [(1, "x", 1), (1, "y", 1.0), (2, "x", 1), (2, "y", "1")]
   found = _run(tmp_path, [*rows, ("1", "z", True)])
-  assert found["tables"]["pairs"][0]["observed"] == 0.5
+  assert found["tables"]["pairs"][0]["observed, share"] == 0.5
   assert found["counted"]["items with a single annotator, left out"] == 1
 
 
@@ -76,6 +81,36 @@ def test_a_record_that_is_no_label_is_refused(tmp_path, capsys, row, message):
   assert _run(tmp_path, [(0, "x", "a"), row]) is None
   error = capsys.readouterr().err
   assert "labels.jsonl:2: " in error and message in error
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["item", "label"])
+def test_a_number_of_parquet_that_is_none_is_refused(
+  name, value, tmp_path, capsys
+):
+  pa = pytest.importorskip("pyarrow")
+  pq = pytest.importorskip("pyarrow.parquet")
+  rows = [
+    {"item": 1.0, "annotator": who, "label": 1.0} for who in ("x", "y", "z")
+  ]
+  rows[2] |= {name: value}
+  path = tmp_path / "labels.parquet"
+  pq.write_table(pa.Table.from_pylist(rows), path)
+  assert eval_command.main(["agreement", f"--verdicts={path}"]) == 1
+  error = capsys.readouterr().err
+  assert f"labels.parquet: row 3: {name} is {value}, which is no num" in error
+
+
+def test_what_is_read_is_never_written_and_what_is_written_is_said(
+  tmp_path, capsys
+):
+  assert _run(tmp_path, _ROWS) is not None
+  path = tmp_path / "out/evaluation.json"
+  assert capsys.readouterr().out.endswith(f"\n\nwritten: {path}\n")
+  argv = ["agreement", f"--verdicts={path}", f"--out={tmp_path / 'out'}"]
+  assert eval_command.main(argv) == 1
+  shown = capsys.readouterr()
+  assert not shown.out and "is the file that is read" in shown.err
 
 
 def test_nothing_to_compare_is_refused(tmp_path, capsys):

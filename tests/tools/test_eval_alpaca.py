@@ -105,6 +105,12 @@ def _run(argv, out):
   return json.loads((out / "evaluation.json").read_text())
 
 
+def _length_cells(out):
+  """The leaderboard's cells of the length control."""
+  with (out / "leaderboard.csv").open(newline="") as file:
+    return list(csv.reader(file))[1][10:]
+
+
 def _write(path, rows):
   path.write_text(json.dumps(rows))
 
@@ -164,39 +170,103 @@ def test_constants_that_are_not_the_published_ones_are_said_to_be_so(
   assert "df_gamed.csv is not the published file" in shown
   assert "instruction_difficulty.csv is not the published file" in shown
   assert "no published figure" not in shown
-  with (out / "leaderboard.csv").open(newline="") as file:
-    assert list(csv.reader(file))[1][10:] == ["", ""]
+  assert _length_cells(out) == ["", ""]
   written = json.loads((out / "annotations.json").read_text())
   assert "glm_preference" not in written[0]
 
 
-def test_the_published_constants_fill_the_official_columns(
-  files, tmp_path, monkeypatch
-):
+@pytest.fixture
+def official(files, monkeypatch):
+  """Makes the tables of `files` the published ones."""
   for name, option in (("GAMED", "gamed"), ("DIFFICULTY", "difficulty")):
     digest = hashlib.sha256(files[option].read_bytes()).hexdigest()
     monkeypatch.setattr(length_constants, f"{name}_SHA256", digest)
+
+
+@pytest.mark.usefixtures("official")
+def test_the_published_constants_fill_the_official_columns(files, tmp_path):
   out = tmp_path / "out"
   argv = _argv(files, "model", "judge", "reference", "gamed", "difficulty")
   found = _run(argv, out)
   assert found["figures"]["constants"] == "official"
   assert found["notes"] == []
-  with (out / "leaderboard.csv").open(newline="") as file:
-    cells = list(csv.reader(file))[1]
+  cells = _length_cells(out)
   figures = found["figures"]
-  assert float(cells[10]) == figures["length_controlled_winrate"]
-  assert float(cells[11]) == figures["lc_standard_error"]
+  assert float(cells[0]) == figures["length_controlled_winrate"]
+  assert float(cells[1]) == figures["lc_standard_error"]
   written = json.loads((out / "annotations.json").read_text())
   glm = [row.pop("glm_preference") for row in written]
-  assert 100 * np.mean(glm) == pytest.approx(float(cells[10]))
+  assert 100 * np.mean(glm) == pytest.approx(float(cells[0]))
   assert written == _rows()
   # By instruction is another figure, even where it has the same value.
   found = _run([*argv, "--by-instruction"], out)
   assert "length_controlled_winrate" not in found["figures"]
   by = found["figures"]["length_controlled_winrate_by_instruction"]
-  assert by == pytest.approx(float(cells[10]))
-  with (out / "leaderboard.csv").open(newline="") as file:
-    assert list(csv.reader(file))[1][10:] == ["", ""]
+  assert by == pytest.approx(float(cells[0]))
+  assert _length_cells(out) == ["", ""]
+
+
+@pytest.mark.usefixtures("official")
+@pytest.mark.parametrize(
+  "key,value,words",
+  [
+    ("generator_1", "text_davinci_003", "The baseline is 'text_davinci_003'"),
+    ("annotator", "another", "The judge is 'another'"),
+    ("annotator", None, "The judge is not named"),
+    ("generator_1", "gpt4_turbo", None),
+  ],
+)
+def test_another_judge_or_baseline_leaves_the_official_columns_empty(
+  files, tmp_path, key, value, words
+):
+  rows = [{**row, key: value} for row in _rows()]
+  _write(files["judge"], rows)
+  out = tmp_path / "out"
+  argv = _argv(files, "model", "judge", "reference", "gamed", "difficulty")
+  notes = _run(argv, out)["notes"]
+  cells = _length_cells(out)
+  written = json.loads((out / "annotations.json").read_text())
+  if words is None:
+    assert notes == [] and all(cells) and "glm_preference" in written[0]
+    return
+  (note,) = notes
+  assert words in note and "figure is not comparable" in note
+  assert cells == ["", ""] and written == rows
+
+
+@pytest.mark.usefixtures("official")
+def test_a_table_that_is_not_the_published_one_empties_them_too(
+  files, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(length_constants, "DIFFICULTY_SHA256", "0" * 64)
+  out = tmp_path / "out"
+  argv = _argv(files, "model", "judge", "reference", "gamed", "difficulty")
+  found = _run(argv, out)
+  assert found["figures"]["constants"] == "not official"
+  assert _length_cells(out) == ["", ""]
+
+
+@pytest.mark.parametrize("extra", [[], ["--by-instruction"]])
+def test_a_reference_of_another_set_numbers_no_instructions(files, extra):
+  more = [*_outputs(_rows(), 1), {"instruction": "Task 20", "output": "x"}]
+  # In front: every row would have a neighbour's difficulty.
+  _write(files["reference"], [more[-1], *more[:-1]])
+  argv = _argv(files, "model", "judge", "reference", "gamed", extra=extra)
+  with pytest.raises(ValueError, match=r"21 instructions, and the .* 20"):
+    eval_alpaca.main(argv)
+
+
+@pytest.mark.parametrize("num", [_NUM, _NUM - 1])
+def test_without_a_reference_the_order_is_said_to_be_unchecked(
+  files, tmp_path, num
+):
+  # Outputs in the order of the annotations say nothing of that order.
+  rows = _rows()[::-1][:num]
+  _write(files["judge"], rows)
+  _write(files["model"], _outputs(_rows()[::-1], 2))
+  found = _run(_argv(files, "model", "judge", "gamed"), tmp_path / "out")
+  (note,) = [x for x in found["notes"] if "could not be checked" in x]
+  assert ("1 of 20 instructions are missing" in note) == (num < _NUM)
 
 
 def test_a_missing_row_is_counted_and_shifts_difficulties(files, tmp_path):
@@ -223,7 +293,8 @@ def test_another_order_is_noted_only_where_it_matters(files, tmp_path):
     same["figures"]["win_rate"]
   )
   _write(files["judge"], _rows()[::-1])
-  found = _run(_argv(files, "model", "judge", "gamed"), tmp_path / "out")
+  argv = _argv(files, "model", "judge", "reference", "gamed")
+  found = _run(argv, tmp_path / "out")
   # Of 20 reversed rows none is at its place.
   assert any("20 of 20 rows are not where" in x for x in found["notes"])
 
@@ -270,7 +341,8 @@ def test_lengths_that_do_not_vary_leave_the_raw_metrics(files, tmp_path):
   _write(files["model"], _outputs(rows, 2))
   found = _run(_argv(files, "model", "judge"), tmp_path / "out")
   assert "length_controlled_minimal" not in found["figures"]
-  assert any("no length-controlled win rate" in x for x in found["notes"])
+  (note,) = found["notes"]
+  assert "no length-controlled win rate: all outputs differ" in note
 
 
 def test_a_win_rate_far_from_the_raw_one_is_warned_of(files, tmp_path):
@@ -318,6 +390,49 @@ def test_options_that_lack_others_are_refused(files, options, extra, words):
   argv = _argv(files, "model", "judge", *options, extra=extra)
   with pytest.raises(ValueError, match=words):
     eval_alpaca.main(argv)
+
+
+def test_what_is_read_is_never_written_over(files, tmp_path, capsys):
+  # A file that cannot be read: the refusal comes before it is.
+  files["model"].write_text("broken")
+  before = files["judge"].read_bytes()
+  # tmp_path has annotations.json, which is the input, by another path too.
+  (tmp_path / "linked").symlink_to(tmp_path, target_is_directory=True)
+  for out in (tmp_path, tmp_path / "linked"):
+    argv = _argv(files, "model", "judge", extra=[f"--out={out}"])
+    assert eval_command.main(["alpaca_eval", *argv]) == 1
+    assert "annotations.json would be written" in capsys.readouterr().err
+  assert files["judge"].read_bytes() == before
+  assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_what_was_written_is_said_last_and_only_then(files, tmp_path, capsys):
+  out = tmp_path / "out"
+  argv = _argv(files, "model", "judge", extra=[f"--out={out}"])
+  assert eval_alpaca.main(argv) == 0
+  assert capsys.readouterr().out.splitlines()[-1] == (
+    f"wrote evaluation.json, annotations.json and leaderboard.csv in {out}"
+  )
+  # Another model's evaluation is there now: nothing is replaced, or shown.
+  _write(files["judge"], [{**row, "generator_2": "new"} for row in _rows()])
+  assert eval_command.main(["alpaca_eval", *argv]) == 1
+  assert capsys.readouterr().out == ""
+  assert json.loads((out / "annotations.json").read_text()) == _rows()
+  (tmp_path / "file").write_text("")
+  argv[-1] = f"--out={tmp_path / 'file'}"
+  assert eval_command.main(["alpaca_eval", *argv]) == 1
+  assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("option", ["gamed", "difficulty", "model", "judge"])
+def test_a_folder_in_place_of_a_file_is_named(files, tmp_path, option, capsys):
+  files[option] = tmp_path / "folder"
+  files[option].mkdir()
+  argv = _argv(files, "model", "judge", "gamed", "difficulty")
+  assert eval_command.main(["alpaca_eval", *argv]) == 1
+  error = capsys.readouterr().err
+  assert "folder" in error and "is a directory" in error
+  assert "Errno" not in error
 
 
 def test_tables_that_do_not_belong_together(files, tmp_path):

@@ -7,6 +7,8 @@ import json
 import pytest
 import tiny_model_folder
 
+from ramjax.evals import bounded_records
+from ramjax.tools import eval as eval_tool
 from ramjax.tools import eval_answers
 
 _RECORDS = [{"prompt": "word 0", "key": 1}, {"prompt": "word 1", "key": 2}]
@@ -36,9 +38,10 @@ def data(tmp_path):
 
 def test_answers_of_a_file_come_with_the_records(data, tmp_path):
   made = _write(tmp_path / "made.jsonl", _answered(_RECORDS))
-  records, responses = eval_answers.answers(_args(made), [], data, max_tokens=3)
-  assert records == _RECORDS
-  assert responses == ["to 1", "to 2"]
+  found = eval_answers.answers(_args(made), [], data, max_tokens=3)
+  assert found.records == _RECORDS
+  assert found.responses == ["to 1", "to 2"]
+  assert (found.file, found.notes, found.model_identity) == (made, [], None)
 
 
 @pytest.mark.parametrize(
@@ -66,23 +69,35 @@ def test_options_for_answers_that_are_there_are_refused(data, tmp_path):
 
 
 def test_a_model_answers_and_a_second_call_answers_nothing_again(
-  data, tmp_path, monkeypatch
+  data, tmp_path, monkeypatch, capsys
 ):
   folder = tmp_path / "model"
   tiny_model_folder.write(folder)
   args = _args(folder, tmp_path / "out" / "here")
   more = ["--template=plain", "--slots=2"]
-  records, first = eval_answers.answers(args, more, data, max_tokens=3)
-  assert records == _RECORDS
+  found = eval_answers.answers(args, more, data, max_tokens=3)
+  first = found.responses
+  assert found.records == _RECORDS
   assert all(isinstance(text, str) for text in first)
+  assert found.file == args.out / eval_answers.FILE
+  assert found.notes == []
+  assert found.model_identity is not None
+  assert set(found.model_identity["model"]) == {
+    "fingerprint",
+    "tokenizer",
+    "template",
+  }
+  assert found.model_identity["options"]["temperature"] == 0
+  # Nobody may be reading stdout, and that must not lose the answers.
+  assert capsys.readouterr().out == ""
   rows = eval_answers.read(args.out / eval_answers.FILE)
   assert [row["key"] for row in rows] == [1, 2]
   assert all(row["responses"][0]["num_tokens"] <= 3 for row in rows)
   monkeypatch.setattr(
     "ramjax.evals.local_engine.LocalEngine.complete", pytest.fail
   )
-  _, again = eval_answers.answers(args, more, data, max_tokens=3)
-  assert again == first
+  again = eval_answers.answers(args, more, data, max_tokens=3)
+  assert again.responses == first
 
 
 def test_a_model_needs_a_folder_for_its_answers(data, tmp_path):
@@ -110,3 +125,71 @@ def test_a_file_that_is_no_benchmark_is_refused(tmp_path, text, problem):
   path.write_text(text)
   with pytest.raises(ValueError, match=problem):
     eval_answers.read(path)
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["--output", "--prompts", "--limit", "--samples", "--model", "--endpoint"],
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_an_option_that_would_score_something_else_is_refused(
+  data, tmp_path, monkeypatch, name, joined
+):
+  monkeypatch.setattr("ramjax.tools.generate.main", pytest.fail)
+  args = _args(tmp_path / "model", tmp_path / "out")
+  more = [f"{name}=2"] if joined else [name, "2"]
+  with pytest.raises(ValueError, match=f"^{name}.* cannot be given"):
+    eval_answers.answers(args, more, data, max_tokens=3)
+  assert not args.out.exists()
+
+
+def test_a_mistyped_option_is_an_error_of_the_evaluation(
+  data, tmp_path, capsys
+):
+  argv = [f"--data={data}", f"--model={tmp_path / 'm'}", "--temprature=1"]
+  data.write_text('{"question": "1 + 1?", "answer": "#### 2"}\n')
+  assert eval_tool.main(["gsm8k", *argv, f"--out={tmp_path / 'out'}"]) == 1
+  shown = capsys.readouterr().err
+  assert shown.startswith("ramjax eval gsm8k: unrecognized arguments: --tempra")
+  assert shown.count("\n") == 1
+
+
+def test_there_is_an_end_to_the_rows(data, monkeypatch):
+  monkeypatch.setattr(bounded_records, "MAX_ROWS", 1)
+  with pytest.raises(ValueError, match="split the file"):
+    eval_answers.read(data)
+
+
+def test_sampled_answers_are_noted(data, tmp_path):
+  folder = tmp_path / "model"
+  tiny_model_folder.write(folder)
+  args = _args(folder, tmp_path / "out")
+  more = ["--template=plain", "--temperature=0.5"]
+  found = eval_answers.answers(args, more, data, max_tokens=3)
+  (note,) = found.notes
+  assert "answers were sampled at temperature 0.5" in note
+  # The file says so, too.
+  again = eval_answers.answers(_args(found.file), [], data, max_tokens=3)
+  assert again.notes == [note]
+  assert again.model_identity == found.model_identity
+
+
+@pytest.mark.parametrize("name", ["made.json", "made.jsonl.gz"])
+def test_answers_in_another_kind_of_file_are_refused(tmp_path, name):
+  (tmp_path / name).write_text("[]")
+  with pytest.raises(ValueError, match=r"must be a \.jsonl that"):
+    eval_answers.prepare(
+      _args(tmp_path / name), benchmark="b", files=[], inputs=[]
+    )
+
+
+def test_what_is_read_is_not_written_over(data, tmp_path):
+  made = _write(tmp_path / eval_answers.FILE, _answered(_RECORDS))
+  args = _args(made, tmp_path)
+  eval_answers.prepare(args, benchmark="b", files=["x"], inputs=[data])
+  for name in (data.name, made.name):
+    with pytest.raises(ValueError, match=f"{name} would be written"):
+      eval_answers.prepare(args, benchmark="b", files=[name], inputs=[data])
+  asked = _args(tmp_path / "model", tmp_path)
+  with pytest.raises(ValueError, match=f"{made.name} would be written"):
+    eval_answers.prepare(asked, benchmark="b", files=[], inputs=[made])

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from ramjax.evals import bounded_records
 from ramjax.tools import eval as eval_command
 
 
@@ -104,7 +105,81 @@ def test_categories_are_rated_by_themselves_where_they_can_be(tmp_path):
   gap = 400 * math.log10(3)
   assert rated["a"]["math (4)"] == pytest.approx(1000 + gap)
   assert list(rated["a"]) == ["model", "math (4)"]
-  assert any("No ratings for category code" in x for x in found["notes"])
+  assert any(
+    "No ratings for 1 of the categories; one is code: " in x
+    for x in found["notes"]
+  )
+
+
+def test_categories_are_on_the_scale_of_the_overall_ratings(tmp_path):
+  # Among "hard" the weak ones meet, far below the mean of all models.
+  weak = ("middle", "weak", "model_a", 5), ("middle", "weak", "model_b", 3)
+  records = [*_THREE, *_battles(*weak, category="hard")]
+  found = _run(tmp_path, records, "--bootstrap=0")
+  overall = {r["model"]: r["rating"] for r in found["tables"]["ratings"]}
+  rated = {
+    r["model"]: r["hard (8)"] for r in found["tables"]["ratings by category"]
+  }
+  assert rated["strong"] is None
+  mean = (overall["middle"] + overall["weak"]) / 2
+  assert mean < 990
+  assert (rated["middle"] + rated["weak"]) / 2 == pytest.approx(mean)
+  gap = 400 * math.log10(5 / 3)
+  assert rated["middle"] - rated["weak"] == pytest.approx(gap)
+  assert any("of their overall ratings" in note for note in found["notes"])
+  anchored = _run(tmp_path, records, "--bootstrap=0", "--anchor=weak")
+  table = anchored["tables"]["ratings by category"]
+  assert table[-1] == {"model": "weak", "hard (8)": 1000}
+  assert not any("of their overall ratings" in x for x in anchored["notes"])
+
+
+@pytest.mark.parametrize("ridge", [[], ["--ridge=0.1"]])
+def test_a_category_for_each_verdict_is_told_in_few_lines(
+  tmp_path, capsys, ridge
+):
+  records = [
+    {**record, "category": f"id-{i:04}"} for i, record in enumerate(_THREE * 50)
+  ]
+  records += _battles(
+    *(("strong", "weak", "model_a", 3), ("strong", "weak", "model_b", 2)),
+    category="real",
+  )
+  found = _run(tmp_path, records, "--bootstrap=0", *ridge)
+  out = capsys.readouterr().out
+  assert len(out.splitlines()) < 40
+  assert "Of 3,001 categories only the 50 with most verdicts" in out
+  columns = list(found["tables"]["ratings by category"][0])
+  assert "real (5)" in columns
+  # Among the 50 are four single ties, which rate both alike.
+  assert len(columns) == (51 if ridge else 6)
+  counted = [x for x in found["notes"] if x.startswith("No ratings for")]
+  assert len(counted) == (0 if ridge else 1)
+  assert ridge or counted[0].startswith("No ratings for 45 of the categories")
+
+
+def test_too_many_verdicts_are_refused_with_a_remedy(
+  tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(bounded_records, "MAX_ROWS", 59)
+  assert _run(tmp_path, _THREE) is None
+  assert "more than 59 records" in capsys.readouterr().err
+
+
+def test_what_is_read_is_never_written_and_what_is_written_is_said(
+  tmp_path, capsys
+):
+  found = _run(tmp_path, _THREE, "--bootstrap=0")
+  path = tmp_path / "out/evaluation.json"
+  assert capsys.readouterr().out.endswith(f"\n\nwritten: {path}\n")
+  path.write_text(json.dumps({**found, "benchmark": "agreement"}))
+  before = path.read_bytes()
+  assert _run(tmp_path, _THREE, "--bootstrap=0") is None
+  shown = capsys.readouterr()
+  assert not shown.out and "name another folder" in shown.err
+  assert path.read_bytes() == before
+  argv = ["arena", f"--verdicts={path}", f"--out={tmp_path / 'out'}"]
+  assert eval_command.main(argv) == 1
+  assert "is the file that is read" in capsys.readouterr().err
 
 
 def test_a_model_that_won_everything_needs_a_ridge(tmp_path, capsys):

@@ -53,10 +53,12 @@ def test_a_file_of_answers_is_evaluated(tmp_path, capsys):
   assert (
     eval_gsm8k.main([f"--data={data}", f"--model={made}", f"--out={out}"]) == 0
   )
-  assert "50.0000" in capsys.readouterr().out
+  shown = capsys.readouterr().out
+  assert "50.0000" in shown
+  assert shown.endswith(f"written: {out / 'evaluation.json'}\n")
   record = json.loads((out / "evaluation.json").read_text())
   assert record["figures"]["accuracy, %"] == 50
-  assert list(record["inputs"]) == [str(data)]
+  assert list(record["inputs"]) == [str(data), str(made)]
 
 
 def test_examples_are_earlier_turns_of_what_a_model_is_asked(tmp_path):
@@ -92,8 +94,14 @@ def test_examples_are_earlier_turns_of_what_a_model_is_asked(tmp_path):
     "6/4",
   ]
   assert rows[1]["prompt"][-1] == {"role": "user", "content": "5-9"}
-  figures = json.loads((out / "evaluation.json").read_text())["figures"]
-  assert figures["examples shown"] == 1
+  found = json.loads((out / "evaluation.json").read_text())
+  assert found["figures"]["examples shown"] == 1
+  assert list(found["inputs"]) == [
+    str(data),
+    str(shots),
+    str(out / "answers.jsonl"),
+  ]
+  assert found["model_identity"]["model"]["fingerprint"]
 
 
 @pytest.mark.parametrize(
@@ -120,3 +128,26 @@ def test_problems_that_are_shown_as_examples_are_refused(tmp_path):
     eval_gsm8k.main([*argv, "--num-shots=5"])
   with pytest.raises(SystemExit):
     eval_gsm8k.main(argv)
+
+
+def test_the_problems_are_not_written_over(tmp_path):
+  data = _write(tmp_path / "prompts.jsonl", _RECORDS)
+  before = data.read_bytes()
+  shots = _write(tmp_path / "train.jsonl", [{"question": "2+2", "answer": "4"}])
+  argv = [f"--data={data}", f"--shots={shots}", "--num-shots=1"]
+  with pytest.raises(ValueError, match=r"prompts\.jsonl would be written"):
+    eval_gsm8k.main([*argv, f"--model={tmp_path / 'm'}", f"--out={tmp_path}"])
+  assert data.read_bytes() == before
+
+
+def test_figures_are_written_though_nobody_reads_them(tmp_path, monkeypatch):
+  data = _write(tmp_path / "test.jsonl", _RECORDS)
+  made = _made(tmp_path / "made.jsonl")
+
+  def closed(*unused):
+    raise BrokenPipeError
+
+  monkeypatch.setattr("builtins.print", closed)
+  with pytest.raises(BrokenPipeError):
+    eval_gsm8k.main([f"--data={data}", f"--model={made}", f"--out={tmp_path}"])
+  assert (tmp_path / "evaluation.json").is_file()

@@ -85,3 +85,18 @@ def test_a_record_without_a_prompt_is_refused(tmp_path):
   data = _write(tmp_path / "input_data.jsonl", [record])
   with pytest.raises(ValueError, match="record 1 has no text 'prompt'"):
     eval_ifeval.main([f"--data={data}", f"--model={tmp_path}", "--out=x"])
+
+
+def test_answers_are_not_written_over(tmp_path):
+  data = _write(tmp_path / "input_data.jsonl", _RECORDS)
+  made = _write(
+    tmp_path / "responses.jsonl",
+    [
+      {**record, "responses": [{"text": text}]}
+      for record, text in zip(_RECORDS, _RESPONSES, strict=True)
+    ],
+  )
+  before = made.read_bytes()
+  with pytest.raises(ValueError, match=r"responses\.jsonl would be written"):
+    eval_ifeval.main([f"--data={data}", f"--model={made}", f"--out={tmp_path}"])
+  assert made.read_bytes() == before

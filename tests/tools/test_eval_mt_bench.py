@@ -13,6 +13,7 @@ _DATA = pathlib.Path(__file__).parents[2].parent / "shared/data/mt_bench"
 
 
 def _jsonl(path, rows):
+  path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text("".join(json.dumps(row) + "\n" for row in rows))
   return path
 
@@ -144,7 +145,7 @@ def test_without_questions_there_are_no_categories(grades, capsys):
 def test_comparisons_are_known_by_their_records(comparisons, questions, capsys):
   assert _run(f"--judge={comparisons}", f"--questions={questions}") == 0
   rows = _table(capsys.readouterr().out, "models")
-  rates = {row["model"]: row["win_rate_adjusted"] for row in rows}
+  rates = {row["model"]: row["win_share_adjusted"] for row in rows}
   assert rates == {"x": "0.7500", "base": "0.5000", "y": "0.2500"}
   assert next(iter(rates)) == "x"
 
@@ -156,9 +157,9 @@ def test_a_baseline_leaves_its_own_comparisons_and_has_no_row(
   words = f"--judge={comparisons}", "--baseline=base", f"--out={out}"
   assert _run(*words, f"--questions={questions}", "--mode=pair") == 0
   rows = _table(capsys.readouterr().out, "models")
-  rates = {row["model"]: row["win_rate"] for row in rows}
+  rates = {row["model"]: row["win_share"] for row in rows}
   assert rates == {"x": "1.0000", "y": "0.0000"}
-  written = (out / "model_judgment/j_pair.jsonl").read_text()
+  written = (out / "model_judgment/j_pair/vs_base.jsonl").read_text()
   given = comparisons.read_text().splitlines(keepends=True)
   assert written == "".join(given[:2])
 
@@ -169,7 +170,11 @@ def test_out_holds_evaluations_and_the_judgments_as_they_were(
   out = tmp_path / "out"
   words = f"--judge={grades}", f"--questions={questions}", f"--out={out}"
   assert _run(*words) == 0
-  assert f"wrote {out}" in capsys.readouterr().out
+  written = out / "model_judgment/j_single.jsonl"
+  assert capsys.readouterr().out.endswith(
+    f"\n\nwritten: {written}, and evaluation.json of 2 models, each in its"
+    f" folder under {out}\n"
+  )
   # A slash in a name makes no folder.
   record = json.loads((out / "org_high/evaluation.json").read_text())
   assert record["model"] == "org/high"
@@ -177,12 +182,96 @@ def test_out_holds_evaluations_and_the_judgments_as_they_were(
   assert record["inputs"].keys() == {str(grades), str(questions)}
   assert record["command"] == ["ramjax", "eval", "mt_bench", *words]
   assert (out / "low/evaluation.json").is_file()
-  written = out / "model_judgment/j_single.jsonl"
   assert written.read_bytes() == grades.read_bytes()
   # What was written is read again, and never overwritten while it is read.
-  assert _run(f"--judge={written}", f"--out={out}", "--model=low") == 1
-  assert "would overwrite" in capsys.readouterr().err
+  assert _run(f"--judge={written}", f"--out={out}") == 1
+  assert "is the file that is read" in capsys.readouterr().err
   assert written.read_bytes() == grades.read_bytes()
+
+
+def test_a_part_of_the_judgments_lies_apart_from_all_of_them(grades, tmp_path):
+  out = tmp_path / "out"
+  words = f"--judge={grades}", f"--out={out}"
+  assert _run(*words) == 0
+  assert _run(*words, "--model=org/high") == 0
+  # Both again: what is there is the same.
+  assert _run(*words) == _run(*words, "--model=org/high") == 0
+  folder = out / "model_judgment"
+  given = grades.read_text().splitlines(keepends=True)
+  assert (folder / "j_single.jsonl").read_text() == "".join(given)
+  part = folder / "j_single/org_high.jsonl"
+  assert part.read_text() == "".join(given[3:])
+
+
+def test_comparisons_of_two_models_are_named_for_both(comparisons, tmp_path):
+  out = tmp_path / "out"
+  words = f"--judge={comparisons}", "--model=x", "--baseline=base"
+  assert _run(*words, f"--out={out}") == 0
+  (path,) = (out / "model_judgment").rglob("*.jsonl")
+  assert path == out / "model_judgment/j_pair/x_vs_base.jsonl"
+  assert (out / "x_vs_base/evaluation.json").is_file()
+  # Against all models, whose figures are others, it lies elsewhere.
+  assert _run(f"--judge={comparisons}", "--model=x", f"--out={out}") == 0
+  assert (out / "x/evaluation.json").is_file()
+
+
+@pytest.mark.parametrize("model", ["a_b", None])
+def test_other_judgments_are_never_replaced(model, grades, tmp_path, capsys):
+  rows = [_grade(name, 1, 1, 5) for name in ("a/b", "c")]
+  other = _jsonl(tmp_path / "other/j_single.jsonl", rows)
+  out = tmp_path / "out"
+  words = [] if model is None else ["--model=a/b"]
+  assert _run(f"--judge={other}", f"--out={out}", *words) == 0
+  before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+  rows = [_grade(name, 1, 1, 7) for name in ("a_b", "d")]
+  _jsonl(grades, rows)
+  words = [] if model is None else ["--model=a_b"]
+  assert _run(f"--judge={grades}", f"--out={out}", *words) == 1
+  shown = capsys.readouterr()
+  assert "a_b" in shown.err and "another folder with --out" in shown.err
+  assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_nothing_is_printed_of_what_cannot_be_written(grades, tmp_path, capsys):
+  out = tmp_path / "out"
+  _jsonl(out / "model_judgment/j_single.jsonl", [])
+  assert _run(f"--judge={grades}", f"--out={out}") == 1
+  shown = capsys.readouterr()
+  assert not shown.out and "holds other judgments than the 6" in shown.err
+
+
+@pytest.mark.parametrize(
+  "score", [10**390, -(10**101), 1e308], ids=["no float", "far below", "1e308"]
+)
+def test_a_score_that_no_mean_can_take_is_refused(score, tmp_path, capsys):
+  rows = [_grade("m", 1, 1, 5), {**_grade("m", 1, 2, 5), "score": score}]
+  grades = _jsonl(tmp_path / "g.jsonl", rows)
+  assert _run(f"--judge={grades}") == 1
+  error = capsys.readouterr().err
+  assert "g.jsonl:2: score is a number" in error and "1e+100" in error
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_of_parquet_that_is_no_number_is_refused(
+  score, tmp_path, capsys
+):
+  pa = pytest.importorskip("pyarrow")
+  pq = pytest.importorskip("pyarrow.parquet")
+  rows = [_grade("m", 1, 1, 5.0), {**_grade("m", 1, 2, 5), "score": score}]
+  pq.write_table(pa.Table.from_pylist(rows), tmp_path / "g.parquet")
+  assert _run(f"--judge={tmp_path / 'g.parquet'}") == 1
+  error = capsys.readouterr().err
+  assert "g.parquet: row 2: score is " in error and "a finite number" in error
+
+
+def test_an_extra_value_that_json_has_not_is_refused_by_row(tmp_path, capsys):
+  pa = pytest.importorskip("pyarrow")
+  pq = pytest.importorskip("pyarrow.parquet")
+  rows = [{**_grade("m", 1, 1, 5.0), "more": float("nan")}]
+  pq.write_table(pa.Table.from_pylist(rows), tmp_path / "g.parquet")
+  out = tmp_path / "out"
+  assert _run(f"--judge={tmp_path / 'g.parquet'}", f"--out={out}") == 1
+  assert "g.parquet: row 1: a field besides" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["..", ".", "../x", "/etc", "a\\b", "model"])

@@ -72,7 +72,9 @@ def test_a_folder_answers_and_an_endpoint_judges(bench, model, capsys):
   out = capsys.readouterr().out
   assert out.startswith("mt_bench: tiny\n")
   assert "1 judgments without a score (-1): left out" in out
-  assert "0 questions and turns without any judgment" in out
+  assert out.endswith(
+    f"\n\nwritten: {bench.out / 'tiny/evaluation.json'}, {path}\n"
+  )
   record = json.loads((bench.out / "tiny/evaluation.json").read_text())
   assert record["figures"] == {
     "average": 3.0,
@@ -87,7 +89,7 @@ def test_a_folder_answers_and_an_endpoint_judges(bench, model, capsys):
   # What was judged is a file of judgments for the same command.
   words = ["mt_bench", f"--judge={path}", f"--questions={bench.questions}"]
   assert eval_command.main(words) == 0
-  assert capsys.readouterr().out == out.split("\nwrote")[0]
+  assert capsys.readouterr().out == out.split("\nwritten:")[0]
 
 
 def _echo(number, asked):
@@ -254,8 +256,8 @@ def test_answers_are_compared_in_both_orders_with_those_of_a_baseline(
   ]
   record = json.loads((bench.out / "m_vs_org_base/evaluation.json").read_text())
   assert record["model"] == "m"
-  assert record["figures"]["win_rate"] == pytest.approx(4 / 6)
-  assert record["figures"]["inconsistent_rate"] == 0
+  assert record["figures"]["win_share"] == pytest.approx(4 / 6)
+  assert record["figures"]["inconsistent_share"] == 0
   assert "mt_bench: m\n" in capsys.readouterr().out
 
 
@@ -296,6 +298,20 @@ def test_an_api_key_is_sent_and_written_nowhere(bench, monkeypatch, capsys):
   assert "sk-secret" not in "".join(capsys.readouterr())
 
 
+def test_a_baseline_is_not_overwritten_by_answers_of_a_like_name(bench, capsys):
+  with TinyEndpoint(_echo) as server:
+    words = [f"--model={server.url}", *tiny_mt_bench.judge(server)]
+    assert bench.run(*words, "--model-name=lab_m") == 0
+    asked = len(server.asked)
+    baseline = bench.out / "model_answer/lab_m.jsonl"
+    before = baseline.read_bytes()
+    words += ["--model-name=lab/m", f"--baseline={baseline}", "--force"]
+    assert bench.run(*words) == 1
+    assert len(server.asked) == asked
+  assert "is the file that is read" in capsys.readouterr().err
+  assert baseline.read_bytes() == before
+
+
 @pytest.mark.parametrize("mode", ["single", "pair"])
 def test_official_questions_are_judged_by_official_prompts(bench, mode, capsys):
   if not _DATA.is_dir():
@@ -328,11 +344,11 @@ def test_official_questions_are_judged_by_official_prompts(bench, mode, capsys):
     assert bench.run(*words) == 0
     assert len(server.asked) == 32 + (32 if mode == "single" else 64)
   out = capsys.readouterr().out
-  assert "\n0 questions and turns without any" in out
+  assert "questions and turns without any" not in out
   figures = [line.split() for line in out.splitlines()]
   if mode == "single":
     assert ["average", "5.0000"] in figures
     assert ["judgments", "32"] in figures
   else:
-    assert ["tie_rate", "1.0000"] in figures
+    assert ["tie_share", "1.0000"] in figures
     assert ["comparisons", "32"] in figures

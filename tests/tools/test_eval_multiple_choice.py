@@ -65,7 +65,7 @@ def _arc(number, key="A"):
 
 
 def _run(tmp_path, folder, format_, data, *argv) -> Any:
-  out = tmp_path / "out"
+  out = tmp_path / f"out-{format_}"
   status = eval_command.main(
     [
       "multiple_choice",
@@ -223,3 +223,12 @@ def test_a_folder_or_another_benchmarks_file_is_refused(
   data = _jsonl(tmp_path, [_arc(1)])
   assert _run(tmp_path, folder, "hellaswag", data) == (None, None)
   assert "data.jsonl:1: endings must be" in capsys.readouterr().err
+
+
+def test_csv_is_said_to_be_mmlus_format(tmp_path, folder, capsys):
+  data = tmp_path / "art_test.csv"
+  data.write_text("it,1,2,3,4,C\n")
+  assert _run(tmp_path, folder, "arc", data) == (None, None)
+  assert ".csv is MMLU's format, and --format=arc reads" in (
+    capsys.readouterr().err
+  )

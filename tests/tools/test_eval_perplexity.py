@@ -13,9 +13,9 @@ import pytest
 import tiny_model_folder
 
 from ramjax.data.tokenizers import load_tokenizer
-from ramjax.models import heads, hf_writer, llama, tensors
+from ramjax.models import heads, hf_writer, llama, run_writer, tensors
 from ramjax.tools import eval as eval_command
-from ramjax.tools import loaded_model
+from ramjax.tools import eval_likelihood, loaded_model
 
 _TEXTS = ["word 3 and then more of it", "", "é€ 12\n"]
 
@@ -89,7 +89,11 @@ def test_a_uniform_model_has_the_perplexity_worked_out_by_hand(
   assert found["inputs"] == {
     str(data): hashlib.sha256(data.read_bytes()).hexdigest()
   }
+  identity = found["model_identity"]
+  assert identity["fingerprint"] and identity["tokenizer"]
+  assert (identity["step"], identity["dtype"]) == (None, "float32")
   shown = capsys.readouterr().out
+  assert shown.endswith(f"{data.parent / 'out' / 'evaluation.json'}\n")
   assert "bits_per_byte" in shown and "cannot be compared" in shown
 
 
@@ -157,3 +161,72 @@ def test_more_positions_than_the_model_is_for_are_refused(
   for wrong in ("--max-length=0", "--batch-size=-1"):
     with pytest.raises(SystemExit):
       _run(data, folder, wrong)
+
+
+def test_a_file_of_no_text_is_told_what_is_taken(tmp_path, folder, capsys):
+  path = tmp_path / "README.md"
+  path.write_text("words")
+  assert _run(path, folder) == (None, None)
+  assert "must end in .txt (one text) or in one of .jsonl" in (
+    capsys.readouterr().err
+  )
+
+
+def test_a_place_for_figures_is_looked_for_before_the_model_is_loaded(
+  tmp_path, folder, capsys, monkeypatch
+):
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  out = tmp_path / "out"
+  out.mkdir()
+  data = _jsonl(out, _TEXTS).rename(out / "records.jsonl")
+  before = data.read_bytes()
+  argv = ["perplexity", f"--data={data}", f"--model={folder}"]
+  assert eval_command.main([*argv, f"--out={out}"]) == 1
+  assert "records.jsonl would be written" in capsys.readouterr().err
+  assert data.read_bytes() == before
+  (tmp_path / "file").write_text("")
+  assert eval_command.main([*argv, f"--out={tmp_path / 'file'}"]) == 1
+  assert "file" in capsys.readouterr().err
+
+
+def test_records_of_another_benchmark_are_not_replaced(
+  tmp_path, folder, capsys
+):
+  data = _jsonl(tmp_path, _TEXTS)
+  out = tmp_path / "out"
+  out.mkdir()
+  (out / "records.jsonl").write_text("those of ARC")
+  (out / "evaluation.json").write_text(
+    json.dumps({"benchmark": "multiple_choice, arc", "model": str(folder)})
+  )
+  argv = ["perplexity", f"--data={data}", f"--model={folder}", f"--out={out}"]
+  assert eval_command.main(argv) == 1
+  assert "has 'multiple_choice, arc'" in capsys.readouterr().err
+  assert (out / "records.jsonl").read_text() == "those of ARC"
+
+
+def test_a_batch_without_room_names_the_options_that_make_it_smaller(
+  tmp_path, folder, capsys, monkeypatch
+):
+  def no_room(*unused, **also_unused):
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+  monkeypatch.setattr(eval_likelihood, "continuation_logps", no_room)
+  assert _run(_jsonl(tmp_path, _TEXTS), folder) == (None, None)
+  shown = capsys.readouterr().err
+  assert "lower --batch-size or --max-length (RESOURCE_EXHAUSTED" in shown
+
+
+def test_the_checkpoint_of_a_run_is_recorded(tmp_path, folder):
+  run = tmp_path / "run"
+  run.mkdir()
+  model = tiny_model_folder.RandomModel(
+    tiny_model_folder.CONFIG, dtype="float32", seed=0
+  )
+  writer = run_writer.RunWriter(run, model.config, model.specs, step=7)
+  tensors.copy(model, writer)
+  name = "tokenizer.model"
+  (run / name).write_bytes((folder / name).read_bytes())
+  found, _ = _run(_jsonl(tmp_path, _TEXTS), run, "--dtype=bfloat16")
+  identity = found["model_identity"]
+  assert (identity["step"], identity["dtype"]) == (7, "bfloat16")

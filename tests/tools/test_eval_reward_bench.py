@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from ramjax.evals import reward_bench
+from ramjax.evals import bounded_records, reward_bench
 from ramjax.tools import eval as eval_command
 from ramjax.tools import eval_reward_bench
 
@@ -43,8 +43,8 @@ def test_results_are_printed_and_written_back(tmp_path, capsys):
   assert json.loads((out / "results.json").read_text()) == _RESULTS
   record = json.loads((out / "evaluation.json").read_text())
   chat = (100 + 0.5 * 258) / 358
-  assert record["figures"]["Chat"] == pytest.approx(chat)
-  assert record["figures"]["overall"] == pytest.approx((chat + 1.5) / 4)
+  assert record["figures"]["Chat, share"] == pytest.approx(chat)
+  assert record["figures"]["overall, share"] == pytest.approx((chat + 1.5) / 4)
   assert record["figures"]["version"] == 1
   assert list(record["inputs"]) == [path]
   # What was written is read again.
@@ -56,8 +56,9 @@ def test_published_results_are_written_back_as_they_were(tmp_path):
   if not paths:
     pytest.skip("needs v1_results of the shared data")
   for path in paths:
-    assert _main(f"--model={path}", f"--out={tmp_path}") == 0
-    written = json.loads((tmp_path / "results.json").read_text())
+    out = tmp_path / path.stem
+    assert _main(f"--model={path}", f"--out={out}") == 0
+    written = json.loads((out / "results.json").read_text())
     assert written == json.loads(path.read_text())
 
 
@@ -67,9 +68,9 @@ def test_prior_sets_may_be_in_a_file_of_their_own(tmp_path, capsys):
   out = tmp_path / "out"
   assert _main(f"--model={path}", f"--prior={prior}", f"--out={out}") == 0
   figures = json.loads((out / "evaluation.json").read_text())["figures"]
-  assert figures["Prior Sets"] == 0.0
-  sections = sum(figures[name] for name in reward_bench.SECTIONS)
-  assert figures["overall"] == pytest.approx(sections / 4.5)
+  assert figures["Prior Sets, share"] == 0.0
+  sections = sum(figures[f"{name}, share"] for name in reward_bench.SECTIONS)
+  assert figures["overall, share"] == pytest.approx(sections / 4.5)
   assert _main(f"--model={path}", f"--prior={path}") == 1
   assert "also in" in capsys.readouterr().err
 
@@ -96,11 +97,12 @@ def test_scores_in_lines_and_in_columns_are_the_same(tmp_path):
   ]
   found = []
   for path in paths:
-    assert _main(f"--model={path}", f"--out={tmp_path}") == 0
-    found.append(json.loads((tmp_path / "evaluation.json").read_text()))
+    out = tmp_path / f"out{len(found)}"
+    assert _main(f"--model={path}", f"--out={out}") == 0
+    found.append(json.loads((out / "evaluation.json").read_text()))
   assert [x["model"] for x in found] == ["llama-3.1", "list", "m"]
   for x in found:
-    assert x["figures"]["Reasoning"] == 0.25
+    assert x["figures"]["Reasoning, share"] == 0.25
     assert x["counted"] == {"subsets missing": 22}
 
 
@@ -159,3 +161,34 @@ def test_help_names_both_kinds_of_files(capsys):
     eval_reward_bench.main(["--help"])
   shown = capsys.readouterr().out
   assert "scores_chosen" in shown and "num_correct" in shown
+
+
+def test_results_are_not_written_over(tmp_path, capsys):
+  path = tmp_path / "results.json"
+  _write(path, {**_RESULTS, "more": "text that would be lost"})
+  before = path.read_bytes()
+  assert _main(f"--model={path}", f"--out={tmp_path}") == 1
+  assert "results.json would be written" in capsys.readouterr().err
+  assert path.read_bytes() == before
+
+
+def test_results_of_another_model_are_not_replaced(tmp_path, capsys):
+  path = _write(tmp_path / "r.json", _RESULTS)
+  other = _write(tmp_path / "o.json", {**_RESULTS, "model": "other"})
+  out = tmp_path / "out"
+  assert _main(f"--model={path}", f"--out={out}") == 0
+  assert capsys.readouterr().out.endswith(
+    f"written: {out / 'results.json'}, {out / 'evaluation.json'}\n"
+  )
+  assert _main(f"--model={other}", f"--out={out}") == 1
+  assert (
+    "has 'reward_bench, version 1' of 'my/model'" in capsys.readouterr().err
+  )
+  assert json.loads((out / "results.json").read_text()) == _RESULTS
+
+
+def test_there_is_an_end_to_the_rows(tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(bounded_records, "MAX_ROWS", 163)
+  path = _lines(tmp_path / "lines.jsonl", _items(1))
+  assert _main(f"--model={path}") == 1
+  assert "split the file" in capsys.readouterr().err

@@ -85,8 +85,8 @@ def test_a_judge_of_lengths_is_found_out_by_its_canaries(
     assert eval_win_rate.main([*files, *_judge(server)]) == 0
   figures, canaries = _figures(tmp_path)
   expected = win_rate.win_rate(_expected())
-  assert figures["win_rate"] == pytest.approx(expected.win_rate, abs=1e-4)
-  assert figures["standard_error"] == pytest.approx(
+  assert figures["win_rate, %"] == pytest.approx(expected.win_rate, abs=1e-4)
+  assert figures["standard_error, points"] == pytest.approx(
     expected.standard_error, abs=1e-4
   )
   judged = alpaca_annotations.read(tmp_path / "out" / "annotations.json")
@@ -105,6 +105,32 @@ def test_a_judge_of_lengths_is_found_out_by_its_canaries(
   assert "judged 12 of 12 pairs" in shown.err
 
 
+def test_what_is_read_is_never_written_and_another_model_not_replaced(
+  files, tmp_path, capsys
+):
+  out = tmp_path / "out"
+  with TinyEndpoint(tiny_judge.act) as server:
+    assert eval_win_rate.main([*files, *_judge(server), "--canaries=0"]) == 0
+    written = [
+      str(out / name)
+      for name in ("evaluation.json", "annotations.json", "verdicts.jsonl")
+    ]
+    assert capsys.readouterr().out.endswith(
+      f"\n\nwritten: {', '.join(written)}\n"
+    )
+    asked = len(server.asked)
+    (out / "annotations.json").write_bytes(
+      (tmp_path / "model.json").read_bytes()
+    )
+    own = [f"--model={out / 'annotations.json'}", *files[1:]]
+    with pytest.raises(ValueError, match="is the file that is read"):
+      eval_win_rate.main([*own, *_judge(server)])
+    swapped = [f"--model={tmp_path / 'reference.json'}", *files[1:]]
+    with pytest.raises(ValueError, match=r"'mine'.*another folder"):
+      eval_win_rate.main([*swapped, *_judge(server)])
+    assert len(server.asked) == asked
+
+
 def test_the_same_command_again_asks_nothing(files, tmp_path):
   with TinyEndpoint(tiny_judge.act) as server:
     eval_win_rate.main([*files, *_judge(server)])
@@ -121,7 +147,7 @@ def test_words_in_both_orders(files, tmp_path):
     assert eval_win_rate.main([*files, *_judge(server), *options]) == 0
   figures, _ = _figures(tmp_path)
   sides = [(p > 1.5) + (p >= 1.5) for p in _expected()]
-  assert figures["win_rate"] == pytest.approx(50 * sum(sides) / 12)
+  assert figures["win_rate, %"] == pytest.approx(50 * sum(sides) / 12)
   assert figures["orders_agree_share"] == 1.0
 
 
@@ -227,7 +253,7 @@ def test_the_published_judges_answers_give_the_published_preferences(tmp_path):
     # As many digits as the logprobs were recorded with.
     assert row.preference == pytest.approx(expected[row.instruction], abs=2e-6)
   record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-  assert record["figures"]["win_rate"] == pytest.approx(
+  assert record["figures"]["win_rate, %"] == pytest.approx(
     win_rate.win_rate(list(expected.values())).win_rate, abs=1e-3
   )
 
