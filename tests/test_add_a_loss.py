@@ -87,6 +87,7 @@ def test_the_page_shows_three_new_files():
     assert not (_ROOT / name).exists(), f"{name}: show one that is not there"
 
 
+@pytest.mark.slow
 def test_its_config_trains_with_it(checkout):
   (config,) = (name for name in _files() if name.startswith("configs/"))
   out = _run(

@@ -142,6 +142,7 @@ def test_magnitudes_are_those_of_the_kernels_as_they_are_read(fields):
   )
 
 
+@pytest.mark.slow
 def test_every_device_holds_its_part():
   config = tiny_adapters.adapted("dora_ranks", WIDE, quantization="nf4")
   mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})

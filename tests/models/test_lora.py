@@ -232,6 +232,7 @@ def test_what_a_layer_does_not_use_stays_zero(optimizer):
     assert np.all(leaf[~unused] != before[name][~unused]), name
 
 
+@pytest.mark.slow
 def test_eight_devices_compute_what_one_does():
   config = tiny_adapters.adapted("dora_ranks")
   params = tiny_adapters.all_params(config)
@@ -242,6 +243,7 @@ def test_eight_devices_compute_what_one_does():
   np.testing.assert_allclose(found, _logits(params, config), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_generation_is_that_of_the_merged_model():
   config = tiny_adapters.adapted("dora_ranks")
   source = merged_lora.MergedLora(

@@ -127,6 +127,7 @@ def test_greedy_is_the_argmax_of_the_full_forward_until_a_stop_token(
     np.testing.assert_array_equal(one.drawn_logps, 0)
 
 
+@pytest.mark.slow
 def test_greedy_goes_on_beyond_the_first_span(config, params):
   # 150 tokens: the slots that are attended to double twice.
   wide = dataclasses.replace(config, max_positions=256)

@@ -73,7 +73,6 @@ _SLOW_CUTS = {
   "microbatches on devices",
 }
 # Rewards: one part of a program differs, and is tried by itself elsewhere.
-_ALIKE = {"bradley_terry", "plackett_luce", "classification"}
 _LEAST = {"regression", "ordinal"}
 _ALL_AT_ONCE = {
   True: "shared prompts, longer rows, chunks and 4 microbatches",
@@ -92,7 +91,7 @@ def _cases() -> list[Any]:
         continue  # All at once is more.
       slow = (
         name in _SLOW_CUTS
-        or (family in _ALIKE | _LEAST and name == "devices")
+        or (family != "preference" and name == "devices")
         or (family in _LEAST and name == _ALL_AT_ONCE[True])
       )
       marks = [pytest.mark.slow] if slow else []

@@ -195,7 +195,7 @@ def _log(workdir):
   "case",
   [
     _preference,
-    _unpaired,
+    pytest.param(_unpaired, marks=pytest.mark.slow),
     pytest.param(_cut, marks=pytest.mark.slow),
     pytest.param(_reward, marks=pytest.mark.slow),
   ],

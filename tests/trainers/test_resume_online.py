@@ -169,7 +169,7 @@ _ALL = tuple(1 for _ in range(_STEPS - 1))
   "make,stops",
   [
     (_ppo, (3,)),
-    (_grpo, (3,)),
+    pytest.param(_grpo, (3,), marks=pytest.mark.slow),
     pytest.param(_ppo, _ALL, marks=pytest.mark.slow),
     pytest.param(_grpo, _ALL, marks=pytest.mark.slow),
   ],

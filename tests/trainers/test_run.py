@@ -91,6 +91,7 @@ def _arrays(source):
   }
 
 
+@pytest.mark.slow
 def test_both_kinds_of_folder_give_the_same_run(folders, train):
   for field, name in (("init.from_hf", "hf"), ("init.from_run", "run")):
     other = {"init.from_hf": "", field: folders / name}
@@ -205,6 +206,7 @@ def test_a_run_does_not_start_from_its_own_folder(whole, train, capsys):
   assert "is the --workdir itself" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_adapters_know_the_checkpoint_they_began_with(folders, train, whole):
   older = {"init.from_hf": "", "init.from_run": whole}
   chosen = {"init.step": 2, "run.total_steps": 2}

@@ -162,13 +162,13 @@ _MESHES = (
   "num_microbatches,axes",
   [
     (1, _MESHES[0]),
-    (2, _MESHES[1]),
     *(
       pytest.param(num, axes, marks=pytest.mark.slow)
       for num, axes in (
         (1, _MESHES[1]),
         (1, _MESHES[2]),
         (2, _MESHES[0]),
+        (2, _MESHES[1]),
         (2, _MESHES[2]),
       )
     ),
