@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ramjax.data import read
 from ramjax.data.strict_json import RecordError
+from ramjax.evals import bounded_records, replaced_file
 
 Row = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ def read_objects(
       f" are: it must be {kind}. Convert it to .json or .jsonl."
     )
   empty = True
-  for record in read.read_records(path):
+  for record in bounded_records.read_records(path):
     empty = False
     if isinstance(record.value, RecordError):
       raise ValueError(f"{record.where}: {record.value}.")
@@ -95,10 +95,8 @@ def write_objects(
     ValueError: A value is no JSON, such as NaN.
   """
   path = pathlib.Path(path)
-  partial = path.with_name(f".{path.name}.partial")
   text = json.dumps([dict(row) for row in rows], indent=2, allow_nan=False)
-  partial.write_text(text + "\n")
-  os.replace(partial, path)
+  replaced_file.replace_file(path, [text, "\n"])
   return path
 
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from ramjax.evals import replaced_file
 from ramjax.evals.evaluation import Value
 
 COLUMNS = (
@@ -45,7 +46,5 @@ def write(
   writer.writerow(["", *COLUMNS])
   cells = ({**figures, "mode": _MODE}.get(name) for name in COLUMNS)
   writer.writerow([model, *("" if x is None else x for x in cells)])
-  partial = path.with_name(f".{path.name}.partial")
-  partial.write_text(text.getvalue(), "utf-8")
-  os.replace(partial, path)
+  replaced_file.replace_file(path, [text.getvalue()])
   return path

@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from ramjax.evals import mt_bench_rows
+from ramjax.evals import mt_bench_rows, replaced_file
 from ramjax.evals.mt_bench_rows import Row
 
 Mode = Literal["single", "pair"]
@@ -379,9 +379,7 @@ def write_judgments(path: pathlib.Path, rows: Sequence[_AnyJudgment]) -> None:
       f"{path} holds other judgments than the {len(rows):,} that would be"
       " written there: name another folder with --out, or remove that file."
     )
-  partial = path.with_name(f".{path.name}.partial")
-  partial.write_text(text)
-  os.replace(partial, path)
+  replaced_file.replace_file(path, [text])
 
 
 def _line(row: _AnyJudgment) -> str:

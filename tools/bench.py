@@ -16,7 +16,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ramjax.tools import bench_cases, bench_machine, bench_table
+from ramjax.tools import (
+  bench_cases,
+  bench_machine,
+  bench_table,
+  option_types,
+)
 from ramjax.tools.bench_cases import Case, Report, Summaries
 
 _TARGETS = {
@@ -236,19 +241,6 @@ def _named(fields: Mapping[str, Any]) -> str:
   return ", ".join(f"{name} {value}" for name, value in fields.items())
 
 
-def _positive(number: type) -> Any:
-  """An argparse type: an int or a float above 0."""
-
-  def parse(text: str) -> Any:
-    value = number(text)
-    if not 0 < value < math.inf:
-      raise argparse.ArgumentTypeError(f"{text} must be above 0")
-    return value
-
-  parse.__name__ = number.__name__  # For argparse's "invalid int value".
-  return parse
-
-
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog="ramjax bench",
@@ -303,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--steps",
-    type=_positive(int),
+    type=option_types.positive_int,
     default=20,
     metavar="NUM",
     help="steps to measure of each case, after 3 to warm up in each process"
@@ -311,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--seconds",
-    type=_positive(float),
+    type=option_types.positive_float,
     default=120.0,
     metavar="SECONDS",
     help="measure a case no longer, with fewer steps if need be"

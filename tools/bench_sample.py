@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import datetime
 import json
-import math
 import pathlib
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from ramjax.tools import (
   bench_sample_queue,
   bench_table,
   bench_training,
+  option_types,
 )
 from ramjax.tools.bench_cases import Case, Report
 
@@ -293,20 +293,6 @@ def _closing(report: Mapping[str, Any]) -> list[str]:
   return closing + [f"FAILED: {failure}." for failure in report["failures"]]
 
 
-def _positive_int(text: str) -> int:
-  value = int(text)
-  if value < 1:
-    raise argparse.ArgumentTypeError(f"{text} must be above 0")
-  return value
-
-
-def _positive_float(text: str) -> float:
-  value = float(text)
-  if not 0 < value < math.inf:
-    raise argparse.ArgumentTypeError(f"{text} must be above 0")
-  return value
-
-
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog="ramjax bench sample",
@@ -343,21 +329,21 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--prompts",
-    type=_positive_int,
+    type=option_types.positive_int,
     default=128,
     metavar="NUM",
     help="in the queue (default: %(default)s)",
   )
   parser.add_argument(
     "--batch",
-    type=_positive_int,
+    type=option_types.positive_int,
     default=32,
     metavar="NUM",
     help="rows at a time, on both sides (default: %(default)s)",
   )
   parser.add_argument(
     "--seconds",
-    type=_positive_float,
+    type=option_types.positive_float,
     default=120.0,
     metavar="SECONDS",
     help="measure a case for so long, in whole passes over the queue"

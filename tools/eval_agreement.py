@@ -38,16 +38,12 @@ def main(argv: Sequence[str]) -> int:
       inputs=[args.verdicts],
     )
   evaluation = evaluate(read_labels(args.verdicts), args.verdicts.name)
-  paths = []
-  if args.out is not None:
-    command = ["ramjax", "eval", "agreement", *argv]
-    paths.append(
-      eval_result.write(
-        evaluation, args.out, inputs=[args.verdicts], command=command
-      )
-    )
-  shown = eval_result.lines(evaluation)
-  print("\n".join([*shown, *eval_result.written(paths)]))
+  eval_result.conclude(
+    evaluation,
+    args.out,
+    inputs=[args.verdicts],
+    command=["ramjax", "eval", "agreement", *argv],
+  )
   return 0
 
 

@@ -16,7 +16,7 @@ from ramjax.tools import eval_result
 
 ANNOTATIONS_FILE = "annotations.json"
 LEADERBOARD_FILE = "leaderboard.csv"
-_WRITTEN = (eval_result.FILE, ANNOTATIONS_FILE, LEADERBOARD_FILE)
+_OFFICIAL = (ANNOTATIONS_FILE, LEADERBOARD_FILE)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,22 +36,27 @@ def main(argv: Sequence[str]) -> int:
   options = (args.model, args.judge, args.reference, args.gamed)
   paths = [p for p in (*options, args.difficulty) if p is not None]
   if args.out is not None:
-    eval_result.refuse_inputs([args.out / name for name in _WRITTEN], paths)
+    places = [args.out / name for name in (eval_result.FILE, *_OFFICIAL)]
+    eval_result.refuse_inputs(places, paths)
   inputs = _read(args)
   result = alpaca_eval.evaluate(inputs)
-  shown = eval_result.lines(result.evaluation)
+  written = []
   if args.out is not None:
-    # First: it refuses a folder that has another evaluation.
-    eval_result.write(
-      result.evaluation,
+    eval_result.prepare(
       args.out,
+      benchmark=result.evaluation.benchmark,
+      model=result.evaluation.model,
+      files=_OFFICIAL,
       inputs=paths,
-      command=["ramjax", "eval", alpaca_eval.BENCHMARK, *argv],
     )
-    _write_official(inputs, result, args.out)
-    *names, last = _WRITTEN
-    shown += ["", f"wrote {', '.join(names)} and {last} in {args.out}"]
-  print("\n".join(shown))
+    written = _write_official(inputs, result, args.out)
+  eval_result.conclude(
+    result.evaluation,
+    args.out,
+    inputs=paths,
+    command=["ramjax", "eval", alpaca_eval.BENCHMARK, *argv],
+    written_before=written,
+  )
   return 0
 
 
@@ -85,8 +90,8 @@ def _read(args: argparse.Namespace) -> alpaca_eval.Inputs:
 
 def _write_official(
   inputs: alpaca_eval.Inputs, result: alpaca_eval.Result, folder: pathlib.Path
-) -> None:
-  """Writes the authors' files.
+) -> list[pathlib.Path]:
+  """Writes the authors' files, and returns their places.
 
   What they have of a length control is written only of one that is theirs: by
   position, with the published constants, against the same baseline and by the
@@ -104,6 +109,7 @@ def _write_official(
   alpaca_leaderboard.write(
     folder / LEADERBOARD_FILE, result.evaluation.model, figures
   )
+  return [folder / name for name in _OFFICIAL]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,8 +2,6 @@
 """`ramjax eval arena`: ratings of models from verdicts on pairs."""
 
 import argparse
-import dataclasses
-import math
 import pathlib
 from collections.abc import Sequence
 
@@ -13,7 +11,7 @@ from ramjax.evals import arena_verdicts, bounded_records, bradley_terry
 from ramjax.evals.arena_verdicts import Battles
 from ramjax.evals.bradley_terry import Verdicts
 from ramjax.evals.evaluation import Evaluation, Value
-from ramjax.tools import eval_result
+from ramjax.tools import eval_result, option_types
 
 MATRIX = "win_matrix"
 # Below it, an interval's ends are few draws' values.
@@ -54,17 +52,13 @@ def main(argv: Sequence[str]) -> int:
     ridge=args.ridge,
     elo_k=args.elo_k,
   )
-  paths = []
-  if args.out is not None:
-    command = ["ramjax", "eval", "arena", *argv]
-    paths.append(
-      eval_result.write(
-        evaluation, args.out, inputs=[args.verdicts], command=command
-      )
-    )
-  tables = {k: x for k, x in evaluation.tables.items() if k != MATRIX}
-  shown = eval_result.lines(dataclasses.replace(evaluation, tables=tables))
-  print("\n".join([*shown, *eval_result.written(paths)]))
+  eval_result.conclude(
+    evaluation,
+    args.out,
+    inputs=[args.verdicts],
+    command=["ramjax", "eval", "arena", *argv],
+    hidden=[MATRIX],
+  )
   return 0
 
 
@@ -303,20 +297,6 @@ def _notes(
   return notes
 
 
-def _count(text: str) -> int:
-  value = int(text)
-  if value < 0:
-    raise argparse.ArgumentTypeError(f"{text} must not be below 0")
-  return value
-
-
-def _positive(text: str) -> float:
-  value = float(text)
-  if not 0 < value < math.inf:
-    raise argparse.ArgumentTypeError(f"{text} must be above 0")
-  return value
-
-
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog="ramjax eval arena",
@@ -350,21 +330,21 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--bootstrap",
-    type=_count,
+    type=option_types.count,
     default=1000,
     metavar="N",
     help="draws for the intervals, 0 for none (default: %(default)s)",
   )
   parser.add_argument(
     "--seed",
-    type=_count,
+    type=option_types.count,
     default=0,
     metavar="N",
     help="of the draws (default: %(default)s)",
   )
   parser.add_argument(
     "--ridge",
-    type=_positive,
+    type=option_types.positive_float,
     default=0.0,
     metavar="X",
     help="pull strengths together, so that a model that won everything has one"
@@ -372,7 +352,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--elo-k",
-    type=_positive,
+    type=option_types.positive_float,
     metavar="K",
     help="add online Elo, which depends on the verdicts' order; Chatbot Arena"
     " had 4",

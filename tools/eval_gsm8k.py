@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ramjax.data.wilson import wilson_interval
-from ramjax.evals import number_match_reward
+from ramjax.evals import number_match_reward, replaced_file
 from ramjax.evals.evaluation import Evaluation
-from ramjax.tools import eval_answers, eval_result
+from ramjax.tools import eval_answers, eval_result, option_types
 
 _BENCHMARK = "gsm8k"
 _MAX_TOKENS = 512
@@ -52,17 +52,13 @@ def main(argv: Sequence[str]) -> int:
     ),
     notes=found.notes,
   )
-  written = []
-  if args.out is not None:
-    path = eval_result.write(
-      evaluation,
-      args.out,
-      inputs=[*inputs, found.file],
-      command=["ramjax", "eval", "gsm8k", *argv],
-      model_identity=found.model_identity,
-    )
-    written.append(path)
-  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
+  eval_result.conclude(
+    evaluation,
+    args.out,
+    inputs=[*inputs, found.file],
+    command=["ramjax", "eval", "gsm8k", *argv],
+    model_identity=found.model_identity,
+  )
   return 0
 
 
@@ -140,7 +136,7 @@ def _with_shots(args: argparse.Namespace) -> pathlib.Path:
     asked = {"role": "user", "content": record[_QUESTION]}
     row = {"prompt": [*before, asked], _ANSWER: record[_ANSWER]}
     lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-  eval_result.replace_file(path, lines)
+  replaced_file.replace_file(path, lines)
   return path
 
 
@@ -177,16 +173,9 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--num-shots",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="NUM",
     help="how many of them: the first ones",
   )
   eval_answers.add_options(parser)
   return parser
-
-
-def _positive(text: str) -> int:
-  value = int(text)
-  if value < 1:
-    raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-  return value

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ramjax.data.wilson import wilson_interval
-from ramjax.evals import ifeval_accuracy, ifeval_instructions, ifeval_verdicts
+from ramjax.evals import (
+  ifeval_accuracy,
+  ifeval_instructions,
+  ifeval_verdicts,
+  replaced_file,
+)
 from ramjax.evals.evaluation import Evaluation, Value
 from ramjax.tools import eval_answers, eval_result
 
@@ -52,15 +57,14 @@ def main(argv: Sequence[str]) -> int:
   if args.out is not None:
     written.append(args.out / _RESPONSES_FILE)
     _write_responses(written[0], found.records, found.responses)
-    path = eval_result.write(
-      evaluation,
-      args.out,
-      inputs=[args.data, found.file],
-      command=["ramjax", "eval", "ifeval", *argv],
-      model_identity=found.model_identity,
-    )
-    written.append(path)
-  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
+  eval_result.conclude(
+    evaluation,
+    args.out,
+    inputs=[args.data, found.file],
+    command=["ramjax", "eval", "ifeval", *argv],
+    model_identity=found.model_identity,
+    written_before=written,
+  )
   return 0
 
 
@@ -115,7 +119,7 @@ def _write_responses(
     {"prompt": record["prompt"], "response": response}
     for record, response in zip(records, responses, strict=True)
   )
-  eval_result.replace_file(
+  replaced_file.replace_file(
     path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
   )
 

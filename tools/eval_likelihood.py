@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import tqdm
 
+from ramjax.evals import replaced_file
 from ramjax.evals.continuations import (
   MOST_TOKENS,
   ContinuationLogp,
@@ -23,7 +24,12 @@ from ramjax.evals.evaluation import Evaluation
 from ramjax.models import open_model
 from ramjax.models.config import DTYPES
 from ramjax.models.hf_folder import HFFolder
-from ramjax.tools import convert_options, eval_result, loaded_model
+from ramjax.tools import (
+  convert_options,
+  eval_result,
+  loaded_model,
+  option_types,
+)
 from ramjax.tools.loaded_model import LoadedModel
 
 RECORDS_FILE = "records.jsonl"
@@ -65,7 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   convert_options.add_checkpoint(parser)
   parser.add_argument(
     "--batch-size",
-    type=positive,
+    type=option_types.positive_int,
     default=_BATCH_SIZE,
     metavar="N",
     help="texts that are scored at a time, at most (default: %(default)s);"
@@ -73,7 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument(
     "--max-length",
-    type=positive,
+    type=option_types.positive_int,
     metavar="N",
     help="tokens the model reads at a time (default: the longest it is for)",
   )
@@ -84,14 +90,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     help=f"write {eval_result.FILE} and {RECORDS_FILE} there, at the end: a run"
     " that was stopped starts over",
   )
-
-
-def positive(text: str) -> int:
-  """An option's number, at least 1."""
-  value = int(text)
-  if value < 1:
-    raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-  return value
 
 
 def prepare(
@@ -195,7 +193,7 @@ def _memory_named() -> Iterator[None]:
     ) from error
 
 
-def write(
+def conclude(
   evaluation: Evaluation,
   records: Iterable[Mapping[str, Any]],
   args: argparse.Namespace,
@@ -203,8 +201,8 @@ def write(
   *,
   inputs: Sequence[pathlib.Path],
   command: Sequence[str],
-) -> list[pathlib.Path]:
-  """Writes the evaluation and what was scored, where --out is given.
+) -> None:
+  """Writes what was scored and the evaluation, where --out is given; prints it.
 
   Args:
     evaluation: What a benchmark came to.
@@ -213,25 +211,22 @@ def write(
     model: What scored it.
     inputs: Files that it was made from.
     command: The words that make it again.
-
-  Returns:
-    The files.
   """
-  if args.out is None:
-    return []
-  path = args.out / RECORDS_FILE
-  eval_result.replace_file(
-    path,
-    (
-      json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-      for record in records
-    ),
-  )
-  written = eval_result.write(
+  written = []
+  if args.out is not None:
+    written.append(args.out / RECORDS_FILE)
+    replaced_file.replace_file(
+      written[0],
+      (
+        json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        for record in records
+      ),
+    )
+  eval_result.conclude(
     evaluation,
     args.out,
     inputs=inputs,
     command=command,
     model_identity=model.identity,
+    written_before=written,
   )
-  return [path, written]

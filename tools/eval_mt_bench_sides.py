@@ -20,6 +20,7 @@ from ramjax.evals.answer_cache import CachedEngine
 from ramjax.evals.engine import Engine
 from ramjax.evals.http_engine import HttpEngine
 from ramjax.models.config import DTYPES
+from ramjax.tools import option_types
 from ramjax.tools.generate_progress import say
 from ramjax.tools.local_model import LocalModel, open_local
 
@@ -136,7 +137,7 @@ def add_options(
   )
   add(
     "max-tokens",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="NUM",
     help=f"of one answer (default: {most:,}, the benchmark's)",
   )
@@ -161,7 +162,7 @@ def add_options(
   add("dtype", choices=DTYPES, help="FOLDER: to compute in")
   add(
     "slots",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="NUM",
     help="FOLDER: answers at a time, and what a kill costs at most (default:"
     f" {_SLOTS})",
@@ -173,13 +174,13 @@ def add_options(
   )
   add(
     "concurrency",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="NUM",
     help=f"URL: requests under way at a time (default: {_CONCURRENCY})",
   )
   add(
     "timeout",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="SECONDS",
     help=f"URL: for one answer (default: {_TIMEOUT_S:g})",
   )
@@ -285,13 +286,3 @@ def _name(side: Name, source: str, name: str | None) -> str:
 
 def _option(side: Name, name: str) -> str:
   return f"--{side}-{name.replace('_', '-')}"
-
-
-def _positive(text: str) -> int:
-  try:
-    value = int(text)
-  except ValueError:
-    value = 0
-  if not 1 <= value < 2**31:
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-  return value

@@ -10,7 +10,7 @@ from ramjax.evals import choice_files, multiple_choice, pair_encoding
 from ramjax.evals.continuations import ContinuationLogp
 from ramjax.evals.evaluation import Evaluation, Value
 from ramjax.evals.multiple_choice import Marks, Question
-from ramjax.tools import eval_likelihood, eval_result
+from ramjax.tools import eval_likelihood, option_types
 from ramjax.tools.loaded_model import LoadedModel
 
 # Format -> by which of `Marks` each set of its questions is marked.
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     num_shots=args.num_shots or 0,
     num_shown=_num_shown(sets, shots),
   )
-  written = eval_likelihood.write(
+  eval_likelihood.conclude(
     evaluation,
     (
       record
@@ -80,7 +80,6 @@ def main(argv: Sequence[str]) -> int:
     inputs=inputs,
     command=["ramjax", "eval", "multiple_choice", *argv],
   )
-  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
   return 0
 
 
@@ -379,7 +378,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--num-shots",
-    type=eval_likelihood.positive,
+    type=option_types.positive_int,
     metavar="N",
     help="how many of them: the first ones",
   )

@@ -11,7 +11,7 @@ from ramjax.evals import pair_encoding, rolling_windows, text_perplexity
 from ramjax.evals.continuations import TokenPair
 from ramjax.evals.evaluation import Evaluation
 from ramjax.evals.text_perplexity import TextLogp
-from ramjax.tools import eval_answers, eval_likelihood, eval_result
+from ramjax.tools import eval_answers, eval_likelihood
 from ramjax.tools.loaded_model import LoadedModel
 
 _BENCHMARK = "perplexity"
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     max_length=eval_likelihood.max_length(args, model.loaded),
     num_empty=len(found) - len(texts),
   )
-  written = eval_likelihood.write(
+  eval_likelihood.conclude(
     evaluation,
     (
       {
@@ -60,7 +60,6 @@ def main(argv: Sequence[str]) -> int:
     inputs=[args.data],
     command=["ramjax", "eval", "perplexity", *argv],
   )
-  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
   return 0
 
 

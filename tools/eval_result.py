@@ -5,12 +5,12 @@ import dataclasses
 import datetime
 import hashlib
 import json
-import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ramjax.evals import replaced_file
 from ramjax.evals.evaluation import Evaluation, Value
 from ramjax.tools import bench_machine, bench_table
 
@@ -166,19 +166,6 @@ def written(paths: Sequence[pathlib.Path]) -> list[str]:
   return ["", f"written: {', '.join(map(str, paths))}"] if paths else []
 
 
-def replace_file(path: pathlib.Path, texts: Iterable[str]) -> None:
-  """Writes texts, one after another, to a file that is whole or not there.
-
-  Args:
-    path: In a folder that exists; a file of that name is replaced at the end.
-    texts: Written as UTF-8.
-  """
-  partial = path.with_name(f".{path.name}.partial")
-  with partial.open("w", encoding="utf-8") as file:
-    file.writelines(texts)
-  os.replace(partial, path)
-
-
 def write(
   evaluation: Evaluation,
   folder: pathlib.Path,
@@ -220,8 +207,51 @@ def write(
   )
   refuse_inputs([path], inputs)
   folder.mkdir(parents=True, exist_ok=True)
-  replace_file(path, [text, "\n"])
+  replaced_file.replace_file(path, [text, "\n"])
   return path
+
+
+def conclude(
+  evaluation: Evaluation,
+  folder: pathlib.Path | None,
+  *,
+  inputs: Sequence[pathlib.Path],
+  command: Sequence[str],
+  model_identity: Mapping[str, Any] | None = None,
+  written_before: Sequence[pathlib.Path] = (),
+  hidden: Sequence[str] = (),
+) -> None:
+  """The end of a command: writes the evaluation, and then prints it.
+
+  In this order, so that a reader of the output that closes early (`| head`)
+  costs nothing.
+
+  Args:
+    evaluation: What a benchmark came to.
+    folder: Of --out; None writes nothing.
+    inputs: See `write`.
+    command: See `write`.
+    model_identity: See `write`.
+    written_before: Files that were written already, to be told.
+    hidden: Tables that are too large for a terminal.
+
+  Raises:
+    ValueError, OSError: See `write`.
+  """
+  paths = list(written_before)
+  if folder is not None:
+    paths.append(
+      write(
+        evaluation,
+        folder,
+        inputs=inputs,
+        command=command,
+        model_identity=model_identity,
+      )
+    )
+  tables = {k: x for k, x in evaluation.tables.items() if k not in hidden}
+  shown = lines(dataclasses.replace(evaluation, tables=tables))
+  print("\n".join([*shown, *written(paths)]))
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ramjax.data import read, strict_json
 from ramjax.evals import (
   bounded_records,
+  replaced_file,
   reward_bench,
   reward_bench_2,
   reward_bench_fields,
@@ -74,11 +75,13 @@ def main(argv: Sequence[str]) -> int:
     )
     results = {**files[0].texts, **figures}
     written.append(_write_results(results, args.out))
-    command = ["ramjax", "eval", "reward_bench", *argv]
-    written.append(
-      eval_result.write(evaluation, args.out, inputs=paths, command=command)
-    )
-  print("\n".join(eval_result.lines(evaluation) + eval_result.written(written)))
+  eval_result.conclude(
+    evaluation,
+    args.out,
+    inputs=paths,
+    command=["ramjax", "eval", "reward_bench", *argv],
+    written_before=written,
+  )
   return 0
 
 
@@ -205,7 +208,7 @@ def _write_results(
   """Writes the file of results as the authors' tool does."""
   text = json.dumps(results, indent=4, sort_keys=True, allow_nan=False)
   path = folder / RESULTS_FILE
-  eval_result.replace_file(path, [text, "\n"])
+  replaced_file.replace_file(path, [text, "\n"])
   return path
 
 

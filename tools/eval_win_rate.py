@@ -25,7 +25,7 @@ from ramjax.evals.judged_pairs import JudgedPairs, VerdictFile
 from ramjax.evals.local_engine import LocalEngine
 from ramjax.evals.pairwise_judge import Pair, PairJudge, PairVerdict
 from ramjax.models.sampling_options import SamplingOptions
-from ramjax.tools import eval_result, generate_options
+from ramjax.tools import eval_result, generate_options, option_types
 from ramjax.tools.local_model import open_local
 
 BENCHMARK = "win_rate"
@@ -106,14 +106,13 @@ def main(argv: Sequence[str]) -> int:
   alpaca_annotations.write(
     annotations, pair_win_rate.annotations(matched, judged.verdicts, names)
   )
-  path = eval_result.write(
+  eval_result.conclude(
     evaluation,
     args.out,
     inputs=inputs,
     command=["ramjax", "eval", BENCHMARK, *argv],
+    written_before=[args.out / VERDICTS_FILE, annotations],
   )
-  written = eval_result.written([path, annotations, args.out / VERDICTS_FILE])
-  print("\n".join([*eval_result.lines(evaluation), *written]))
   return 0
 
 
@@ -246,8 +245,6 @@ def _check(args: argparse.Namespace) -> None:
     raise ValueError(
       f"--max-invalid={args.max_invalid} must be a share from 0 to below 1."
     )
-  if args.canaries < 0:
-    raise ValueError(f"--canaries={args.canaries} must be 0 or more.")
 
 
 def _identifiers(text: str) -> tuple[str, str]:
@@ -341,7 +338,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--top-logprobs",
-    type=int,
+    type=option_types.positive_int,
     default=5,
     metavar="NUM",
     help="likeliest tokens among which identifiers are looked for (default: 5)",
@@ -364,7 +361,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--canaries",
-    type=int,
+    type=option_types.count,
     default=5,
     metavar="NUM",
     help="of each of the five kinds (default: 5)",
@@ -372,7 +369,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
   group = parser.add_argument_group("with --pattern")
   group.add_argument(
     "--samples",
-    type=int,
+    type=option_types.positive_int,
     default=1,
     metavar="NUM",
     help="verdicts on each pair and order; the majority counts (default: 1)",
@@ -382,7 +379,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--max-tokens",
-    type=int,
+    type=option_types.positive_int,
     default=1024,
     metavar="NUM",
     help="of a verdict (default: 1024)",
@@ -415,14 +412,14 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--concurrency",
-    type=int,
+    type=option_types.positive_int,
     default=generate_options.DEFAULT_CONCURRENCY,
     metavar="NUM",
     help="requests under way at a time (default: %(default)s)",
   )
   group.add_argument(
     "--timeout",
-    type=float,
+    type=option_types.positive_float,
     default=generate_options.DEFAULT_TIMEOUT_S,
     metavar="SECONDS",
     help="for one answer (default: %(default)g)",
@@ -435,7 +432,7 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--slots",
-    type=int,
+    type=option_types.positive_int,
     default=generate_options.DEFAULT_SLOTS,
     metavar="NUM",
     help="pairs computed at a time here (default: %(default)s)",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ramjax.data import parse_prompts, templates
 from ramjax.models.config import DTYPES
+from ramjax.tools import option_types
 
 # Options of one kind of engine; their absence is told apart from a default.
 _LOCAL = ("template", "step", "average", "dtype", "slots")
@@ -114,7 +115,10 @@ def _parser() -> argparse.ArgumentParser:
     help="where the answers go, in the order of the prompts",
   )
   parser.add_argument(
-    "--limit", type=_positive, metavar="NUM", help="only the first NUM prompts"
+    "--limit",
+    type=option_types.positive_int,
+    metavar="NUM",
+    help="only the first NUM prompts",
   )
   parser.add_argument(
     "--force",
@@ -131,7 +135,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
   group = parser.add_argument_group("sampling")
   group.add_argument(
     "--samples",
-    type=_positive,
+    type=option_types.positive_int,
     default=1,
     metavar="NUM",
     help="answers to each prompt (default: %(default)s)",
@@ -171,7 +175,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--max-tokens",
-    type=_positive,
+    type=option_types.positive_int,
     default=256,
     metavar="NUM",
     help="of an answer (default: %(default)s)",
@@ -219,7 +223,7 @@ def _add_local(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--slots",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="NUM",
     help="answers continued at a time; more are faster and take more memory"
     f" (default: {DEFAULT_SLOTS})",
@@ -240,13 +244,13 @@ def _add_endpoint(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     "--concurrency",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="NUM",
     help=f"requests under way at a time (default: {DEFAULT_CONCURRENCY})",
   )
   group.add_argument(
     "--timeout",
-    type=_positive,
+    type=option_types.positive_int,
     metavar="SECONDS",
     help=f"for one answer (default: {DEFAULT_TIMEOUT_S:g})",
   )
@@ -261,13 +265,3 @@ def _add_endpoint(parser: argparse.ArgumentParser) -> None:
     metavar="FOLDER",
     help="keep every answer there as it arrives, and ask for none twice",
   )
-
-
-def _positive(text: str) -> int:
-  try:
-    value = int(text)
-  except ValueError:
-    value = 0
-  if not 1 <= value < 2**31:
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-  return value

@@ -133,9 +133,9 @@ def test_json_in_no_folder_is_refused_before_anything_is_measured(
 @pytest.mark.parametrize(
   ("argument", "message"),
   [
-    ("--seconds=nan", "nan must be above 0"),
-    ("--batch=0", "0 must be above 0"),
-    ("--prompts=-3", "-3 must be above 0"),
+    ("--seconds=nan", "'nan' is no number above 0"),
+    ("--batch=0", "'0' is no whole number above 0"),
+    ("--prompts=-3", "'-3' is no whole number above 0"),
     ("--against=vllm", "invalid choice: 'vllm'"),
     ("--size=70b", "invalid choice: '70b'"),
   ],

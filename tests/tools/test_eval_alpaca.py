@@ -411,7 +411,8 @@ def test_what_was_written_is_said_last_and_only_then(files, tmp_path, capsys):
   argv = _argv(files, "model", "judge", extra=[f"--out={out}"])
   assert eval_alpaca.main(argv) == 0
   assert capsys.readouterr().out.splitlines()[-1] == (
-    f"wrote evaluation.json, annotations.json and leaderboard.csv in {out}"
+    f"written: {out / 'annotations.json'}, {out / 'leaderboard.csv'},"
+    f" {out / 'evaluation.json'}"
   )
   # Another model's evaluation is there now: nothing is replaced, or shown.
   _write(files["judge"], [{**row, "generator_2": "new"} for row in _rows()])

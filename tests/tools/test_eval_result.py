@@ -125,21 +125,6 @@ def test_a_folder_is_made_and_checked_before_anything_is_computed(tmp_path):
     prepare(out / "x")
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path):
-  path = tmp_path / "rows"
-  path.write_text("before")
-
-  def texts():
-    yield "half"
-    raise ValueError("no more")
-
-  with pytest.raises(ValueError, match="no more"):
-    eval_result.replace_file(path, texts())
-  assert path.read_text() == "before"
-  eval_result.replace_file(path, ["a\n", "é\n"])
-  assert path.read_bytes() == "a\né\n".encode()
-
-
 @pytest.mark.parametrize("other", [{"benchmark": "test"}, {"model": "yours"}])
 def test_an_evaluation_of_something_else_is_not_replaced(tmp_path, other):
   path = eval_result.write(_EVALUATION, tmp_path, inputs=[], command=["a"])

@@ -113,7 +113,7 @@ def test_what_is_read_is_never_written_and_another_model_not_replaced(
     assert eval_win_rate.main([*files, *_judge(server), "--canaries=0"]) == 0
     written = [
       str(out / name)
-      for name in ("evaluation.json", "annotations.json", "verdicts.jsonl")
+      for name in ("verdicts.jsonl", "annotations.json", "evaluation.json")
     ]
     assert capsys.readouterr().out.endswith(
       f"\n\nwritten: {', '.join(written)}\n"
@@ -129,6 +129,16 @@ def test_what_is_read_is_never_written_and_another_model_not_replaced(
     with pytest.raises(ValueError, match=r"'mine'.*another folder"):
       eval_win_rate.main([*swapped, *_judge(server)])
     assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize(
+  "option", ["--canaries=-1", "--slots=0", "--samples=0", "--timeout=nan"]
+)
+def test_a_number_out_of_range_is_refused(files, option, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    eval_win_rate.main([*files, "--judge=folder", option])
+  assert stopped.value.code == 2
+  assert option.partition("=")[0] in capsys.readouterr().err
 
 
 def test_the_same_command_again_asks_nothing(files, tmp_path):
@@ -347,7 +357,6 @@ def test_a_process_that_is_killed_loses_nothing_that_it_was_told(
     (["--judge=folder", "--prices=1,2"], "--prices is for an endpoint"),
     (["--judge=folder", "--samples=3"], "--samples=3 is for --pattern"),
     (["--judge=folder", "--max-invalid=1"], "--max-invalid=1"),
-    (["--judge=folder", "--canaries=-1"], "--canaries=-1"),
     (
       ["--judge=http://localhost:1", "--judge-model=x", "--template=plain"],
       "--template is for a folder",
