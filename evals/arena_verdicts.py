@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -79,14 +79,8 @@ def read_battles(path: pathlib.Path) -> Battles:
   categories: list[str | None] = []
   both_bad = 0
   seen: dict[bytes, str] = {}
-  for where, record, _ in bounded_records.read_records(path, _KEPT):
-    if isinstance(record, Exception):
-      raise ValueError(f"{where}: {record}")
-    if not isinstance(record, dict):
-      raise ValueError(
-        f"{where}: a {type(record).__name__}, not an object: write model_a,"
-        " model_b and winner."
-      )
+  what = "objects of model_a, model_b and winner"
+  for where, record in bounded_records.read_objects(path, what, _KEPT):
     _refuse_double(record, where, seen)
     names = [_text(record, name, where) for name in ("model_a", "model_b")]
     if names[0] == names[1]:
@@ -105,8 +99,6 @@ def read_battles(path: pathlib.Path) -> Battles:
     categories.append(
       _text(record, "category", where) if with_category else None
     )
-  if not rows:
-    raise ValueError(f"{path}: no verdicts: write model_a, model_b and winner.")
   table = np.array(rows, np.float64)
   verdicts = Verdicts(
     models=tuple(index),
@@ -119,7 +111,7 @@ def read_battles(path: pathlib.Path) -> Battles:
 
 
 def _refuse_double(
-  record: dict[str, Any], where: str, seen: dict[bytes, str]
+  record: Mapping[str, Any], where: str, seen: dict[bytes, str]
 ) -> None:
   """Refuses a record that stands twice; without an id it may be two verdicts.
 
@@ -136,7 +128,7 @@ def _refuse_double(
     )
 
 
-def _text(record: dict[str, Any], name: str, where: str) -> str:
+def _text(record: Mapping[str, Any], name: str, where: str) -> str:
   value = record.get(name)
   if not isinstance(value, str):
     kind = "missing" if value is None else f"a {type(value).__name__}"

@@ -6,6 +6,7 @@
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from ramjax.data import read
 
@@ -48,6 +49,37 @@ def read_records(
         " file, and evaluate its parts, or drop fields that are not needed."
       )
     yield record
+
+
+def read_objects(
+  path: str | os.PathLike[str],
+  what: str,
+  keys: Collection[str] | None = None,
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+  """Yields the records of a file that has objects alone: where, and the object.
+
+  Args:
+    path: As for `read_records`.
+    what: The objects that are wanted, for errors.
+    keys: As for `read_records`.
+
+  Raises:
+    FileNotFoundError: There is no such file.
+    ValueError: What `read_records` raises, a record that cannot be read or is
+      no object, or no record at all (while iterating).
+  """
+  empty = True
+  for where, value, _ in read_records(path, keys):
+    if isinstance(value, read.RecordError):
+      raise ValueError(f"{where}: {value}")
+    if not isinstance(value, Mapping):
+      raise ValueError(
+        f"{where} is no JSON object with named fields: write {what}."
+      )
+    empty = False
+    yield where, value
+  if empty:
+    raise ValueError(f"{path} holds no records: write {what}.")
 
 
 def _num_chars(value: object) -> int:

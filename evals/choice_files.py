@@ -15,8 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ramjax.data import turns
-from ramjax.data.strict_json import RecordError
-from ramjax.evals.bounded_records import read_records
+from ramjax.evals.bounded_records import read_objects
 from ramjax.evals.multiple_choice import Question
 
 _LETTERS = ("A", "B", "C", "D")
@@ -170,16 +169,11 @@ def _questions(
 ) -> list[Question]:
   """Parses each record, whose texts can be encoded; none may stand twice."""
   found: dict[str, Question] = {}
-  for record in read_records(path):
-    value = record.value
-    if isinstance(value, RecordError):
-      raise ValueError(f"{record.where}: {value}")
-    if not isinstance(value, dict):
-      raise ValueError(f"{record.where} is no JSON object with named fields.")
+  for where, value in read_objects(path, "an object for each question"):
     key = json.dumps(value, sort_keys=True, default=str)
     if key in found:
       raise ValueError(
-        f"{record.where}: the same record as {found[key].where}, which would"
+        f"{where}: the same record as {found[key].where}, which would"
         " count twice: take it out."
       )
     try:
@@ -188,16 +182,14 @@ def _questions(
       for number, choice in enumerate(question.choices, 1):
         turns.parse_text(choice, f"choice {number}")
     except ValueError as error:
-      raise ValueError(f"{record.where}: {error}") from error
+      raise ValueError(f"{where}: {error}") from error
     found[key] = Question(
-      record.where,
+      where,
       question.prompt,
       question.choices,
       question.right,
       question.group,
     )
-  if not found:
-    raise ValueError(f"{path} holds no questions.")
   return list(found.values())
 
 

@@ -5,7 +5,7 @@ import argparse
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ramjax.evals import bounded_records, cohens_kappa
@@ -56,14 +56,8 @@ def read_labels(path: pathlib.Path) -> dict[str, dict[str, str]]:
   """
   labels: dict[str, dict[str, str]] = {}
   places: dict[tuple[str, str], str] = {}
-  for where, record, _ in bounded_records.read_records(path, _FIELDS):
-    if isinstance(record, Exception):
-      raise ValueError(f"{where}: {record}")
-    if not isinstance(record, dict):
-      raise ValueError(
-        f"{where}: a {type(record).__name__}, not an object: write"
-        f" {', '.join(_FIELDS)}."
-      )
+  what = f"objects of {', '.join(_FIELDS)}"
+  for where, record in bounded_records.read_objects(path, what, _FIELDS):
     item, label = (_scalar(record, name, where) for name in ("item", "label"))
     annotator = record.get("annotator")
     if not isinstance(annotator, str):
@@ -82,12 +76,10 @@ def read_labels(path: pathlib.Path) -> dict[str, dict[str, str]]:
         f" already at {first}: keep one label."
       )
     labels.setdefault(item, {})[annotator] = label
-  if not labels:
-    raise ValueError(f"{path}: no records: write {', '.join(_FIELDS)}.")
   return labels
 
 
-def _scalar(record: dict[str, Any], name: str, where: str) -> str:
+def _scalar(record: Mapping[str, Any], name: str, where: str) -> str:
   """A field as canonical JSON: 1 and 1.0 are the same, 1 and "1" are not."""
   value = record.get(name)
   if not isinstance(value, str | int | float):

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ramjax.data.strict_json import RecordError
 from ramjax.evals import bounded_records
 from ramjax.models import model_folder, strict_json
 from ramjax.tools import (
@@ -224,16 +223,8 @@ def read(path: pathlib.Path) -> list[Mapping[str, Any]]:
   Raises:
     ValueError: A record that cannot be read or is no object, or none at all.
   """
-  records = []
-  for record in bounded_records.read_records(path):
-    if isinstance(record.value, RecordError):
-      raise ValueError(f"{record.where}: {record.value}")
-    if not isinstance(record.value, dict):
-      raise ValueError(f"{record.where} is no JSON object with named fields.")
-    records.append(record.value)
-  if not records:
-    raise ValueError(f"{path} holds no records.")
-  return records
+  what = "an object for each prompt"
+  return [record for _, record in bounded_records.read_objects(path, what)]
 
 
 def _responses(

@@ -22,10 +22,8 @@ from ramjax.evals.continuations import (
 )
 from ramjax.evals.evaluation import Evaluation
 from ramjax.models import open_model
-from ramjax.models.config import DTYPES
 from ramjax.models.hf_folder import HFFolder
 from ramjax.tools import (
-  convert_options,
   eval_result,
   loaded_model,
   option_types,
@@ -56,19 +54,7 @@ class ScoringModel:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds the model, how it is run, and where figures go."""
-  parser.add_argument(
-    "--model",
-    metavar="FOLDER",
-    type=pathlib.Path,
-    required=True,
-    help="a run's folder or a Hugging Face one, with its tokenizer",
-  )
-  parser.add_argument(
-    "--dtype",
-    choices=DTYPES,
-    help="to compute in (default: as trained, or as the weights are stored)",
-  )
-  convert_options.add_checkpoint(parser)
+  loaded_model.add_weights_options(parser)
   parser.add_argument(
     "--batch-size",
     type=option_types.positive_int,

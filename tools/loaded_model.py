@@ -107,17 +107,22 @@ def load(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
   """`--model`, and what else `load` takes."""
+  add_weights_options(parser)
+  parser.add_argument(
+    "--template",
+    choices=templates.TEMPLATE_NAMES,
+    help="chat template (default: what it was trained with, or its own)",
+  )
+
+
+def add_weights_options(parser: argparse.ArgumentParser) -> None:
+  """The same without a chat template."""
   parser.add_argument(
     "--model",
     metavar="FOLDER",
     type=pathlib.Path,
     required=True,
     help="a run's folder or a Hugging Face one, with its tokenizer",
-  )
-  parser.add_argument(
-    "--template",
-    choices=templates.TEMPLATE_NAMES,
-    help="chat template (default: what it was trained with, or its own)",
   )
   parser.add_argument(
     "--dtype",

@@ -50,3 +50,26 @@ def test_more_text_is_refused_at_its_row(path, monkeypatch):
 def test_fields_that_are_not_kept_count_nothing(path, monkeypatch):
   monkeypatch.setattr(bounded_records, "MAX_CHARS", 300)
   assert _values(path, ["a"]) == _ROWS
+
+
+def test_objects_come_with_their_places(tmp_path):
+  path = tmp_path / "rows.jsonl"
+  path.write_text('{"a": 1}\n\n{"a": 2}\n')
+  found = list(bounded_records.read_objects(path, "an object"))
+  assert [value for _, value in found] == [{"a": 1}, {"a": 2}]
+  assert [where.rpartition(":")[2] for where, _ in found] == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+  ("text", "problem"),
+  [
+    ('{"a": NaN}\n', r"rows\.jsonl:1"),
+    ('{"a": 1}\n[1]\n', r"rows\.jsonl:2 is no JSON object .* write a thing"),
+    ("\n", r"rows\.jsonl holds no records: write a thing"),
+  ],
+)
+def test_a_file_of_anything_but_objects_is_refused(tmp_path, text, problem):
+  path = tmp_path / "rows.jsonl"
+  path.write_text(text)
+  with pytest.raises(ValueError, match=problem):
+    list(bounded_records.read_objects(path, "a thing"))

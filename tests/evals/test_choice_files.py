@@ -166,7 +166,7 @@ def test_a_record_that_stands_twice_is_refused(tmp_path):
 
 
 def test_a_file_without_questions_is_refused(tmp_path):
-  with pytest.raises(ValueError, match="holds no questions"):
+  with pytest.raises(ValueError, match="holds no records"):
     choice_files.read_arc(_write(tmp_path))
   with pytest.raises(ValueError, match="jsonl:1 is no JSON object"):
     choice_files.read_arc(_write(tmp_path, [1]))

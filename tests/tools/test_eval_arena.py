@@ -239,7 +239,7 @@ def test_other_options_are_refused_by_name(tmp_path, capsys):
     capsys.readouterr().err
   )
   assert _run(tmp_path, []) is None
-  assert "no verdicts" in capsys.readouterr().err
+  assert "holds no records" in capsys.readouterr().err
   for wrong in ("--bootstrap=-1", "--elo-k=0", "--ridge=nan"):
     with pytest.raises(SystemExit):
       _run(tmp_path, _THREE, wrong)
