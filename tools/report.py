@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ramjax report`: one page about one training run.
+"""`ramjax report`: one page about a training run, or about several.
 
-The page is a single HTML file that opens from disk. It asks nothing of the
-network, and its policy lets a browser run no script but its own, so that
-whatever a model wrote stays text.
+The page is a single HTML file that opens from disk.
 """
 
 import argparse
-import base64
-import hashlib
-import html
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -17,14 +12,20 @@ from collections.abc import Sequence
 from ramjax.tools import (
   report_calibration,
   report_charts,
+  report_compare,
+  report_eval_section,
+  report_frame,
   report_headline,
-  report_look,
   report_run,
   report_samples,
+  report_sides,
   report_tables,
   report_text,
 )
 from ramjax.tools.report_run import Run
+
+PAGE = "report.html"
+COMPARISON = "comparison.html"
 
 
 def page(run: Run) -> str:
@@ -40,7 +41,13 @@ def page(run: Run) -> str:
   charts = report_charts.charts(run.curves, algorithm=algorithm)
   sections = [report_headline.headline(run)]
   if charts.first:
-    sections.append(_section("Curves", _grid(charts.first)))
+    sections.append(
+      report_frame.section("Curves", report_frame.grid(charts.first))
+    )
+  sections += [
+    report_frame.section(*part)
+    for part in report_eval_section.overview(run.evaluations)
+  ]
   sections += _answers(run, charts.of_answers)
   accuracies = report_tables.accuracies(run.curves, run.samples)
   if accuracies is not None:
@@ -54,37 +61,27 @@ def page(run: Run) -> str:
       f'<div class="verified"><div class="card tablecard">{tables}</div>'
       f"{chart}</div>"
     )
-    sections.append(_section("Verified accuracy, before and after", body))
+    sections.append(
+      report_frame.section("Verified accuracy, before and after", body)
+    )
   if run.samples:
     body = report_samples.samples_section(run.samples)
-    sections.append(_section("Samples, before and after", body))
+    sections.append(report_frame.section("Samples, before and after", body))
+  sections += [
+    report_frame.section(*part)
+    for part in report_eval_section.details(run.evaluations)
+  ]
   if charts.more:
-    body = _grid(charts.more)
+    body = report_frame.grid(charts.more)
     if left := charts.left_out:
       body += f'<p class="hint">{left:,} more metrics have no chart.</p>'
-    sections.append(_section("More curves", body))
+    sections.append(report_frame.section("More curves", body))
   for title, tree in (("Config", run.config), ("Provenance", run.manifest)):
     if tree is not None:
       body = report_tables.settings(tree)
       body = f'<div class="card settings-card">{body}</div>'
-      sections.append(_section(title, body))
-  name = html.escape(report_text.visible(run.name, 120))
-  digest = hashlib.sha256(report_look.SCRIPT.encode()).digest()
-  policy = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src"
-    f" 'sha256-{base64.b64encode(digest).decode()}'; base-uri 'none';"
-    " form-action 'none'"
-  )
-  return (
-    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-    f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    f"<title>{name} · ramjax report</title>\n"
-    f"<style>{report_look.STYLE}</style></head>\n<body><main>\n"
-    + "\n".join(sections)
-    + "\n<footer>Written by <code>ramjax report</code>.</footer>\n"
-    f"</main><script>{report_look.SCRIPT}</script></body></html>\n"
-  )
+      sections.append(report_frame.section(title, body))
+  return report_frame.document(run.name, sections)
 
 
 def _answers(run: Run, charts: list[str]) -> list[str]:
@@ -95,23 +92,19 @@ def _answers(run: Run, charts: list[str]) -> list[str]:
   if subsets is None or len(subsets.rows) > report_tables.MOST_IN_ONE:
     charts, calibration = [*charts, *filter(None, [calibration])], ""
   if charts:
-    sections.append(_section("Better and worse answers", _grid(charts)))
+    sections.append(
+      report_frame.section(
+        "Better and worse answers", report_frame.grid(charts)
+      )
+    )
   if subsets is not None:
     tables = report_tables.accuracy_tables(subsets)
     body = (
       f'<div class="verified"><div class="card tablecard">{tables}</div>'
       f"{calibration}</div>"
     )
-    sections.append(_section("Held-out pairs", body))
+    sections.append(report_frame.section("Held-out pairs", body))
   return sections
-
-
-def _section(title: str, body: str) -> str:
-  return f"<section><h2>{title}</h2>{body}</section>"
-
-
-def _grid(charts: list[str]) -> str:
-  return f'<div class="charts">{"".join(charts)}</div>'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,50 +114,84 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv: Arguments after the command's name; None takes the process's own.
 
   Returns:
-    The exit status: 0, or 1 if there is no run to report or no place to write.
+    The exit status: 0, or 1 if there is nothing to report or no place to write.
   """
-  parser = argparse.ArgumentParser(
-    prog="ramjax report",
-    description=(
-      "Writes one self-contained HTML page about a training run: key figures,"
-      " curves, verified accuracy and samples before and after, config and"
-      " provenance. It opens from disk and loads nothing from anywhere."
-    ),
-    epilog=(
-      "WORKDIR needs metrics.jsonl; samples.jsonl, config.json and"
-      " manifest.json are shown if they are there. A run may be reported while"
-      " it is still training."
-    ),
-  )
-  parser.add_argument(
-    "workdir",
-    metavar="WORKDIR",
-    type=pathlib.Path,
-    help="the folder that `ramjax train --workdir=WORKDIR` wrote",
-  )
-  parser.add_argument(
-    "--out",
-    metavar="FILE",
-    type=pathlib.Path,
-    help="where to write the page (default: WORKDIR/report.html)",
-  )
-  args = parser.parse_args(argv)
-  out = args.out or args.workdir / "report.html"
+  args = _parser().parse_args(argv)
+  out = args.out or _default(args.folders)
   try:
-    run = report_run.read_run(args.workdir)
+    if out.is_dir():
+      raise ValueError(f"--out={str(out)!r} is a folder: name a file in it.")
+    text, notes = _report(args.folders)
     if not out.parent.is_dir():
       raise FileNotFoundError(
         f"--out={str(out)!r}: the folder {str(out.parent)!r} does not exist."
         " Make it first."
       )
-    out.write_text(page(run), encoding="utf-8")
+    out.write_text(text, encoding="utf-8")
   except (OSError, ValueError) as error:
     print(f"ramjax report: {error}", file=sys.stderr)
     return 1
-  for note in run.notes:
+  for note in notes:
     print(report_text.visible(note, 400))
   print(out)
   return 0
+
+
+def _default(folders: Sequence[pathlib.Path]) -> pathlib.Path:
+  """Where the page goes: a comparison into none of what it compares."""
+  return folders[0] / PAGE if len(folders) == 1 else pathlib.Path(COMPARISON)
+
+
+def _report(folders: Sequence[pathlib.Path]) -> tuple[str, list[str]]:
+  """The page, and what is to be said on the terminal."""
+  if len(folders) == 1 and not report_sides.is_evaluation(folders[0]):
+    run = report_run.read_run(folders[0])
+    return page(run), run.notes
+  sides = report_sides.read(folders)
+  notes = [f"{side.name}: {note}" for side in sides for note in side.notes]
+  if len(sides) == 1:
+    return report_compare.alone(sides[0]), notes
+  return report_compare.page(sides), notes
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog="ramjax report",
+    description=(
+      "Write one self-contained HTML page. Of one run: key figures, curves,"
+      " evaluations, verified\naccuracy and samples before and after, config and"
+      " provenance. Of several: final figures, curves,\nevaluations and answers"
+      " side by side, and what the configs differ in. It opens from disk and"
+      " loads\nnothing from anywhere."
+    ),
+    epilog=(
+      "A run needs metrics.jsonl; samples.jsonl, config.json, manifest.json and"
+      " the evaluations in its\nfolder evals are shown if they are there. A run"
+      " may be reported while it is still training.\n\n"
+      "examples:\n"
+      "  ramjax report runs/mine\n"
+      "  ramjax report runs/sft runs/dpo --out=sft-and-dpo.html\n"
+      "  ramjax report evals/before evals/after"
+    ),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  parser.add_argument(
+    "folders",
+    metavar="FOLDER",
+    nargs="+",
+    type=pathlib.Path,
+    help="of a run (--workdir of `ramjax train`) or of one evaluation (--out of"
+    f" `ramjax eval`); at most {report_sides.MOST}",
+  )
+  parser.add_argument(
+    "--out",
+    metavar="FILE",
+    type=pathlib.Path,
+    help=f"where to write the page; a file there is replaced (default: {PAGE} in"
+    f" the folder; of several, {COMPARISON} where the command runs)",
+  )
+  return parser
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ramjax.tools import curves, report_text
@@ -15,14 +16,30 @@ _BIN = re.compile(
 # What a model says is better it gives at least this chance.
 _LOWEST = 0.5
 _BELOW_THE_AXIS = 19
+# Width of a number beside a dot, and what keeps them apart.
+_NUMBER = 38
 
 
-class _Bin(NamedTuple):
-  """A range of confidence, and the share of its pairs named rightly."""
+class Bin(NamedTuple):
+  """A range of confidence, and the share of its pairs named rightly.
+
+  `mean` is the mean confidence of its pairs; None is the middle of the range.
+  """
 
   low: float
   high: float
   accuracy: float
+  mean: float | None = None
+
+  @property
+  def is_one(self) -> bool:
+    """Whether it can be drawn."""
+    mean = self.low if self.mean is None else self.mean
+    return (
+      _LOWEST <= self.low < self.high <= 1
+      and 0 <= self.accuracy <= 1
+      and _LOWEST <= mean <= 1
+    )
 
 
 def is_part(key: str) -> bool:
@@ -44,15 +61,29 @@ def calibration_chart(metrics: dict[str, Curve]) -> str:
   last = max((curve.steps[-1] for curve in found.values()), default=0)
   # A bin that is empty is not logged: what it held earlier is of no interest.
   bins = sorted(
-    _Bin(float(match[1]), float(match[2]), curve.values[-1])
+    Bin(float(match[1]), float(match[2]), curve.values[-1])
     for key, curve in found.items()
     if (match := _BIN.fullmatch(key)) and curve.steps[-1] == last
   )
-  bins = [
-    one
-    for one in bins
-    if _LOWEST <= one.low < one.high <= 1 and 0 <= one.accuracy <= 1
-  ]
+  return chart(
+    bins,
+    unit=f"pairs named rightly, by confidence, step {last:,}",
+    hint=_hint(found.get(_ERROR), last),
+  )
+
+
+def chart(bins: Sequence[Bin], *, unit: str, hint: str) -> str:
+  """Accuracy by confidence as an HTML figure.
+
+  Args:
+    bins: Those that are none are left out.
+    unit: What is drawn, escaped.
+    hint: What to read from it, escaped.
+
+  Returns:
+    The figure; "" if no bin is left.
+  """
+  bins = [one for one in bins if one.is_one]
   if not bins:
     return ""
   told = ". ".join(
@@ -63,12 +94,12 @@ def calibration_chart(metrics: dict[str, Curve]) -> str:
   legend += curves.legend_entry("as sure as it is right", "rule")
   return (
     '<figure class="chart"><figcaption><b>Calibration</b> <span class="unit">'
-    f"pairs named rightly, by confidence, step {last:,}</span></figcaption>"
+    f"{unit}</span></figcaption>"
     f'<div class="legend">{legend}</div>'
     f'<svg class="plot" viewBox="0 0 {curves.WIDTH} {curves.HEIGHT}" role="img"'
     f' aria-label="Calibration. {html.escape(told)}.">{_axes()}'
     f"{''.join(map(_mark, bins))}</svg>"
-    f'<p class="hint">{_hint(found.get(_ERROR), last)}</p></figure>'
+    f'<p class="hint">{hint}</p></figure>'
   )
 
 
@@ -111,17 +142,22 @@ def _axes() -> str:
   )
 
 
-def _mark(one: _Bin) -> str:
-  """A bin's dot in the middle of the bin, its gap to the line, its number."""
-  middle = (one.low + one.high) / 2
+def _mark(one: Bin) -> str:
+  """A bin's dot at its mean confidence, its gap to the line, its number."""
+  middle = (one.low + one.high) / 2 if one.mean is None else one.mean
   x, y, line = _across(middle), _down(one.accuracy), _down(middle)
-  # Beside the dot, away from the line.
-  place = y - 3 if y <= line else y + 12
+  # Away from the line, which rises: above it to the left, below to the right,
+  # where is room in any case.
+  if y <= line and x > curves.LEFT + _NUMBER:
+    across, place, side = x - 8, y - 3, "end"
+  else:
+    across, place, side = x + 8, max(y, line) + 12, "start"
   place = min(max(place, curves.TOP + 8), curves.BOTTOM - 4)
   return (
     f'<path class="gap" d="M{x:.1f} {line:.1f}V{y:.1f}"/><g class="dots">'
     f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.2"/></g><text class="value"'
-    f' x="{x + 8:.1f}" y="{place:.1f}">{_share(one.accuracy)}</text>'
+    f' text-anchor="{side}" x="{across:.1f}" y="{place:.1f}">'
+    f"{_share(one.accuracy)}</text>"
   )
 
 

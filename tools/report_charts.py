@@ -2,6 +2,7 @@
 """A run's metrics drawn as the charts of its report."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ramjax.tools import (
@@ -106,6 +107,23 @@ def _has_its_place(key: str, known: tuple[Chart, ...]) -> bool:
   )
 
 
+def window(chart: Chart, curve: Curve) -> int:
+  """Over how many points a noisy curve's running mean is; 1 for none."""
+  if not chart.noisy or len(curve.steps) < _SMOOTH_FROM:
+    return 1
+  return min(max(len(curve.steps) // 40, 3), 301) | 1
+
+
+def needs_log(chart: Chart, values: Iterable[float]) -> bool:
+  """Whether values are so far apart that the chart's axis is logarithmic."""
+  drawable = [v for v in values if math.isfinite(v)]
+  return (
+    bool(drawable)
+    and min(drawable) > 0
+    and max(drawable) / min(drawable) >= chart.log_from
+  )
+
+
 def _draw(chart: Chart, metrics: dict[str, Curve]) -> str:
   """The chart as HTML; "" if none of its own metrics was logged."""
   series, drawable = [], []
@@ -113,19 +131,13 @@ def _draw(chart: Chart, metrics: dict[str, Curve]) -> str:
     if line.key not in metrics:
       continue
     curve = metrics[line.key]
-    window = 1
     smooth = line.mark == "line" or (line.mark == "dashes" and line.tint)
-    if smooth and chart.noisy and len(curve.steps) >= _SMOOTH_FROM:
-      window = min(max(len(curve.steps) // 40, 3), 301) | 1
-    series.append(_series(line, metrics, window))
-    drawable += [v for v in curve.values if math.isfinite(v)]
+    width = window(chart, curve) if smooth else 1
+    series.append(_series(line, metrics, width))
+    drawable += curve.values
   if not any(one.mark != "rule" for one in series):
     return ""
-  use_log = (
-    bool(drawable)
-    and min(drawable) > 0
-    and max(drawable) / min(drawable) >= chart.log_from
-  )
+  use_log = needs_log(chart, drawable)
   units = [chart.unit] * bool(chart.unit) + ["log scale"] * use_log
   return curves.line_chart(
     series,
@@ -141,7 +153,7 @@ def _draw(chart: Chart, metrics: dict[str, Curve]) -> str:
 
 
 def _series(
-  line: Line, metrics: dict[str, Curve], window: int
+  line: Line, metrics: dict[str, Curve], width: int
 ) -> report_points.Series:
   """The curve of a metric, and its interval if both ends were logged."""
   curve = metrics[line.key]
@@ -157,7 +169,7 @@ def _series(
     curve.steps,
     curve.values,
     line.mark,
-    window,
+    width,
     tint=line.tint,
     low=ends[0],
     high=ends[1],

@@ -6,7 +6,12 @@ import math
 import statistics
 from typing import Any
 
-from ramjax.tools import report_metrics, report_tables, report_text
+from ramjax.tools import (
+  report_frame,
+  report_metrics,
+  report_tables,
+  report_text,
+)
 from ramjax.tools.report_run import Curve, Run
 
 
@@ -23,13 +28,12 @@ def headline(run: Run) -> str:
     f'<div class="value">{value}</div><div class="detail">{detail}</div></div>'
     for name, value, detail in _figures(run, config, manifest)
   )
-  notes = "".join(f"<li>{report_text.escaped(n, 400)}</li>" for n in run.notes)
   return (
     '<header><p class="eyebrow">ramjax training report</p>'
     f"<h1>{report_text.escaped(run.name, 120)}</h1>"
     f'<dl class="facts">{"".join(facts)}</dl></header>'
     f'<section class="figures" aria-label="Key figures">{figures}</section>'
-    + (f'<ul class="notes">{notes}</ul>' if notes else "")
+    + report_frame.notes(run.notes)
   )
 
 

@@ -12,7 +12,11 @@ import numpy as np
 LARGEST = 1e100
 
 Mark = Literal["line", "dots", "dashes", "rule"]
-Tint = Literal["", "chosen", "rejected"]
+Tint = Literal[
+  "", "chosen", "rejected", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"
+]
+# Of the runs that a page compares, by their order.
+RUNS: tuple[Tint, ...] = ("s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7")
 
 
 @dataclasses.dataclass(frozen=True)

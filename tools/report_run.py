@@ -9,6 +9,13 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from ramjax.tools import report_evals
+from ramjax.tools.report_evals import Shown
+
+METRICS = "metrics.jsonl"
+# Where `ramjax eval --out` and training put evaluations of a run.
+EVALS = "evals"
+
 # Steps beyond this are no counts: a float could not tell them apart.
 _MOST_STEPS = 2**53
 
@@ -52,6 +59,7 @@ class Run:
     config: The resolved config; None if the file is missing.
     manifest: Where the run comes from; None if the file is missing.
     notes: What the reader should know: missing files, lines left out.
+    evaluations: Those of `ramjax eval` in its folder `evals`, by name and step.
   """
 
   name: str
@@ -61,6 +69,7 @@ class Run:
   config: dict[str, Any] | None
   manifest: dict[str, Any] | None
   notes: list[str]
+  evaluations: list[Shown] = dataclasses.field(default_factory=list)
 
 
 def read_run(workdir: pathlib.Path) -> Run:
@@ -82,15 +91,18 @@ def read_run(workdir: pathlib.Path) -> Run:
       f"workdir={str(workdir)!r} is not a folder. Give the folder that"
       " `ramjax train --workdir=DIR` wrote."
     )
-  metrics_path = workdir / "metrics.jsonl"
+  metrics_path = workdir / METRICS
   if not metrics_path.is_file():
     raise FileNotFoundError(
       f"{metrics_path} does not exist. `ramjax train --workdir=DIR` writes it"
       " from its first logged step on: give that folder."
     )
   notes: list[str] = []
-  curves, wall_time_s = _read_metrics(metrics_path, notes)
-  return Run(
+  found = report_evals.read_below(workdir / EVALS)
+  curves, wall_time_s = _read_metrics(
+    metrics_path, notes, is_evaluated=bool(found.shown)
+  )
+  run = Run(
     name=workdir.resolve().name,
     curves=curves,
     wall_time_s=wall_time_s,
@@ -98,11 +110,14 @@ def read_run(workdir: pathlib.Path) -> Run:
     config=_read_object(workdir / "config.json", "the config", notes),
     manifest=_read_object(workdir / "manifest.json", "the provenance", notes),
     notes=notes,
+    evaluations=found.shown,
   )
+  notes += found.problems
+  return run
 
 
 def _read_metrics(
-  path: pathlib.Path, notes: list[str]
+  path: pathlib.Path, notes: list[str], *, is_evaluated: bool
 ) -> tuple[dict[str, Curve], float | None]:
   """Curves by name, and the wall time; entries that are no number are left."""
   points: dict[str, dict[int, float]] = {}
@@ -122,7 +137,7 @@ def _read_metrics(
         points.setdefault(key, {})[step] = _number(value)
   if not points:
     notes.append(f"{path.name} holds no metric yet, so there are no curves.")
-  elif not any(key.startswith("eval/") for key in points):
+  elif not is_evaluated and not any(key.startswith("eval/") for key in points):
     notes.append(
       f"{path.name} holds no evaluation, so nothing here is about held-out data."
     )

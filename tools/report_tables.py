@@ -220,12 +220,12 @@ def settings(tree: dict[str, Any]) -> str:
 
 def _group(name: str, leaves: list[tuple[str, Any]], total: int) -> str:
   preview = ", ".join(
-    f"{path.rpartition('.')[2]} {_plain(value)[:40]}"
+    f"{path.rpartition('.')[2]} {plain(value)[:40]}"
     for path, value in [leaf for leaf in leaves if leaf[1] is not None][:8]
   )
   rows = "".join(
     f'<tr><th scope="row">{report_text.escaped(path, 120)}</th>'
-    f"<td>{report_text.escaped(_plain(value), 400)}</td></tr>"
+    f"<td>{report_text.escaped(plain(value), 400)}</td></tr>"
     for path, value in leaves
   )
   entries = "1 entry" if total == 1 else f"{total:,} entries"
@@ -237,7 +237,7 @@ def _group(name: str, leaves: list[tuple[str, Any]], total: int) -> str:
   )
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
   """A leaf as text: strings bare, everything else as JSON."""
   if isinstance(value, str):
     return value

@@ -3,13 +3,13 @@
 
 import base64
 import hashlib
-import html.parser
 import json
 import math
 import re
 
 import pytest
 from tiny_curves import PAIRS
+from tiny_page import EVIL, Seen
 
 from ramjax.tools import (
   report,
@@ -18,26 +18,6 @@ from ramjax.tools import (
   report_tables,
 )
 from ramjax.tools.report_run import Curve, Run, Sample
-
-EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e\x1b[31m"
-
-
-class Seen(html.parser.HTMLParser):
-  """What a browser would make of a page: tags, attributes, text."""
-
-  def __init__(self, page):
-    super().__init__()
-    self.tags, self.attributes, self.texts = [], [], []
-    self.feed(page)
-    self.text = " ".join(" ".join(self.texts).split())
-
-  def handle_starttag(self, tag, attrs):
-    self.tags.append(tag)
-    self.attributes += attrs
-
-  def handle_data(self, data):
-    if self.tags and self.tags[-1] not in ("style", "script"):
-      self.texts.append(data)
 
 
 def train_line(step, **metrics):

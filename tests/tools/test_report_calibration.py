@@ -4,6 +4,7 @@
 import pytest
 
 from ramjax.tools import report_calibration
+from ramjax.tools.report_calibration import Bin
 from ramjax.tools.report_run import Curve
 
 _BINS = {
@@ -49,3 +50,21 @@ def test_bin_that_is_none_is_not_drawn(bounds, value):
     name: Curve([0], [value]),
   }
   assert report_calibration.calibration_chart(curves) == ""
+
+
+def test_bins_of_an_evaluation_lie_at_their_mean_confidence():
+  found = report_calibration.chart(
+    [Bin(0.5, 0.6, 0.5, 0.5), Bin(0.7, 0.8, 1.0, 0.75)],
+    unit="u",
+    hint="h",
+  )
+  assert '<circle cx="52.0" cy="112.0"' in found
+  assert '<circle cx="259.0" cy="12.0"' in found
+  # Numbers lie off the line: below it where there is no room to the left.
+  assert 'text-anchor="start" x="60.0" y="124.0">50%' in found
+  assert 'text-anchor="end" x="251.0" y="20.0">100%' in found
+
+
+def test_mean_confidence_that_is_none_is_not_drawn():
+  bins = [Bin(0.5, 0.6, 0.5, mean) for mean in (0.4, 1.5, float("nan"))]
+  assert report_calibration.chart(bins, unit="u", hint="h") == ""
