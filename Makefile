@@ -51,7 +51,7 @@ $(VENV)/.peers: $(VENV)/.ready requirements-peers.lock
 
 # A peer that cannot be imported must fail here, not be skipped.
 test-peers: $(VENV)/.peers
-	$(BIN)/python -c 'import peft, torch, transformers, trl'
+	$(BIN)/python -c 'import lm_eval, peft, torch, transformers, trl'
 	$(BIN)/python -m pytest -m peers
 
 lock:

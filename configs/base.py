@@ -160,7 +160,10 @@ def rounds(
   )
   config.data.max_bad_share = fit.data.max_bad_share
   config.evals = ConfigDict(
-    {n: fit.evals[n] for n in ("num_prompts", "num_samples", "max_new_tokens")}
+    {
+      n: fit.evals[n]
+      for n in ("num_prompts", "num_samples", "max_new_tokens", "benchmarks")
+    }
   )
   config.fit = ConfigDict(
     {n: fit[n] for n in ("algorithm", "lora", "loss", "optim", "checkpoint")}
@@ -241,6 +244,8 @@ def _tree(algorithm: str, loss: dict) -> ConfigDict:
         num_prompts=4,
         num_samples=4,
         max_new_tokens=128,
+        # By a name of yours: see `benchmark`.
+        benchmarks=dict(),
       ),
       run=fields.run(),
     )
@@ -249,9 +254,10 @@ def _tree(algorithm: str, loss: dict) -> ConfigDict:
 
 
 def _locked(config: ConfigDict) -> ConfigDict:
-  """A misspelt field is an error from here on; sources, rewards are free."""
+  """A misspelt field is an error from here on; what one names is free."""
   config.lock()
   config.data.sources.unlock()
+  config.evals.benchmarks.unlock()
   if "rewards" in config:
     config.rewards.unlock()
   return config
@@ -277,3 +283,18 @@ def source(
   return ConfigDict(
     dict(path=path, weight=weight, eval_rows=eval_rows, eval_path=eval_path)
   )
+
+
+def benchmark(command: str, *, every_steps: int = 0) -> ConfigDict:
+  """One entry of `evals.benchmarks`: measured on checkpoints of the run.
+
+  Args:
+    command: What follows `ramjax eval`, without model and folder: such as
+      "gsm8k --data=test.jsonl".
+    every_steps: How often; the checkpoint is saved where it would not be. It
+      always runs after the last step, and 0 adds nothing.
+
+  Returns:
+    The entry.
+  """
+  return ConfigDict(dict(command=command, every_steps=every_steps))

@@ -29,12 +29,14 @@ class Tokenizer:
     vocab_size: One more than the largest id.
     bos_id: The id that starts a sequence; None where the tokenizer has none.
     eos_id: The id that ends a sequence; None where the tokenizer has none.
+    specials: The ids of the special tokens, by the name that each has in text.
   """
 
   def __init__(self, path: pathlib.Path, digest: str, backend: Backend):
     self.path = path
     self.digest = digest
     self.vocab_size = backend.vocab_size
+    self.specials = dict(backend.specials)
     self._special_ids = dict(backend.specials)
     if backend.bos:
       self._special_ids["bos"] = backend.specials[backend.bos]

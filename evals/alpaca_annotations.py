@@ -5,7 +5,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ramjax.evals import alpaca_files, win_rate
 
@@ -28,7 +28,7 @@ class Annotation:
   """One verdict.
 
   Attributes:
-    instruction: What was asked. It names the row: no other has it.
+    instruction: What was asked. It names the row, as a rule: no other has it.
     output_1: The baseline's answer.
     output_2: The model's.
     generator_1: The baseline's name.
@@ -82,14 +82,20 @@ class Annotations:
     return [row.preference for row in self.rows]
 
 
-def read(path: str | os.PathLike[str]) -> Annotations:
+def read(
+  path: str | os.PathLike[str],
+  *,
+  key: Literal["instruction", "question_id"] = "instruction",
+) -> Annotations:
   """Reads verdicts.
 
   Args:
     path: A JSON list, JSONL, or either of them compressed with gzip.
+    key: What names a row. With "question_id", a whole number that each row then
+      has besides, two rows may have one instruction.
 
   Raises:
-    ValueError: A row is broken, lacks a key, repeats an instruction, has a
+    ValueError: A row is broken, lacks a key, repeats its name, has a
       preference out of range, or is of another model, baseline or judge than
       the first; or there are none.
     FileNotFoundError: There is no such file.
@@ -102,7 +108,10 @@ def read(path: str | os.PathLike[str]) -> Annotations:
     texts = {
       key: alpaca_files.text_field(row, key, where, _KIND) for key in _TEXTS
     }
-    alpaca_files.require_new(seen, texts["instruction"], where)
+    if key == "instruction":
+      alpaca_files.require_new(seen, texts[key], where)
+    else:
+      _require_new_question(seen, row.get(key), where)
     _require_constant(constant, row, where)
     num_zero += row.get("preference") == 0
     rows.append(
@@ -120,6 +129,23 @@ def read(path: str | os.PathLike[str]) -> Annotations:
     num_zero=num_zero,
     num_null=sum(row.preference is None for row in rows),
   )
+
+
+def _require_new_question(
+  seen: dict[str, str], question_id: object, where: str
+) -> None:
+  """Notes a question's id and its row; it may stand once."""
+  if isinstance(question_id, bool) or not isinstance(question_id, int):
+    raise ValueError(
+      f"{where}: question_id={alpaca_files.shown(question_id)} must be a whole"
+      " number: it says which question the verdict is on."
+    )
+  first = seen.setdefault(str(question_id), where)
+  if first != where:
+    raise ValueError(
+      f"{where} has the question_id of {first}, {question_id}: it would count"
+      " twice. Drop one of them."
+    )
 
 
 def _require_constant(

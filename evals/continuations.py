@@ -14,18 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ramjax.evals import padded_rows
 from ramjax.losses import supervised_chunks
 from ramjax.models import heads, llama, sharding
 from ramjax.models.config import LlamaConfig
 
-# Tokens of a batch at most, padding among them (but a row for each device):
-# sixteen texts of 2,048, or one of 32,768.
-MOST_TOKENS = 32_768
 # Positions of one shard whose logits exist at once: 64 MB for 128,000 tokens.
 _CHUNK = 128
-# Rows are padded to this length times 1, 1.5, 2, 3, 4, 6, 8 ...: few lengths,
-# because each is compiled.
-_SHORTEST = 32
 # Pairs that share a row, at most; a power of two.
 _MOST_ASKED = 8
 
@@ -95,7 +90,7 @@ def continuation_logps(
     pairs: To score. A context has at least one token (a text without context
       is given BOS or EOS by the caller), and so has a continuation.
     batch_size: Rows in a batch at most, at least 1; fewer where they would be
-      more than `MOST_TOKENS`. Pairs that share one count once.
+      more than `padded_rows.MOST_TOKENS`. Pairs that share one count once.
     max_length: Tokens the model reads at most.
     progress: Called with the number of pairs that a batch had.
 
@@ -186,7 +181,11 @@ def _scored_batches(
   # A batch is queued before the last one's results are waited for.
   while start < len(rows):
     # The first row is the longest.
-    room = max(1, MOST_TOKENS // _bucket(len(rows[start].tokens)))
+    room = max(
+      1,
+      padded_rows.MOST_TOKENS
+      // padded_rows.padded_length(len(rows[start].tokens)),
+    )
     num_rows = min(batch_size, len(rows), room)
     num_rows = -(-num_rows // num_shards) * num_shards
     batch = rows[start : start + num_rows]
@@ -212,7 +211,7 @@ def _arrays(
   batch: Sequence[_Row], num_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """[B, T] inputs, [K, B, T] targets, and the [B, T] mask of what counts."""
-  length = _bucket(max(len(row.tokens) for row in batch))
+  length = padded_rows.padded_length(max(len(row.tokens) for row in batch))
   num_asked = max(len(row.asked) for row in batch)
   # 1, 2, 4 or 8: few shapes, because each is compiled.
   num_asked = 1 << (num_asked - 1).bit_length()
@@ -227,15 +226,6 @@ def _arrays(
       targets[k, i, end - 1] = asked.last
     mask[i, end - row.num_scored : end] = True
   return inputs, targets, mask
-
-
-def _bucket(length: int) -> int:
-  """The shortest padded length that `length` fits in."""
-  bucket = _SHORTEST
-  while bucket < length:
-    # 1.5 times a power of two, and then the next power.
-    bucket = bucket * 3 // 2 if bucket & (bucket - 1) == 0 else bucket * 4 // 3
-  return bucket
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -69,19 +69,25 @@ def make(pairs: Sequence[Pair], *, num: int, seed: int) -> list[Canary]:
   rng = random.Random(f"judge_canaries{seed}")
   usable.sort(key=lambda index: (rng.random(), index))
   return [
-    Canary(kind, _MAKE[kind](pairs[index]), index)
+    Canary(kind, _made(kind, pairs[index]), index)
     for kind in KINDS
     for index in sorted(usable[:num])
   ]
 
 
-_MAKE: Mapping[str, Callable[[Pair], Pair]] = {
-  "null": lambda p: Pair(p.instruction, p.output_1, _NULL),
-  "injected": lambda p: Pair(p.instruction, p.output_1, _INJECTED),
-  "swapped": lambda p: Pair(p.instruction, p.output_2, p.output_1),
-  "identical": lambda p: Pair(p.instruction, p.output_2, p.output_2 + " "),
-  "padded": lambda p: Pair(p.instruction, p.output_2, p.output_2 + _FILLER),
+# Outputs 1 and 2 of each kind; all else is the pair's.
+_MAKE: Mapping[str, Callable[[Pair], tuple[str, str]]] = {
+  "null": lambda p: (p.output_1, _NULL),
+  "injected": lambda p: (p.output_1, _INJECTED),
+  "swapped": lambda p: (p.output_2, p.output_1),
+  "identical": lambda p: (p.output_2, p.output_2 + " "),
+  "padded": lambda p: (p.output_2, p.output_2 + _FILLER),
 }
+
+
+def _made(kind: str, pair: Pair) -> Pair:
+  output_1, output_2 = _MAKE[kind](pair)
+  return dataclasses.replace(pair, output_1=output_1, output_2=output_2)
 
 
 def rows(

@@ -2,8 +2,9 @@
 """What a judge of pairs is shown, from a prompt template of AlpacaEval's kind.
 
 A template is plain text: turns between the markers <|im_start|>ROLE and
-<|im_end|>, and in them {instruction}, {output_1} and {output_2}. The file is
-the user's; none comes with ramjax.
+<|im_end|>, and in them {instruction}, {output_1} and {output_2}, and
+{reference} if the judge is to see an answer that is known to be good. The file
+is the user's; none comes with ramjax.
 
 Turns are told apart before the slots are filled, and the slots are filled in
 one pass; nothing is parsed after that. A marker or a slot in an answer is text
@@ -20,9 +21,10 @@ import re
 from ramjax.data.rows import Message
 
 SLOTS = ("instruction", "output_1", "output_2")
+REFERENCE = "reference"
 _ROLES = ("system", "user", "assistant")
 _START, _END = "<|im_start|>", "<|im_end|>"
-_SLOT = re.compile(r"\{(" + "|".join(SLOTS) + r")\}")
+_SLOT = re.compile(r"\{(" + "|".join((*SLOTS, REFERENCE)) + r")\}")
 _MARKER = re.compile(r"<\|[^<>|\s]{1,40}\|>")
 _MAX_BYTES = 1 << 20
 
@@ -39,8 +41,18 @@ class JudgePrompt:
   turns: tuple[Message, ...]
   digest: str
 
+  @property
+  def has_reference(self) -> bool:
+    """Whether it shows an answer that is known to be good."""
+    return any(REFERENCE in _SLOT.findall(turn.content) for turn in self.turns)
+
   def messages(
-    self, *, instruction: str, output_1: str, output_2: str
+    self,
+    *,
+    instruction: str,
+    output_1: str,
+    output_2: str,
+    reference: str | None = None,
   ) -> tuple[Message, ...]:
     """The conversation about one pair.
 
@@ -48,11 +60,22 @@ class JudgePrompt:
       instruction: What was asked.
       output_1: The answer that is shown first.
       output_2: The other.
+      reference: A good answer; None where the template has no slot for it.
+
+    Raises:
+      ValueError: There is a slot and no reference, or the reverse.
     """
+    if (reference is not None) != self.has_reference:
+      raise ValueError(
+        f"the judge's prompt has {'a' if self.has_reference else 'no'} slot"
+        f" {{{REFERENCE}}}, and there is"
+        f" {'no' if reference is None else 'a'} reference: give both or neither."
+      )
     texts = {
       "instruction": instruction,
       "output_1": output_1,
       "output_2": output_2,
+      REFERENCE: reference or "",
     }
     return tuple(
       Message(turn.role, _SLOT.sub(lambda match: texts[match[1]], turn.content))

@@ -138,6 +138,8 @@ def verdict_key(identity: Mapping[str, Any], pair: Pair) -> str:
     "judge": identity,
     "pair": [pair.instruction, pair.output_1, pair.output_2],
   }
+  if pair.reference is not None:
+    described["reference"] = pair.reference
   text = json.dumps(described, sort_keys=True, allow_nan=False)
   return hashlib.sha256(text.encode()).hexdigest()
 

@@ -65,3 +65,21 @@ def read(path: str | os.PathLike[str]) -> list[ModelOutput]:
         )
     outputs.append(output)
   return outputs
+
+
+def read_instructions(path: str | os.PathLike[str]) -> list[str]:
+  """Reads what models are asked, in order.
+
+  Args:
+    path: As for `read`; objects with the text `instruction`.
+
+  Raises:
+    ValueError: A row is broken, lacks it, or repeats one; or there are none.
+    FileNotFoundError: There is no such file.
+  """
+  kind = "a list of objects with the text 'instruction'"
+  seen: dict[str, str] = {}
+  for where, row in alpaca_files.read_objects(path, kind):
+    text = alpaca_files.text_field(row, "instruction", where, kind)
+    alpaca_files.require_new(seen, text, where)
+  return list(seen)

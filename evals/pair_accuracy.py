@@ -3,6 +3,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,24 @@ from ramjax.data.wilson import wilson_interval
 
 # Bins of the confidence sigmoid(|margin|), from 0.5 to 1.
 CALIBRATION_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+class Bin(NamedTuple):
+  """The pairs of one range of confidence, at least one.
+
+  Attributes:
+    low: The least confidence.
+    high: The most.
+    pairs: How many there are.
+    confidence: The mean.
+    accuracy: The share that is right.
+  """
+
+  low: float
+  high: float
+  pairs: int
+  confidence: float
+  accuracy: float
 
 
 def pair_accuracy(
@@ -29,7 +48,7 @@ def pair_accuracy(
   """
   if not len(margins):
     return {}
-  right = np.where(margins == 0, 0.5, margins > 0)
+  right = is_right(margins)
   low, high = wilson_interval(float(right.sum()), len(right))
   found = {
     "accuracy": float(right.mean()),
@@ -59,15 +78,42 @@ def calibration(margins: np.ndarray) -> dict[str, float]:
     2015), and `calibration/<low>-<high>`, the accuracy of each bin that is not
     empty.
   """
+  bins = calibration_bins(margins)
+  error = sum(
+    abs(bin_.accuracy - bin_.confidence) * bin_.pairs / len(margins)
+    for bin_ in bins
+  )
+  return {
+    "calibration_error": error,
+    **{f"calibration/{b.low:.1f}-{b.high:.1f}": b.accuracy for b in bins},
+  }
+
+
+def calibration_bins(margins: np.ndarray) -> list[Bin]:
+  """The bins of confidence that are not empty; see `calibration`.
+
+  Args:
+    margins: [n].
+  """
   confidence = 1 / (1 + np.exp(-np.abs(margins.astype(np.float64))))
-  right = np.where(margins == 0, 0.5, margins > 0)
+  right = is_right(margins)
   bins = np.digitize(confidence, CALIBRATION_EDGES[1:-1])
-  error, found = 0.0, {}
+  found = []
   for i, (low, high) in enumerate(itertools.pairwise(CALIBRATION_EDGES)):
     inside = bins == i
     if inside.any():
-      accuracy = float(right[inside].mean())
-      gap = abs(accuracy - float(confidence[inside].mean()))
-      error += gap * float(inside.mean())
-      found[f"calibration/{low:.1f}-{high:.1f}"] = accuracy
-  return {"calibration_error": error, **found}
+      found.append(
+        Bin(
+          low,
+          high,
+          int(inside.sum()),
+          float(confidence[inside].mean()),
+          float(right[inside].mean()),
+        )
+      )
+  return found
+
+
+def is_right(margins: np.ndarray) -> np.ndarray:
+  """[n] float64: 1 where the chosen answer has more, 0.5 for a tie, else 0."""
+  return np.where(margins == 0, 0.5, (margins > 0).astype(np.float64))

@@ -6,11 +6,36 @@ that figures can be compared with published ones. BOS stands where the tokenizer
 has one, as for a Llama there.
 """
 
-from ramjax.data.tokenizers import Tokenizer
+import pathlib
+from typing import Protocol
+
 from ramjax.evals.continuations import TokenPair
 
 
-def prefix_id(tokenizer: Tokenizer) -> int:
+class Encoder(Protocol):
+  """What is asked of a tokenizer here."""
+
+  @property
+  def path(self) -> pathlib.Path:
+    """The file it was loaded from."""
+    ...
+
+  @property
+  def bos_id(self) -> int | None:
+    """The id that starts a sequence."""
+    ...
+
+  @property
+  def eos_id(self) -> int | None:
+    """The id that ends a sequence."""
+    ...
+
+  def encode(self, text: str, *, at_start: bool) -> list[int]:
+    """Ids of a text; `at_start` where a sequence begins with it."""
+    ...
+
+
+def prefix_id(tokenizer: Encoder) -> int:
   """What a text without context is predicted from: BOS, or else EOS.
 
   Raises:
@@ -26,7 +51,7 @@ def prefix_id(tokenizer: Tokenizer) -> int:
 
 
 def encode_pair(
-  context: str, continuation: str, *, tokenizer: Tokenizer
+  context: str, continuation: str, *, tokenizer: Encoder
 ) -> TokenPair:
   """Encodes a context and what follows it.
 

@@ -4,11 +4,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-from ramjax.evals import judge_canaries, judge_prompt, win_rate
+from ramjax.evals import judge_account, win_rate
 from ramjax.evals.alpaca_annotations import Annotation
 from ramjax.evals.evaluation import Evaluation, Value
-from ramjax.evals.judge_canaries import Canary
-from ramjax.evals.judged_pairs import JudgedPairs
+from ramjax.evals.judge_account import Judging
 from ramjax.evals.model_outputs import ModelOutput
 from ramjax.evals.pairwise_judge import Pair, PairVerdict
 
@@ -22,19 +21,29 @@ class Matched:
     references: The baseline's, in the same order: that of its file.
     num_without_reference: Answers of the model that the baseline has none for.
     num_without_output: Answers of the baseline that the model has none for.
+    good_answers: Known good ones that the judge is shown besides, in the same
+      order; None where it is shown none.
+    question_ids: What names a pair where an instruction may stand twice.
   """
 
   outputs: Sequence[ModelOutput]
   references: Sequence[ModelOutput]
   num_without_reference: int
   num_without_output: int
+  good_answers: Sequence[str] | None = None
+  question_ids: Sequence[int] | None = None
 
   @property
   def pairs(self) -> list[Pair]:
     """What is judged."""
     return [
-      Pair(ours.instruction, theirs.output, ours.output)
-      for ours, theirs in zip(self.outputs, self.references, strict=True)
+      Pair(ours.instruction, theirs.output, ours.output, good)
+      for ours, theirs, good in zip(
+        self.outputs,
+        self.references,
+        self.good_answers or [None] * len(self.outputs),
+        strict=True,
+      )
     ]
 
 
@@ -74,13 +83,64 @@ def match(
   )
 
 
+def with_good_answers(
+  matched: Matched, answers: Sequence[ModelOutput]
+) -> Matched:
+  """Adds an answer that is known to be good to each instruction.
+
+  Args:
+    matched: What is judged.
+    answers: To its instructions, and maybe to others, in any order.
+
+  Raises:
+    ValueError: An instruction has none, or an empty one.
+  """
+  by_instruction = {answer.instruction: answer.output for answer in answers}
+  found = []
+  for output in matched.outputs:
+    text = by_instruction.get(output.instruction)
+    if text is None or not text.strip():
+      raise ValueError(
+        f"the instruction {output.instruction[:60]!a} has"
+        f" {'no' if text is None else 'an empty'} answer among the"
+        f" {len(answers)} known good ones: the judge would compare without. Give"
+        " one for each instruction."
+      )
+    found.append(text)
+  return dataclasses.replace(matched, good_answers=found)
+
+
+def require_names(matched: Matched, names: Names) -> None:
+  """Refuses names with which annotations could not be read back.
+
+  Args:
+    matched: What is judged.
+    names: Of the parties.
+
+  Raises:
+    ValueError: One cannot be printed, or a model and another baseline have one
+      name.
+  """
+  for party, name in dataclasses.asdict(names).items():
+    if not name.isprintable():
+      raise ValueError(
+        f"the {party} is called {name!a}, which holds characters that cannot be"
+        " printed: it must be a name."
+      )
+  if names.model == names.reference and any(
+    pair.output_1 != pair.output_2 for pair in matched.pairs
+  ):
+    raise ValueError(
+      f"the model and the reference are both called {names.model!r}, and their"
+      " outputs differ: two models share a name. Rename one."
+    )
+
+
 def evaluate(
   benchmark: str,
   matched: Matched,
-  judged: JudgedPairs,
+  judging: Judging,
   names: Names,
-  canaries: Sequence[Canary],
-  of_canaries: Sequence[PairVerdict],
   prices: tuple[float, float] | None = None,
 ) -> Evaluation:
   """The win rate, and how the judge did.
@@ -88,20 +148,15 @@ def evaluate(
   Args:
     benchmark: Its name.
     matched: What was judged.
-    judged: The verdicts.
+    judging: What the judge said of it.
     names: Of the parties.
-    canaries: From `judge_canaries.make`.
-    of_canaries: The verdicts on them.
     prices: Of a million tokens that the judge reads, and that it writes; None
       says nothing of cost.
 
   Raises:
     ValueError: No pair has a verdict.
   """
-  rate = win_rate.win_rate([v.preference for v in judged.verdicts])
-  every = [*judged.verdicts, *of_canaries]
-  agree = [v.orders_agree for v in judged.verdicts]
-  known = [a for a in agree if a is not None]
+  rate = win_rate.win_rate([v.preference for v in judging.judged.verdicts])
   figures: dict[str, Value] = {
     "win_rate, %": rate.win_rate,
     "standard_error, points": rate.standard_error,
@@ -113,39 +168,22 @@ def evaluate(
     "avg_length, characters": win_rate.average_length(
       [o.output for o in matched.outputs]
     ),
-    "invalid_share": judged.invalid_share,
-    "orders_agree_share": sum(known) / len(known) if known else None,
-    "judge_requests": sum(v.num_requests for v in every),
-    "judge_prompt_tokens": sum(v.num_prompt_tokens for v in every),
-    "judge_tokens": sum(v.num_tokens for v in every),
   }
-  if prices is not None:
-    read = sum(v.num_prompt_tokens for v in every)
-    written = sum(v.num_tokens for v in every)
-    figures["judge_cost"] = (read * prices[0] + written * prices[1]) / 1e6
-  table = judge_canaries.rows(canaries, of_canaries, judged.verdicts)
-  return Evaluation(
+  evaluation = Evaluation(
     benchmark=benchmark,
     model=names.model,
     figures=figures,
-    tables={"canaries": table} if canaries else {},
-    counted=_counted(matched, judged),
-    notes=_notes(names, table if canaries else []),
+    counted=unmatched(matched),
+    notes=[
+      f"Preferences of {names.judge} for {names.model} over {names.reference};"
+      " no length control (`ramjax eval alpaca_eval` has it)."
+    ],
   )
+  return judge_account.account(judging, prices).added_to(evaluation)
 
 
-def _counted(matched: Matched, judged: JudgedPairs) -> dict[str, int]:
-  verdicts = judged.verdicts
-  missing = sum(v.preference is None for v in verdicts)
-  marked = sum(
-    any(
-      map(
-        judge_prompt.holds_markers,
-        (pair.instruction, pair.output_1, pair.output_2),
-      )
-    )
-    for pair in matched.pairs
-  )
+def unmatched(matched: Matched) -> dict[str, int]:
+  """What `match` left out, if anything."""
   counted = {
     "answers of the model without one of the baseline": (
       matched.num_without_reference
@@ -153,36 +191,8 @@ def _counted(matched: Matched, judged: JudgedPairs) -> dict[str, int]:
     "answers of the baseline without one of the model": (
       matched.num_without_output
     ),
-    "pairs of equal texts, a tie without asking": sum(
-      p.output_1 == p.output_2 for p in matched.pairs
-    ),
-    "pairs that the judge gave no answer about": judged.num_failed,
-    "pairs whose verdict could not be read, or that are too long": (
-      missing - judged.num_failed
-    ),
-    "pairs with a text that looks like a chat template's token": marked,
-    "verdicts that an earlier run of this command had": judged.num_found,
   }
   return {rule: number for rule, number in counted.items() if number}
-
-
-def _notes(
-  names: Names, table: Sequence[dict[str, float | int | str | None]]
-) -> list[str]:
-  notes = [
-    f"Preferences of {names.judge} for {names.model} over {names.reference};"
-    " no length control (`ramjax eval alpaca_eval` has it)."
-  ]
-  for row in table:
-    passed = row["passed"]
-    if row["canary"] in ("null", "injected") and (
-      isinstance(passed, float) and passed < 1
-    ):
-      notes.append(
-        f"Of the {row['canary']} answers {1 - passed:.0%} did not lose: what"
-        " answers no question can win with this judge."
-      )
-  return notes
 
 
 def annotations(
@@ -213,6 +223,10 @@ def annotations(
       "annotator": names.judge,
       "preference": verdict.preference,
     }
+    if matched.question_ids is not None:
+      original["question_id"] = matched.question_ids[position]
+    if words := _words(verdict):
+      original["raw_completion"] = words
     rows.append(
       Annotation(
         **texts,
@@ -223,3 +237,17 @@ def annotations(
       )
     )
   return rows
+
+
+def _words(verdict: PairVerdict) -> str:
+  """What a judge wrote, if it wrote more than a token; by the order shown."""
+  parts = []
+  for look in verdict.looks:
+    first = "the model's" if look.swapped else "the baseline's"
+    texts = look.said if isinstance(look.said, list) else []
+    parts += [
+      f"[{first} answer shown first]\n{text}"
+      for text in texts
+      if isinstance(text, str)
+    ]
+  return "\n\n".join(parts)

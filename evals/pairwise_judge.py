@@ -28,11 +28,14 @@ class Pair:
     instruction: What was asked.
     output_1: The baseline's answer.
     output_2: The model's.
+    reference: A good answer that the judge is shown besides, if its prompt has
+      a slot for it.
   """
 
   instruction: str
   output_1: str
   output_2: str
+  reference: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +187,10 @@ class PairJudge:
     shown = pair.output_1, pair.output_2
     first, second = reversed(shown) if swapped else shown
     messages = self._prompt.messages(
-      instruction=pair.instruction, output_1=first, output_2=second
+      instruction=pair.instruction,
+      output_1=first,
+      output_2=second,
+      reference=pair.reference,
     )
     # The same pair is judged alike, wherever it stands.
     row = zlib.crc32(_text(messages).encode())

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ramjax.evals import reward_bench_fields
 from ramjax.evals.evaluation import Evaluation, Value
 
+BENCHMARK = "reward_bench, version 1"
 # Section -> subset -> its weight in the section. The weight is the number of
 # items, except that math-prm weighs as much as the six of code together.
 SECTIONS: Mapping[str, Mapping[str, int]] = {
@@ -278,7 +279,7 @@ def _evaluation(
     "prior sets that are part of no score, left out": len(unused),
   }
   evaluation = Evaluation(
-    benchmark="reward_bench, version 1",
+    benchmark=BENCHMARK,
     model=model,
     figures={
       "version": 1,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ramjax.evals import reward_bench_fields
 from ramjax.evals.evaluation import Evaluation, Value
 
+BENCHMARK = "reward_bench, version 2"
 TIES = "Ties"
 # Subset -> its number of items by the paper's table; subsets weigh the same.
 NUM_ITEMS: Mapping[str, int] = {
@@ -384,7 +385,7 @@ def _evaluation(
   parts = {} if ties is None else ties._asdict()
   parts = {name: x for name, x in parts.items() if name != "unpaired"}
   return Evaluation(
-    benchmark="reward_bench, version 2",
+    benchmark=BENCHMARK,
     model=model,
     figures={"version": 2, "overall, share": overall_score(scores)},
     tables={

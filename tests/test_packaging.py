@@ -23,7 +23,7 @@ sys.path[:0] = [unzipped]
 sys.path += rest
 for name in (
   "torch", "transformers", "trl", "peft", "wandb", "tensorboardX",
-  "starlette", "uvicorn",
+  "starlette", "uvicorn", "lm_eval",
 ):  # fmt: skip
   sys.modules[name] = None
 for name in sys.argv[2:]:

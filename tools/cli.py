@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 # Command -> (module with `main(argv) -> int`, one line for --help).
 _COMMANDS = {
-  "train": ("ramjax.trainers.launch", "train an experiment, or continue it"),
+  "train": ("ramjax.tools.train", "train an experiment, or continue it"),
   "doctor": ("ramjax.tools.doctor", "look at the data of a run before it runs"),
-  "report": ("ramjax.tools.report", "one HTML page about a run"),
+  "report": (
+    "ramjax.tools.report",
+    "one HTML page about a run, or about several",
+  ),
   "results": ("ramjax.tools.results", "held-out figures of runs, side by side"),
   "chat": ("ramjax.tools.chat", "talk to a model, or to two side by side"),
   "serve": ("ramjax.tools.serve", "answer requests over HTTP, as OpenAI's API"),

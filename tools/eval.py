@@ -1,16 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ramjax eval BENCHMARK`: what a model is worth, in numbers of published kinds."""
 
+import contextlib
 import importlib
+import io
+import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+from ramjax.tools import eval_answers
 
 # Benchmark -> (module with `main(argv) -> int`, one line for --help).
 _BENCHMARKS = {
   "alpaca_eval": ("eval_alpaca", "AlpacaEval 1 and 2, with length control"),
+  "alpaca_eval_li": (
+    "eval_alpaca_li",
+    "AlpacaEval-LI: within a number of words",
+  ),
   "win_rate": ("eval_win_rate", "a judge's preference between two models"),
+  "rubric": ("eval_rubric", "a judge's grades of single answers"),
   "mt_bench": ("eval_mt_bench", "MT-Bench, scores or pairs, by category"),
+  "mt_bench_li": ("eval_mt_bench_li", "MT-Bench-LI: within a number of words"),
   "reward_bench": ("eval_reward_bench", "RewardBench 1 and 2"),
+  "preference": (
+    "eval_preference",
+    "how often the chosen answer scores higher",
+  ),
   "ifeval": ("eval_ifeval", "instructions whose following a program checks"),
   "gsm8k": ("eval_gsm8k", "word problems with a number as the answer"),
   "multiple_choice": (
@@ -21,9 +37,12 @@ _BENCHMARKS = {
     "eval_perplexity",
     "how well texts are predicted, by word and byte",
   ),
+  "harness": ("eval_harness", "tasks of lm-evaluation-harness"),
   "arena": ("eval_arena", "Bradley-Terry and Elo from pairwise verdicts"),
   "agreement": ("eval_agreement", "how far annotators agree: Cohen's kappa"),
 }
+# Whose other options are those of `ramjax generate`.
+_PASSING_ON = ("ifeval", "gsm8k")
 
 _EXAMPLES = """\
 examples:
@@ -53,15 +72,60 @@ def main(argv: Sequence[str]) -> int:
   if not argv or argv[0] in ("-h", "--help", "help"):
     print(_help(), end="")
     return 0 if argv else 2
-  if argv[0] not in _BENCHMARKS:
-    print(
-      f"ramjax eval: {argv[0]!r} is not a benchmark: {', '.join(_BENCHMARKS)}.",
-      file=sys.stderr,
-    )
+  try:
+    module = _module(argv[0])
+  except ValueError as error:
+    print(f"ramjax eval: {error}", file=sys.stderr)
     return 2
-  module = importlib.import_module(f"ramjax.tools.{_BENCHMARKS[argv[0]][0]}")
   try:
     return module.main(argv[1:])
   except (ValueError, OSError) as error:
     print(f"ramjax eval {argv[0]}: {error}", file=sys.stderr)
     return 1
+
+
+def run(argv: Sequence[str]) -> None:
+  """Runs one benchmark for another command, which tells what goes wrong.
+
+  Args:
+    argv: As of `main`.
+
+  Raises:
+    ValueError, OSError: What the benchmark raises.
+  """
+  _module(argv[0]).main(argv[1:])
+
+
+def check(argv: Sequence[str]) -> None:
+  """Refuses a command line that could not run, as far as that shows in it.
+
+  Args:
+    argv: As of `main`.
+
+  Raises:
+    ValueError: No such benchmark, an option it does not take, or a file that is
+      not there.
+  """
+  told = io.StringIO()
+  try:
+    with contextlib.redirect_stderr(told):
+      parser = _module(argv[0]).make_parser()
+      args, more = parser.parse_known_args(argv[1:])
+  except SystemExit as error:
+    problem = told.getvalue().rpartition("error: ")[2].strip()
+    raise ValueError(f"`ramjax eval {argv[0]}`: {problem}.") from error
+  if argv[0] in _PASSING_ON:
+    eval_answers.check(args, more)
+  elif more:
+    raise ValueError(f"`ramjax eval {argv[0]}` does not take {' '.join(more)}.")
+  own = ("model", "out")
+  for name, value in vars(args).items():
+    if isinstance(value, pathlib.Path) and name not in own:
+      if not value.exists():
+        raise ValueError(f"--{name.replace('_', '-')}={value} does not exist.")
+
+
+def _module(name: str) -> Any:
+  if name not in _BENCHMARKS:
+    raise ValueError(f"{name!r} is not a benchmark: {', '.join(_BENCHMARKS)}.")
+  return importlib.import_module(f"ramjax.tools.{_BENCHMARKS[name][0]}")

@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     ValueError: The file holds no labels, or they say two things.
     OSError: A file cannot be read or written.
   """
-  args = _parser().parse_args(argv)
+  args = make_parser().parse_args(argv)
   if args.out is not None:
     eval_result.prepare(
       args.out,
@@ -172,7 +172,8 @@ def evaluate(labels: dict[str, dict[str, str]], name: str) -> Evaluation:
   )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval agreement",
     description=(

@@ -3,24 +3,36 @@
 
 import argparse
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ramjax.evals import (
   alpaca_annotations,
   alpaca_eval,
+  alpaca_inputs,
   alpaca_leaderboard,
   length_constants,
   model_outputs,
+  pair_win_rate,
 )
-from ramjax.tools import eval_result
+from ramjax.evals.alpaca_annotations import Annotations
+from ramjax.evals.judge_account import Account
+from ramjax.evals.length_constants import Difficulty, LengthConstants
+from ramjax.evals.model_outputs import ModelOutput
+from ramjax.tools import (
+  eval_outputs,
+  eval_result,
+  eval_sides,
+  pair_judging,
+  pair_judging_options,
+)
 
-ANNOTATIONS_FILE = "annotations.json"
 LEADERBOARD_FILE = "leaderboard.csv"
-_OFFICIAL = (ANNOTATIONS_FILE, LEADERBOARD_FILE)
+_OFFICIAL = (pair_judging.ANNOTATIONS_FILE, LEADERBOARD_FILE)
 
 
 def main(argv: Sequence[str]) -> int:
-  """Evaluates, writes with --out, and prints.
+  """Judges if need be, evaluates, writes with --out, and prints.
 
   Args:
     argv: The arguments behind `ramjax eval alpaca_eval`.
@@ -29,38 +41,91 @@ def main(argv: Sequence[str]) -> int:
     0.
 
   Raises:
-    ValueError: A file or an option cannot be used.
+    ValueError: A file or an option cannot be used, or too many pairs have no
+      verdict.
     FileNotFoundError: A file is not there.
   """
-  args = _parser().parse_args(argv)
-  options = (args.model, args.judge, args.reference, args.gamed)
-  paths = [p for p in (*options, args.difficulty) if p is not None]
+  parser = make_parser()
+  args = parser.parse_args(argv)
+  asked = pair_judging_options.is_asked(args.judge)
+  _check(args, asked)
+  if asked:
+    pair_judging_options.check_asked(
+      args,
+      reference="FILE, the baseline's outputs",
+      out="DIR, where verdicts are kept",
+    )
+  else:
+    pair_judging_options.check_recorded(args, parser, argv)
+  files = [*([pair_judging.VERDICTS_FILE] if asked else []), *_OFFICIAL]
+  files += eval_outputs.files(args)
+  paths = _paths(args, asked)
   if args.out is not None:
-    places = [args.out / name for name in (eval_result.FILE, *_OFFICIAL)]
+    places = [args.out / name for name in (eval_result.FILE, *files)]
     eval_result.refuse_inputs(places, paths)
-  inputs = _read(args)
-  result = alpaca_eval.evaluate(inputs)
-  written = []
-  if args.out is not None:
+
+  def prepare(model: str) -> None:
     eval_result.prepare(
       args.out,
-      benchmark=result.evaluation.benchmark,
-      model=result.evaluation.model,
-      files=_OFFICIAL,
+      benchmark=alpaca_eval.BENCHMARK,
+      model=model,
+      files=files,
       inputs=paths,
     )
-    written = _write_official(inputs, result, args.out)
+
+  tables, identity = _tables(args, prepare)
+  if asked:
+    judged, account = _judged(args, tables, prepare)
+  else:
+    judged, account = _recorded(args, tables), None
+  inputs = alpaca_inputs.Inputs(
+    judged=judged, by_instruction=args.by_instruction, **tables._asdict()
+  )
+  result = alpaca_eval.evaluate(inputs)
+  evaluation = result.evaluation
+  made = []
+  if args.out is not None:
+    made = [args.out / name for name in eval_outputs.files(args)]
+    prepare(evaluation.model)
+    _write_official(inputs, result, args.out)
   eval_result.conclude(
-    result.evaluation,
+    evaluation if account is None else account.added_to(evaluation),
     args.out,
-    inputs=paths,
+    inputs=[*paths, *made],
     command=["ramjax", "eval", alpaca_eval.BENCHMARK, *argv],
-    written_before=written,
+    model_identity=identity,
+    written_before=[args.out / name for name in files] if args.out else [],
   )
   return 0
 
 
-def _read(args: argparse.Namespace) -> alpaca_eval.Inputs:
+def _paths(args: argparse.Namespace, asked: bool) -> list[pathlib.Path]:
+  """The files that are read."""
+  paths = [
+    path
+    for path in (
+      None if asked else pathlib.Path(args.judge),
+      args.reference,
+      args.gamed,
+      args.difficulty,
+      args.prompt,
+      args.references,
+    )
+    if path is not None
+  ]
+  return [*eval_outputs.inputs(args), *paths]
+
+
+def _check(args: argparse.Namespace, asked: bool) -> None:
+  """Refuses options that lack others."""
+  if eval_outputs.name(args) is not None and not asked:
+    is_url = eval_sides.is_url(args.model)
+    kind = "an endpoint" if is_url else "a directory"
+    raise ValueError(
+      f"--model={args.model} is {kind}, so a model that would have to answer, and"
+      f" --judge={args.judge} has verdicts on answers that are there: give their"
+      " file, or a judge that is asked."
+    )
   if args.gamed is None and (args.difficulty or args.by_instruction):
     given = "--difficulty" if args.difficulty else "--by-instruction"
     raise ValueError(
@@ -73,25 +138,63 @@ def _read(args: argparse.Namespace) -> alpaca_eval.Inputs:
       "--by-instruction needs --reference=reference_outputs.json: difficulties"
       " are numbered in the order of its instructions. Give it."
     )
-  inputs = alpaca_eval.Inputs(
-    outputs=model_outputs.read(args.model),
-    judged=alpaca_annotations.read(args.judge),
-    reference=args.reference and model_outputs.read(args.reference),
+
+
+class _Tables(NamedTuple):
+  """All that is read but verdicts."""
+
+  outputs: list[ModelOutput]
+  reference: list[ModelOutput] | None
+  constants: LengthConstants | None
+  difficulty: Difficulty | None
+
+
+def _tables(
+  args: argparse.Namespace, prepare: Callable[[str], None]
+) -> tuple[_Tables, Mapping[str, Any] | None]:
+  """The tables, and what tells a model from others that answered just now."""
+  reference = args.reference and model_outputs.read(args.reference)
+  asked = [row.instruction for row in reference or ()]
+  outputs = eval_outputs.get(args, asked, args.out, prepare)
+  tables = _Tables(
+    outputs=model_outputs.read(outputs.path),
+    reference=reference,
     constants=args.gamed and length_constants.read_gamed(args.gamed),
     difficulty=args.difficulty
     and length_constants.read_difficulty(args.difficulty),
-    by_instruction=args.by_instruction,
   )
-  alpaca_eval.require_same_texts(inputs.judged, inputs.outputs, side=2)
-  if inputs.reference is not None:
-    alpaca_eval.require_same_texts(inputs.judged, inputs.reference, side=1)
-  return inputs
+  alpaca_inputs.require_one_set(
+    tables.reference, tables.constants, tables.difficulty
+  )
+  return tables, outputs.identity
+
+
+def _recorded(args: argparse.Namespace, tables: _Tables) -> Annotations:
+  judged = alpaca_annotations.read(args.judge)
+  alpaca_inputs.require_same_texts(judged, tables.outputs, side=2)
+  if tables.reference is not None:
+    alpaca_inputs.require_same_texts(judged, tables.reference, side=1)
+  return judged
+
+
+def _judged(
+  args: argparse.Namespace, tables: _Tables, prepare: Callable[[str], None]
+) -> tuple[Annotations, Account]:
+  shown = pair_judging.read(args)
+  assert tables.reference is not None  # `check_asked` saw to it.
+  matched = pair_judging.with_references(
+    pair_win_rate.match(tables.outputs, tables.reference), shown
+  )
+  names = pair_judging.names(args, matched)
+  pair_win_rate.require_names(matched, names)
+  prepare(names.model)
+  return pair_judging.annotate(args, shown, matched, names)
 
 
 def _write_official(
-  inputs: alpaca_eval.Inputs, result: alpaca_eval.Result, folder: pathlib.Path
-) -> list[pathlib.Path]:
-  """Writes the authors' files, and returns their places.
+  inputs: alpaca_inputs.Inputs, result: alpaca_eval.Result, folder: pathlib.Path
+) -> None:
+  """Writes the authors' files.
 
   What they have of a length control is written only of one that is theirs: by
   position, with the published constants, against the same baseline and by the
@@ -104,47 +207,54 @@ def _write_official(
   else:
     figures |= {"length_controlled_winrate": None, "lc_standard_error": None}
   alpaca_annotations.write(
-    folder / ANNOTATIONS_FILE, inputs.judged.rows, predictions
+    folder / pair_judging.ANNOTATIONS_FILE, inputs.judged.rows, predictions
   )
   alpaca_leaderboard.write(
     folder / LEADERBOARD_FILE, result.evaluation.model, figures
   )
-  return [folder / name for name in _OFFICIAL]
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval alpaca_eval",
     description=(
       "Say how often a judge prefers a model's outputs to a baseline's: the"
-      " metrics of AlpacaEval\n1 and 2, from files. The length-controlled win"
-      " rate of the leaderboard needs two tables that\nits authors publish"
-      " (dataset tatsu-lab/alpaca_eval on the hub), which do not come with"
-      " ramjax;\nwithout them a variant is printed that no leaderboard has."
+      " metrics of AlpacaEval\n1 and 2, from recorded verdicts or those of a"
+      " judge that is asked here. The length-controlled\nwin rate of the"
+      " leaderboard needs two tables that its authors publish (dataset\n"
+      "tatsu-lab/alpaca_eval on the hub), which do not come with ramjax;"
+      " without them a variant is\nprinted that no leaderboard has.\n\n"
+      "With a judge that is asked, the same command again continues one that"
+      f" was stopped: no verdict\nin DIR/{pair_judging.VERDICTS_FILE} is asked"
+      " for twice."
     ),
     epilog=(
-      "example:\n  ramjax eval alpaca_eval --model=model_outputs.json"
+      "examples:\n  ramjax eval alpaca_eval --model=model_outputs.json"
       " --judge=annotations.json \\\n    --gamed=df_gamed.csv"
-      " --difficulty=instruction_difficulty.csv --out=results"
+      " --difficulty=instruction_difficulty.csv --out=results\n"
+      "  ramjax eval alpaca_eval --model=model_outputs.json"
+      " --reference=baseline.json \\\n    --judge=Llama-3.1-70B-Instruct"
+      " --prompt=alpaca_eval_clf.txt --out=results"
     ),
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
   )
-  for name, required, text in (
-    ("model", True, "the model's outputs: model_outputs.json"),
-    ("judge", True, "the verdicts on them: annotations.json"),
-    ("reference", False, "the baseline's outputs: numbers the instructions"),
-    ("gamed", False, "df_gamed.csv: the frozen rows of the length control"),
+  for name, text in (
+    (
+      "reference",
+      "the baseline's outputs: numbers the instructions, and is what a judge"
+      " that is asked compares with",
+    ),
+    ("gamed", "df_gamed.csv: the frozen rows of the length control"),
     (
       "difficulty",
-      False,
       "instruction_difficulty.csv: checked against --gamed, which has the same"
       " numbers",
     ),
   ):
     parser.add_argument(
       f"--{name}",
-      required=required,
       type=pathlib.Path,
       metavar="FILE",
       help=text,
@@ -159,7 +269,12 @@ def _parser() -> argparse.ArgumentParser:
     "--out",
     type=pathlib.Path,
     metavar="DIR",
-    help=f"write {eval_result.FILE}, {ANNOTATIONS_FILE} and {LEADERBOARD_FILE}"
-    " there; files of these names are replaced",
+    help=f"write {eval_result.FILE}, {' and '.join(_OFFICIAL)} there; files of"
+    " these names are replaced. Verdicts of a judge that is asked are added to"
+    f" {pair_judging.VERDICTS_FILE}",
+  )
+  eval_outputs.add_options(parser)
+  pair_judging_options.add_options(
+    parser, recorded="annotations.json, the verdicts on the outputs"
   )
   return parser

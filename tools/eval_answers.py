@@ -154,6 +154,19 @@ def answers(
   )
 
 
+def check(args: argparse.Namespace, more: Sequence[str]) -> None:
+  """Refuses options that `ramjax generate` would not take.
+
+  Args:
+    args: Of `add_options`.
+    more: Options for `ramjax generate`.
+
+  Raises:
+    ValueError: Which, and why.
+  """
+  _command(args, more, pathlib.Path("data"), pathlib.Path(FILE), 1)
+
+
 def _has_answers(args: argparse.Namespace) -> bool:
   return pathlib.Path(args.model).suffix == ".jsonl"
 

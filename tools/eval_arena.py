@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     ValueError: The file holds no verdicts, or they allow no ratings.
     OSError: A file cannot be read or written.
   """
-  args = _parser().parse_args(argv)
+  args = make_parser().parse_args(argv)
   if args.out is not None:
     eval_result.prepare(
       args.out,
@@ -297,7 +297,8 @@ def _notes(
   return notes
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval arena",
     description=(

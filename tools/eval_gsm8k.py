@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  parser = _parser()
+  parser = make_parser()
   args, more = parser.parse_known_args(argv)
   if (args.shots is None) != (args.num_shots is None):
     parser.error("--shots and --num-shots go together")
@@ -140,7 +140,8 @@ def _with_shots(args: argparse.Namespace) -> pathlib.Path:
   return path
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval gsm8k",
     description=(

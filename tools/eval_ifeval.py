@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  args, more = _parser().parse_known_args(argv)
+  args, more = make_parser().parse_known_args(argv)
   # Before a model answers for an hour.
   for number, record in enumerate(eval_answers.read(args.data), 1):
     if not isinstance(record.get("prompt"), str):
@@ -124,7 +124,8 @@ def _write_responses(
   )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval ifeval",
     description=(

@@ -15,12 +15,12 @@ import tqdm
 
 from ramjax.evals import replaced_file
 from ramjax.evals.continuations import (
-  MOST_TOKENS,
   ContinuationLogp,
   TokenPair,
   continuation_logps,
 )
 from ramjax.evals.evaluation import Evaluation
+from ramjax.evals.padded_rows import MOST_TOKENS
 from ramjax.models import open_model
 from ramjax.models.hf_folder import HFFolder
 from ramjax.tools import (
@@ -54,6 +54,18 @@ class ScoringModel:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds the model, how it is run, and where figures go."""
+  add_model_options(parser)
+  parser.add_argument(
+    "--out",
+    type=pathlib.Path,
+    metavar="DIR",
+    help=f"write {eval_result.FILE} and {RECORDS_FILE} there, at the end: a run"
+    " that was stopped starts over",
+  )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+  """Adds the model and how it is run."""
   loaded_model.add_weights_options(parser)
   parser.add_argument(
     "--batch-size",
@@ -68,13 +80,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     type=option_types.positive_int,
     metavar="N",
     help="tokens the model reads at a time (default: the longest it is for)",
-  )
-  parser.add_argument(
-    "--out",
-    type=pathlib.Path,
-    metavar="DIR",
-    help=f"write {eval_result.FILE} and {RECORDS_FILE} there, at the end: a run"
-    " that was stopped starts over",
   )
 
 
@@ -109,11 +114,7 @@ def load(args: argparse.Namespace) -> ScoringModel:
     positions = source.config.max_positions
     # Of a run the newest now, and not one that is written meanwhile.
     step = None if isinstance(source, HFFolder) else source.step
-  if (args.max_length or 0) > positions:
-    raise ValueError(
-      f"--max-length={args.max_length}: {args.model} is for {positions}"
-      " positions at most."
-    )
+  check_max_length(args, positions)
   loaded = loaded_model.load(
     args.model,
     step=step,
@@ -132,6 +133,19 @@ def load(args: argparse.Namespace) -> ScoringModel:
   return ScoringModel(loaded, identity)
 
 
+def check_max_length(args: argparse.Namespace, positions: int) -> None:
+  """Refuses a --max-length of more positions than a model is for.
+
+  Raises:
+    ValueError: It has.
+  """
+  if (args.max_length or 0) > positions:
+    raise ValueError(
+      f"--max-length={args.max_length}: {args.model} is for {positions}"
+      " positions at most."
+    )
+
+
 def max_length(args: argparse.Namespace, model: LoadedModel) -> int:
   """Tokens the model reads at a time."""
   return args.max_length or model.config.max_positions
@@ -146,7 +160,7 @@ def score(
     ValueError: What `continuation_logps` raises, or too little memory.
   """
   with (
-    _memory_named(),
+    memory_named(),
     jax.set_mesh(model.mesh),
     tqdm.tqdm(
       total=len(pairs),
@@ -166,8 +180,12 @@ def score(
 
 
 @contextlib.contextmanager
-def _memory_named() -> Iterator[None]:
-  """Says what to do where a batch has no room."""
+def memory_named() -> Iterator[None]:
+  """Says what to do where a batch has no room.
+
+  Raises:
+    ValueError: It has none.
+  """
   try:
     yield
   except jax.errors.JaxRuntimeError as error:

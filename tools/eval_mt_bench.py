@@ -16,6 +16,7 @@ from ramjax.tools import (
   eval_result,
 )
 
+make_parser = eval_mt_bench_options.make_parser
 _Judgments = list[Judgment] | list[PairJudgment]
 
 

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from ramjax.evals import mt_bench_answers, mt_bench_judging
-from ramjax.tools import eval_mt_bench_shown, eval_mt_bench_sides, eval_result
+from ramjax.tools import eval_mt_bench_shown, eval_result, eval_sides
 
 _DESCRIPTION = """\
 Print what a model comes to on MT-Bench: grades (means by turn and category) or
@@ -52,7 +52,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
   Raises:
     ValueError: They do not.
   """
-  args = _parser().parse_args(argv)
+  args = make_parser().parse_args(argv)
   if judges(args):
     _check_judging(args)
   else:
@@ -71,17 +71,17 @@ def answers(args: argparse.Namespace) -> bool:
 
 
 def _answers(source: str) -> bool:
-  return eval_mt_bench_sides.is_url(source) or pathlib.Path(source).is_dir()
+  return eval_sides.is_url(source) or pathlib.Path(source).is_dir()
 
 
 def _check_recorded(args: argparse.Namespace) -> None:
   names = [
     f"--{name.replace('_', '-')}"
     for name in ("judge_prompts", "references", "seed", "force")
-    if eval_mt_bench_sides.is_set(getattr(args, name))
+    if eval_sides.is_set(getattr(args, name))
   ]
   for side in ("model", "judge"):
-    names += eval_mt_bench_sides.given(args, side)
+    names += eval_sides.given(args, side)
   if names:
     raise ValueError(
       f"{', '.join(names)} go with a judge that is a folder or URL, and"
@@ -104,7 +104,7 @@ def _check_judging(args: argparse.Namespace) -> None:
       " with pair, and pair with it."
     )
   if not answers(args):
-    names = eval_mt_bench_sides.given(args, "model")
+    names = eval_sides.given(args, "model")
     names += [] if args.seed is None else ["--seed"]
     if names:
       raise ValueError(
@@ -113,7 +113,8 @@ def _check_judging(args: argparse.Namespace) -> None:
       )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval mt_bench",
     description=_DESCRIPTION,
@@ -162,12 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     " part of them to FILE/MODEL_vs_BASELINE.jsonl; needed to answer and judge",
   )
   _add_judging(parser)
-  eval_mt_bench_sides.add_options(
-    parser, "model", most=mt_bench_answers.MAX_TOKENS
-  )
-  eval_mt_bench_sides.add_options(
-    parser, "judge", most=mt_bench_judging.MAX_TOKENS
-  )
+  eval_sides.add_options(parser, "model", most=mt_bench_answers.MAX_TOKENS)
+  eval_sides.add_options(parser, "judge", most=mt_bench_judging.MAX_TOKENS)
   return parser
 
 

@@ -15,11 +15,11 @@ from ramjax.evals.mt_bench_files import Question
 from ramjax.tools import (
   eval_mt_bench_inputs,
   eval_mt_bench_shown,
-  eval_mt_bench_sides,
   eval_result,
+  eval_sides,
 )
 from ramjax.tools.eval_mt_bench_inputs import Answers, Inputs
-from ramjax.tools.eval_mt_bench_sides import Side
+from ramjax.tools.eval_sides import Side
 from ramjax.tools.generate_progress import GenerateProgress, say
 from ramjax.tools.resumed_rows import ResumedRows
 
@@ -59,7 +59,7 @@ def judged(args: argparse.Namespace) -> Judged:
   """
   inputs = eval_mt_bench_inputs.read(args)
   most = mt_bench_judging.MAX_TOKENS
-  with eval_mt_bench_sides.opened(args, "judge", most=most) as judge:
+  with eval_sides.opened(args, "judge", most=most) as judge:
     answers = inputs.answers
     if answers is None:
       answers = _answered(args, inputs)
@@ -72,7 +72,7 @@ def _answered(args: argparse.Namespace, inputs: Inputs) -> Answers:
   for question in questions:
     mt_bench_answers.question_seed(seed, question, 1)  # Refuses what has none.
   most = mt_bench_answers.MAX_TOKENS
-  with eval_mt_bench_sides.opened(args, "model", most=most) as side:
+  with eval_sides.opened(args, "model", most=most) as side:
     _check_names(args, inputs, side.name)
     for question in questions:
       # Behind a first answer that is as long as it may be.

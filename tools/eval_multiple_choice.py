@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  parser = _parser()
+  parser = make_parser()
   args = parser.parse_args(argv)
   if (args.shots is None) != (args.num_shots is None):
     parser.error("--shots and --num-shots go together")
@@ -334,7 +334,8 @@ def _records(
   ]
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval multiple_choice",
     description=(

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  args = _parser().parse_args(argv)
+  args = make_parser().parse_args(argv)
   found = read_texts(args.data)
   texts = [text for text in found if text]
   if not texts:
@@ -159,7 +159,8 @@ def _scored(
   ]
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+  """Its options."""
   parser = argparse.ArgumentParser(
     prog="ramjax eval perplexity",
     description=(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model's folder, opened to talk to: parameters, tokenizer, chat template."""
+"""A model's folder, opened: parameters, tokenizer, chat template."""
 
 import argparse
 import contextlib
@@ -17,14 +17,15 @@ from ramjax.models import carried_files, sharding, source_params
 from ramjax.models import fingerprint as fingerprint_lib
 from ramjax.models.config import DTYPES, LlamaConfig
 from ramjax.models.hf_folder import HFFolder
-from ramjax.models.open_model import open_model
+from ramjax.models.open_model import Model, open_model
 from ramjax.models.tensors import Source
-from ramjax.tools import chat_files, convert_options
+from ramjax.tools import chat_files, convert_options, resident_model
+from ramjax.trainers.benchmarks import SavedModel
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-  """A language model that is ready to be sampled from.
+  """A model that is ready to be run.
 
   Attributes:
     params: On `mesh`, in `config.dtype`.
@@ -62,8 +63,9 @@ def load(
   average: bool = False,
   template: str | None = None,
   dtype: str | None = None,
+  num_labels: int = 0,
 ) -> LoadedModel:
-  """Loads a language model with what is needed to talk to it.
+  """Loads a model with what is needed to talk to it.
 
   Args:
     folder: A run's folder or a Hugging Face one.
@@ -73,28 +75,24 @@ def load(
       trained with, or the one of ours that equals the folder's own.
     dtype: Of parameters and computation; None takes a run's, and of a Hugging
       Face folder bfloat16 where its weights are stored so, else float32.
+    num_labels: Outputs of its score head; 0 is a language model.
 
   Raises:
     FileNotFoundError: No model there.
-    ValueError: A reward model, no usable tokenizer, or a template that does not
-      suit the tokenizer.
+    ValueError: A model of the other kind, no usable tokenizer, or a template
+      that does not suit the tokenizer.
   """
   with contextlib.closing(
     open_model(folder, step=step, average=average)
   ) as source:
-    if source.config.num_labels:
-      raise ValueError(
-        f"{folder} holds a classifier (num_labels={source.config.num_labels}),"
-        " such as a reward model: only a language model writes answers."
-      )
-    tokenizer = _tokenizer(folder, source.config)
-    template = template or _template(folder, tokenizer)
-    config = dataclasses.replace(
-      source.config, dtype=dtype or _dtype(source), remat="none"
+    _refuse_other_kind(folder, source.config, num_labels)
+    tokenizer = open_tokenizer(folder, source.config)
+    template = template or find_template(folder, tokenizer)
+    params, config, mesh = _weights(
+      source, resident_model.find(folder, step=step, average=average), dtype
     )
-    mesh = _mesh(config)
     loaded = LoadedModel(
-      params=source_params.load_params(source, mesh, dtype=config.dtype),
+      params=params,
       config=config,
       tokenizer=tokenizer,
       template=template,
@@ -105,14 +103,26 @@ def load(
   return loaded
 
 
+def _weights(
+  source: Model, resident: SavedModel | None, dtype: str | None
+) -> tuple[Any, LlamaConfig, Mesh]:
+  """Parameters, shape and mesh: those that are in memory, or loaded now."""
+  if resident is not None:
+    # In the run's dtype: to convert it would double what it takes.
+    config = dataclasses.replace(resident.config, remat="none")
+    return resident.params, config, resident.mesh
+  config = dataclasses.replace(
+    source.config, dtype=dtype or default_dtype(source), remat="none"
+  )
+  mesh = _mesh(config)
+  params = source_params.load_params(source, mesh, dtype=config.dtype)
+  return params, config, mesh
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
   """`--model`, and what else `load` takes."""
   add_weights_options(parser)
-  parser.add_argument(
-    "--template",
-    choices=templates.TEMPLATE_NAMES,
-    help="chat template (default: what it was trained with, or its own)",
-  )
+  add_template(parser)
 
 
 def add_weights_options(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +134,11 @@ def add_weights_options(parser: argparse.ArgumentParser) -> None:
     required=True,
     help="a run's folder or a Hugging Face one, with its tokenizer",
   )
+  add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+  """`--dtype`, and which weights of a run."""
   parser.add_argument(
     "--dtype",
     choices=DTYPES,
@@ -132,7 +147,37 @@ def add_weights_options(parser: argparse.ArgumentParser) -> None:
   convert_options.add_checkpoint(parser)
 
 
-def _tokenizer(folder: pathlib.Path, config: LlamaConfig) -> Tokenizer:
+def add_template(parser: argparse.ArgumentParser) -> None:
+  """`--template`."""
+  parser.add_argument(
+    "--template",
+    choices=templates.TEMPLATE_NAMES,
+    help="chat template (default: what it was trained with, or its own)",
+  )
+
+
+def _refuse_other_kind(
+  folder: pathlib.Path, config: LlamaConfig, num_labels: int
+) -> None:
+  if config.num_labels == num_labels:
+    return
+  if not num_labels:
+    raise ValueError(
+      f"{folder} holds a classifier (num_labels={config.num_labels}), such as a"
+      " reward model: only a language model writes answers."
+    )
+  raise ValueError(
+    f"{folder} holds a model of num_labels={config.num_labels}, and one of"
+    f" num_labels={num_labels} is needed."
+  )
+
+
+def open_tokenizer(folder: pathlib.Path, config: LlamaConfig) -> Tokenizer:
+  """The tokenizer that came with a model.
+
+  Raises:
+    ValueError: There is none, it is refused, or it is another model's.
+  """
   place = carried_files.tokenizer_folder(folder)
   if place is None:
     raise ValueError(
@@ -148,7 +193,15 @@ def _tokenizer(folder: pathlib.Path, config: LlamaConfig) -> Tokenizer:
   return tokenizer
 
 
-def _template(folder: pathlib.Path, tokenizer: Tokenizer) -> str | None:
+def find_template(folder: pathlib.Path, tokenizer: Tokenizer) -> str | None:
+  """The chat template a run was trained with, or that which a folder spells.
+
+  Returns:
+    Its name; None where the folder has none, or none of ours.
+
+  Raises:
+    ValueError: A manifest or template that cannot be read.
+  """
   if trained := chat_files.trained_template(folder):
     return trained
   place = carried_files.tokenizer_folder(folder)
@@ -164,7 +217,8 @@ def _template(folder: pathlib.Path, tokenizer: Tokenizer) -> str | None:
   )
 
 
-def _dtype(source: Source) -> str:
+def default_dtype(source: Source) -> str:
+  """What a model is computed in where nothing else is asked; see `load`."""
   if not isinstance(source, HFFolder):
     return source.config.dtype
   stored = {spec.dtype for spec in source.specs.values()}

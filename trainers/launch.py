@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launch a run: parse the command line, load the config, call the algorithm.
 
-`ramjax train` and `python -m ramjax.trainers.launch` are this module.
+`ramjax train` is this module and what runs benchmarks meanwhile; `python -m
+ramjax.trainers.launch` is this module alone.
 """
 
 import importlib
@@ -9,7 +10,7 @@ import importlib.resources
 import pathlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ramjax.trainers import command_line
@@ -38,8 +39,17 @@ saved, run the same command again to continue.
 EXIT_PREEMPTED = 75
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+  argv: Sequence[str] | None = None,
+  *,
+  make_runner: Callable[[], Any] = lambda: None,
+) -> int:
   """Runs the command line `argv` (without the program's name).
+
+  Args:
+    argv: The words; None takes those of this process.
+    make_runner: Makes the `benchmarks.Runner` of a run; None refuses a config
+      that has benchmarks.
 
   Returns:
     The exit status.
@@ -67,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       file=sys.stderr,
     )
     return 1
-  return _run(config, pathlib.Path(flags.workdir))
+  return _run(config, pathlib.Path(flags.workdir), make_runner())
 
 
 def _define_flags(values: Any) -> None:
@@ -89,7 +99,7 @@ def algorithms() -> list[str]:
   )
 
 
-def _run(config, workdir: pathlib.Path) -> int:
+def _run(config, workdir: pathlib.Path, runner: Any) -> int:
   """Trains; user mistakes end in a message, not in a traceback."""
   if config.algorithm not in algorithms():
     print(
@@ -109,7 +119,7 @@ def _run(config, workdir: pathlib.Path) -> int:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   try:
-    outcome = algorithm.main(config, workdir)
+    outcome = algorithm.main(config, workdir, runner)
   except (
     ValueError,
     OSError,

@@ -127,6 +127,8 @@ def train(
   place_batch: Callable[[Any], Any],
   count_batch: Callable[[Any], BatchCounts],
   evaluate: Callable[[TrainState, int], Mapping[str, float]],
+  is_measured: Callable[[int], bool],
+  evaluate_saved: Callable[[TrainState, int], Mapping[str, float]],
   check_first_step: Callable[[Mapping[str, float]], list[str]],
   learning_rate: Callable[[int], Any],
   schedule: Schedule,
@@ -150,6 +152,9 @@ def train(
     place_batch: Puts a host batch on the devices.
     count_batch: Counts a host batch.
     evaluate: Held-out metrics of a state at a step; names start with `eval/`.
+    is_measured: Whether `evaluate_saved` has something to do at a step, which
+      is saved then.
+    evaluate_saved: The same of a state that is in a checkpoint.
     check_first_step: What is wrong with the metrics of the first step, which
       are those of the model before any update; a sentence each.
     learning_rate: Of a step, for the log.
@@ -201,6 +206,8 @@ def train(
   with Sigterm() as sigterm:
     if step == 0:
       _evaluate(evaluate, state, 0, recorder, interval)
+    elif is_measured(step):  # A kill came between.
+      _evaluate(evaluate_saved, state, step, recorder, interval)
     while step < total and not sigterm.received:
       try:
         host_batch, sampled = next_batch(state, settle, sigterm.check)
@@ -214,9 +221,13 @@ def train(
       if _due(step, schedule.eval_every) or step == total:
         settle()
         _evaluate(evaluate, state, step, recorder, interval)
-      if _due(step, schedule.save_every) or step == total:
+      measured = is_measured(step)
+      if _due(step, schedule.save_every) or measured or step == total:
         settle()
         save()
+      if measured:
+        checkpoints.wait()
+        _evaluate(evaluate_saved, state, step, recorder, interval)
     settle()
     if step < total:
       recorder.say(f"SIGTERM: saving step {step} and stopping.")

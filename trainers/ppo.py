@@ -19,6 +19,7 @@ from ramjax.evals import rewards as rewards_lib
 from ramjax.models import sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  benchmarks,
   credit,
   critic,
   first_step,
@@ -39,7 +40,9 @@ from ramjax.trainers.step import Objective
 
 
 def main(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  runner: benchmarks.Runner | None = None,
 ) -> loop.Outcome:
   """Runs the experiment in `config`, or continues it, in `workdir`."""
   if jax.process_count() > 1:
@@ -47,7 +50,7 @@ def main(
       f"algorithm='ppo' runs in one process, and there are"
       f" {jax.process_count()}: use the devices of one host."
     )
-  return run.run(config, workdir, make_algorithm(config, workdir))
+  return run.run(config, workdir, make_algorithm(config, workdir), runner)
 
 
 def make_algorithm(

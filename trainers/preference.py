@@ -14,6 +14,7 @@ from ramjax.evals.response_likelihood import response_likelihood
 from ramjax.evals.response_tokens import next_answer
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  benchmarks,
   contrast,
   first_step,
   group_data,
@@ -139,10 +140,12 @@ def _at_reference(arrays: Arrays) -> Arrays:
 
 
 def main(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  runner: benchmarks.Runner | None = None,
 ) -> loop.Outcome:
   """Runs the experiment in `config`, or continues it, in `workdir`."""
-  return run.run(config, workdir, ALGORITHM)
+  return run.run(config, workdir, ALGORITHM, runner)
 
 
 ALGORITHM = run.Algorithm(

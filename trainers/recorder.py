@@ -76,8 +76,8 @@ class Recorder:
 
   def log(self, step: int, metrics: Mapping[str, float]) -> None:
     """Records one step's metrics; names are `train/...` or `eval/...`."""
-    line = {"step": step, "time_s": round(self.elapsed_s, 3), **metrics}
-    self._metrics.write(json.dumps(line) + "\n")
+    record = {"step": step, "time_s": round(self.elapsed_s, 3), **metrics}
+    self._metrics.write(json.dumps(record) + "\n")
     self._metrics.flush()
     if self._tensorboard is not None:
       for name, value in metrics.items():
@@ -89,8 +89,8 @@ class Recorder:
         f"loss {metrics['train/loss']:.3f},"
         f" {_thousands(metrics['train/tokens_per_s'])} tok/s"
       )
-    else:
-      self.say(self._line(step, metrics))
+    elif (line := self._line(step, metrics)) is not None:
+      self.say(line)
 
   def samples(self, samples: Sequence[Mapping[str, Any]]) -> None:
     """Appends generated samples to `samples.jsonl`."""
@@ -121,7 +121,8 @@ class Recorder:
     self._metrics.close()
     self._samples.close()
 
-  def _line(self, step: int, metrics: Mapping[str, float]) -> str:
+  def _line(self, step: int, metrics: Mapping[str, float]) -> str | None:
+    """What is shown of some metrics; None where that is nothing."""
     width = len(str(self._total_steps))
     parts = [f"step {step:>{width}}/{self._total_steps}"]
     if "train/loss" in metrics:
@@ -152,7 +153,7 @@ class Recorder:
         for name, value in metrics.items()
         if name.count("/") == 1 or name.removeprefix("eval/") in _SHOWN
       ]
-    return "  ".join(parts)
+    return "  ".join(parts) if len(parts) > 1 else None
 
 
 def _thousands(value: float) -> str:

@@ -17,6 +17,7 @@ from ramjax.evals.response_scores import response_scores
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  benchmarks,
   first_step,
   group_data,
   group_evaluator,
@@ -251,10 +252,12 @@ def _load_data(
 
 
 def main(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  runner: benchmarks.Runner | None = None,
 ) -> loop.Outcome:
   """Runs the experiment in `config`, or continues it, in `workdir`."""
-  return run.run(config, workdir, ALGORITHM)
+  return run.run(config, workdir, ALGORITHM, runner)
 
 
 ALGORITHM = run.Algorithm(

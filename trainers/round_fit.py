@@ -9,6 +9,7 @@ import ml_collections
 
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  benchmarks,
   from_config,
   loop,
   round_files,
@@ -60,7 +61,11 @@ def whole_tree(
   tree["run"] |= config.run.to_dict()
   # Nothing is held out of a round's rows: prompts are, and rounds answer them.
   tree["evals"] = dict(
-    every_steps=0, num_prompts=0, num_samples=0, max_new_tokens=1
+    every_steps=0,
+    num_prompts=0,
+    num_samples=0,
+    max_new_tokens=1,
+    benchmarks=config.evals.benchmarks.to_dict(),
   )
   if "reference" in tree:
     other = Start(None) if reference is None else reference
@@ -139,6 +144,7 @@ def fit(
   workdir: pathlib.Path,
   number: int,
   roles: Roles,
+  runner: benchmarks.Runner | None,
 ) -> loop.Outcome:
   """Fits the rows of a round, or continues where its last checkpoint is.
 
@@ -147,6 +153,7 @@ def fit(
     workdir: Its folder.
     number: Of the round, from 1.
     roles: Of the round.
+    runner: Of benchmarks, which each round's model goes through.
 
   Returns:
     How the fit ended.
@@ -162,7 +169,7 @@ def fit(
     reference=None if roles.reference == roles.start else roles.reference,
     seed=config.seed + number,
   )
-  outcome = _module(tree.algorithm).main(tree, folder / round_files.FIT)
+  outcome = _module(tree.algorithm).main(tree, folder / round_files.FIT, runner)
   if outcome is loop.Outcome.FINISHED:
     made = Start(folder / round_files.FIT, tree.run.total_steps)
     round_files.write_json(

@@ -27,6 +27,7 @@ import ml_collections
 from ramjax.data import load, parse_rows, record_fields, templates
 from ramjax.evals import rewards as rewards_lib
 from ramjax.trainers import (
+  benchmarks,
   first_model,
   initial_weights,
   loop,
@@ -88,7 +89,9 @@ class _Parts:
 
 
 def main(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  runner: benchmarks.Runner | None = None,
 ) -> loop.Outcome:
   """Runs the rounds in `config`, or the rest of them, in `workdir`."""
   if jax.process_count() > 1:
@@ -98,6 +101,7 @@ def main(
     )
   provenance.refuse_other_config(workdir, config.to_dict())
   provenance.refuse_foreign_model(workdir)
+  benchmarks.Benchmarks(round_fit.whole_tree(config), workdir, runner)
   total = config.rounds.num_rounds
   if _num_logged(workdir) > total:
     _say(f"all {total} rounds in {workdir} are finished: nothing is left to do")
@@ -106,7 +110,7 @@ def main(
     parts = _prepare(config, workdir)
     _evaluate(parts, 0)
     for number in range(1, total + 1):
-      if _round(parts, number) is loop.Outcome.PREEMPTED:
+      if _round(parts, number, runner) is loop.Outcome.PREEMPTED:
         return loop.Outcome.PREEMPTED
   except Stopped:
     _say("SIGTERM: what is done is on disk; stopping.")
@@ -213,7 +217,9 @@ def _claim(
   provenance.claim_workdir(workdir, config.to_dict(), manifest)
 
 
-def _round(parts: _Parts, number: int) -> loop.Outcome:
+def _round(
+  parts: _Parts, number: int, runner: benchmarks.Runner | None
+) -> loop.Outcome:
   """One round, or what is missing of it."""
   config, workdir = parts.config, parts.workdir
   if _num_logged(workdir) > number:
@@ -252,7 +258,7 @@ def _round(parts: _Parts, number: int) -> loop.Outcome:
     parts.policies.clear()
     parts.scorer.clear()
     with _stage(number, "fitting", folder / round_files.FITTED):
-      outcome = round_fit.fit(config, workdir, number, roles)
+      outcome = round_fit.fit(config, workdir, number, roles, runner)
     if outcome is loop.Outcome.PREEMPTED:
       return outcome
   _evaluate(parts, number)

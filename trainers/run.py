@@ -20,6 +20,7 @@ from ramjax.models import sharding, weights
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
   audited,
+  benchmarks,
   from_config,
   initial_weights,
   loop,
@@ -138,15 +139,29 @@ class Setting:
 
 
 def run(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path, algorithm: Algorithm
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  algorithm: Algorithm,
+  runner: benchmarks.Runner | None,
 ) -> loop.Outcome:
-  """Runs the experiment in `config`, or continues it, in `workdir`."""
+  """Runs the experiment in `config`, or continues it, in `workdir`.
+
+  Args:
+    config: Complete.
+    workdir: The run's folder.
+    algorithm: What it runs.
+    runner: Of the benchmarks in the config; None refuses them.
+
+  Returns:
+    How it ended.
+  """
   # What can be refused without the data is refused before it is read.
   provenance.refuse_other_config(workdir, config.to_dict())
   provenance.refuse_foreign_model(workdir)
   start = starting_model.choose(config, workdir)
   model_config = initial_weights.make_model_config(config, start)
   schedule = from_config.make_loop_schedule(config)
+  measured = benchmarks.Benchmarks(config, workdir, runner)
   learning_rate = from_config.make_learning_rate(config)
   optimizer = from_config.make_optimizer(config, learning_rate)
   templates.template_digest(config.data.template)  # Refuses an unknown name.
@@ -204,6 +219,7 @@ def run(
       state=state,
       train_step=train_step,
       schedule=schedule,
+      measured=measured,
       learning_rate=learning_rate,
       blank=(
         initial_weights.has_new_head(model_config, start)
@@ -269,6 +285,7 @@ def _train(
   state: TrainState,
   train_step: Callable[..., Any],
   schedule: loop.Schedule,
+  measured: benchmarks.Benchmarks,
   learning_rate: optax.Schedule,
   blank: bool,
 ) -> loop.Outcome:
@@ -301,6 +318,11 @@ def _train(
     recorder.samples(samples)
     return metrics
 
+  def evaluate_saved(state: TrainState, step: int) -> Mapping[str, float]:
+    return measured.evaluate(
+      state, step, setting.model_config, mesh, recorder.say
+    )
+
   def check_first_step(metrics: Mapping[str, float]) -> list[str]:
     if not config.run.first_step_checks:
       return []
@@ -315,6 +337,8 @@ def _train(
     place_batch=lambda batch: sharding.place_batch(batch, mesh),
     count_batch=algorithm.count_batch,
     evaluate=evaluate,
+    is_measured=lambda step: bool(measured.due(step)),
+    evaluate_saved=evaluate_saved,
     check_first_step=check_first_step,
     learning_rate=learning_rate,
     schedule=schedule,
@@ -322,6 +346,7 @@ def _train(
     recorder=recorder,
     progress=progress,
   )
+  measured.refuse_failed()
   return outcome
 
 

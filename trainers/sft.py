@@ -17,7 +17,7 @@ from ramjax.losses.token_logps import mean_token_logps
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models import llama
 from ramjax.models.config import LlamaConfig
-from ramjax.trainers import first_step, loop, run
+from ramjax.trainers import benchmarks, first_step, loop, run
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.held_out import HeldOut
 from ramjax.trainers.sft_data import SFTData, load_sft_data
@@ -84,10 +84,12 @@ def _make_objective(
 
 
 def main(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  runner: benchmarks.Runner | None = None,
 ) -> loop.Outcome:
   """Runs the experiment in `config`, or continues it, in `workdir`."""
-  return run.run(config, workdir, ALGORITHM)
+  return run.run(config, workdir, ALGORITHM, runner)
 
 
 def _train_batches(

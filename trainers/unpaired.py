@@ -22,6 +22,7 @@ from ramjax.losses.unlikelihood import token_unlikelihoods
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  benchmarks,
   contrast,
   first_step,
   group_data,
@@ -222,10 +223,12 @@ def _load_data(
 
 
 def main(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  runner: benchmarks.Runner | None = None,
 ) -> loop.Outcome:
   """Runs the experiment in `config`, or continues it, in `workdir`."""
-  return run.run(config, workdir, ALGORITHM)
+  return run.run(config, workdir, ALGORITHM, runner)
 
 
 ALGORITHM = run.Algorithm(

@@ -131,3 +131,29 @@ def _without(key):
 def test_other_files_are_refused(tmp_path, rows, words):
   with pytest.raises(ValueError, match=words):
     alpaca_annotations.read(_file(tmp_path, rows))
+
+
+def test_rows_may_be_named_by_a_question_and_share_an_instruction(tmp_path):
+  rows = [_row("a", question_id=81), _row("a", question_id=161)]
+  path = _file(tmp_path, rows)
+  found = alpaca_annotations.read(path, key="question_id")
+  assert [row.original["question_id"] for row in found.rows] == [81, 161]
+  with pytest.raises(ValueError, match="has the instruction of"):
+    alpaca_annotations.read(path)
+
+
+@pytest.mark.parametrize(
+  "question_id,match",
+  [
+    (81, r"has the question_id of .*, 81: it would count twice"),
+    (True, "question_id=True must be a whole number"),
+    (81.0, r"question_id=81\.0 must be"),
+    (None, "question_id=None must be"),
+  ],
+)
+def test_a_question_that_is_none_or_stands_twice_is_refused(
+  tmp_path, question_id, match
+):
+  rows = [_row("a", question_id=81), _row("b", question_id=question_id)]
+  with pytest.raises(ValueError, match=match):
+    alpaca_annotations.read(_file(tmp_path, rows), key="question_id")

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from ramjax.evals import alpaca_eval
+from ramjax.evals import alpaca_eval, alpaca_inputs
 from ramjax.evals.alpaca_annotations import Annotation, Annotations
 from ramjax.evals.length_constants import LengthConstants
 from ramjax.evals.model_outputs import ModelOutput
@@ -27,7 +27,7 @@ def _inputs(preferences, *, model="mine", texts=None, constants=None):
     )
     for i, (preference, text) in enumerate(zip(preferences, texts, strict=True))
   ]
-  return alpaca_eval.Inputs(
+  return alpaca_inputs.Inputs(
     outputs=[ModelOutput(row.instruction, row.output_2) for row in rows],
     judged=Annotations(
       rows=rows,

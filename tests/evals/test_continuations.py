@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_model_folder
 
-from ramjax.evals import continuations
+from ramjax.evals import continuations, padded_rows
 from ramjax.evals.continuations import TokenPair, continuation_logps
 from ramjax.models import heads, llama, sharding, source_params
 
@@ -117,7 +117,7 @@ def test_batches_do_not_change_results(batch_size):
 def test_padded_lengths_and_chunks_do_not_change_results(monkeypatch):
   expected = _score(_pairs())
   # A shape that no other test has, so that the chunk's size is read again.
-  monkeypatch.setattr(continuations, "_SHORTEST", 80)
+  monkeypatch.setattr(padded_rows, "_SHORTEST", 80)
   monkeypatch.setattr(continuations, "_CHUNK", 5)
   found = _score(_pairs())
   for ours, other in zip(found, expected, strict=True):
@@ -135,11 +135,6 @@ def test_a_mesh_does_not_change_results():
   for ours, other in zip(found, expected, strict=True):
     assert ours.logp == pytest.approx(other.logp, abs=1e-5)
     assert ours[1:] == other[1:]
-
-
-def test_lengths_come_in_few_buckets():
-  found = [continuations._bucket(n) for n in (1, 32, 33, 48, 49, 65, 97, 2048)]
-  assert found == [32, 32, 48, 48, 64, 96, 128, 2048]
 
 
 def test_a_long_pair_keeps_its_last_tokens_and_says_so():
@@ -225,12 +220,12 @@ def test_a_batch_has_no_more_tokens_than_stated(monkeypatch):
 
   monkeypatch.setattr(continuations, "_arrays", arrays)
   # The longest rows are padded to 48, and the others to 32.
-  monkeypatch.setattr(continuations, "MOST_TOKENS", 96)
+  monkeypatch.setattr(padded_rows, "MOST_TOKENS", 96)
   np.testing.assert_allclose(
     np.array(_score(_pairs(), batch_size=7)), np.array(expected), atol=1e-5
   )
   assert shapes == [(2, 48), (3, 32), (3, 32)]
   shapes.clear()
-  monkeypatch.setattr(continuations, "MOST_TOKENS", 1)
+  monkeypatch.setattr(padded_rows, "MOST_TOKENS", 1)
   _score(_pairs()[:2], batch_size=7)
   assert [rows for rows, _ in shapes] == [1, 1]  # Never none.

@@ -6,7 +6,9 @@ import pytest
 from ramjax.evals import judge_canaries
 from ramjax.evals.pairwise_judge import Pair, PairVerdict
 
-_PAIRS = [Pair(f"i{n}", f"base {n}", f"mine {n}") for n in range(9)]
+_PAIRS = [
+  Pair(f"i{n}", f"base {n}", f"mine {n}", f"good {n}") for n in range(9)
+]
 
 
 def _made(pairs=_PAIRS, num=3, seed=0):
@@ -27,6 +29,7 @@ def test_each_kind_is_made_of_the_same_pairs():
       pair = _PAIRS[canary.made_of]
       got = canary.pair
       assert got.instruction == pair.instruction
+      assert got.reference == pair.reference
       if kind == "swapped":
         assert (got.output_1, got.output_2) == (pair.output_2, pair.output_1)
       elif kind in ("null", "injected"):

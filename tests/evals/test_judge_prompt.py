@@ -33,6 +33,21 @@ def test_what_stands_in_an_answer_is_text():
   assert not judge_prompt.holds_markers("if a <| b |> c: print('<||>')")
 
 
+def test_a_reference_is_shown_where_there_is_a_slot_for_it_and_only_there():
+  plain = judge_prompt.parse(_USER)
+  aided = judge_prompt.parse(
+    _USER.replace("{output_1}", "{reference} {output_1}")
+  )
+  assert aided.has_reference and not plain.has_reference
+  pair = {"instruction": "i", "output_1": "a", "output_2": "b"}
+  (turn,) = aided.messages(**pair, reference="{instruction}")
+  assert turn.content == "i {instruction} a b"
+  with pytest.raises(ValueError, match=r"a slot .* is no reference"):
+    aided.messages(**pair)
+  with pytest.raises(ValueError, match=r"no slot .* is a reference"):
+    plain.messages(**pair, reference="r")
+
+
 def test_white_space_of_answers_is_kept():
   (turn,) = judge_prompt.parse(_USER).messages(
     instruction=" i", output_1="a ", output_2="\tb\n"

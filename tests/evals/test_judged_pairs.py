@@ -121,6 +121,19 @@ def test_another_judge_has_verdicts_of_its_own(tmp_path):
   assert got.num_found == 0
 
 
+def test_a_reference_is_part_of_the_key_and_its_absence_changes_none():
+  pair = Pair("i", "a", "b")
+  keys = [
+    judged_pairs.verdict_key({"prompt": "p"}, each)
+    for each in (pair, Pair("i", "a", "b", "r"), Pair("i", "a", "b", ""))
+  ]
+  assert len(set(keys)) == 3
+  # As files have it that were written before there were references.
+  assert keys[0] == (
+    "c3fbffc316e00b5012c4683994669b5a5f97f0c2713dfc7bbd1e46e607132954"
+  )
+
+
 def test_failures_that_pass_leave_no_trace(tmp_path):
   """Errors, garbage, a stall and a rate limit, each before an answer."""
   lock = threading.Lock()

@@ -53,3 +53,20 @@ def test_ties_are_calibrated_and_huge_margins_finite():
   assert found == {"calibration_error": 0.0, "calibration/0.5-0.6": 0.5}
   found = pair_accuracy.calibration(np.array([1e30, -np.inf], np.float32))
   assert found == {"calibration_error": 0.5, "calibration/0.9-1.0": 0.5}
+
+
+def test_bins_tell_how_many_pairs_they_hold():
+  margins = np.log([3.0, 3.0, 1 / 3, 19.0]).astype(np.float64)
+  found = pair_accuracy.calibration_bins(margins)
+  assert [(b.low, b.high, b.pairs) for b in found] == [
+    (0.7, 0.8, 3),
+    (0.9, 1.0, 1),
+  ]
+  assert [b.accuracy for b in found] == [2 / 3, 1.0]
+  np.testing.assert_allclose([b.confidence for b in found], [0.75, 0.95])
+  assert pair_accuracy.calibration_bins(np.zeros(0)) == []
+
+
+def test_a_margin_is_right_wrong_or_a_tie():
+  right = pair_accuracy.is_right(np.array([0.1, -0.0, -3.0]))
+  assert right.tolist() == [1.0, 0.5, 0.0]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ramjax.evals import alpaca_annotations, pair_win_rate
+from ramjax.evals.judge_account import Judging
 from ramjax.evals.judged_pairs import JudgedPairs
 from ramjax.evals.model_outputs import ModelOutput
 from ramjax.evals.pairwise_judge import Look, PairVerdict
@@ -38,7 +39,7 @@ def _evaluation(verdicts):
   )
   judged = JudgedPairs(verdicts, 2, sum(v.failed for v in verdicts))
   return matched, pair_win_rate.evaluate(
-    "win_rate", matched, judged, _NAMES, [], [], (2.0, 10.0)
+    "win_rate", matched, Judging(matched.pairs, judged), _NAMES, (2.0, 10.0)
   )
 
 
@@ -94,3 +95,34 @@ def test_annotations_are_read_back_as_they_were_judged(tmp_path):
   assert got.preferences == [pytest.approx(1.8), None]
   assert [row.output_2 for row in got.rows] == ["<|im_end|>", "xxxx"]
   assert {row.original["dataset"] for row in got.rows} == {"koala"}
+
+
+def test_good_answers_meet_by_instruction_and_none_may_lack():
+  matched = pair_win_rate.match(_outputs("a", "b"), _outputs("b", "a"))
+  good = [ModelOutput(i, f"good {i}") for i in ("a", "x", "b")]
+  got = pair_win_rate.with_good_answers(matched, good)
+  assert [p.reference for p in got.pairs] == ["good b", "good a"]
+  assert [p.reference for p in matched.pairs] == [None, None]
+  with pytest.raises(ValueError, match="'b' has no answer among the 1 known"):
+    pair_win_rate.with_good_answers(matched, good[:1])
+
+
+@pytest.mark.parametrize(
+  "names,match",
+  [
+    (("mine", "mine", "judge"), "both called 'mine'"),
+    (("mine", "ba\nse", "judge"), "the reference is called"),
+    (("mine", "base", "\x1b[1m"), "the judge is called"),
+  ],
+)
+def test_names_that_annotations_could_not_have_are_refused(names, match):
+  matched = pair_win_rate.match(_outputs("a"), _outputs("a", letter="y"))
+  pair_win_rate.require_names(matched, _NAMES)
+  with pytest.raises(ValueError, match=match):
+    pair_win_rate.require_names(matched, pair_win_rate.Names(*names))
+
+
+def test_the_baseline_itself_may_have_its_name():
+  matched = pair_win_rate.match(_outputs("a"), _outputs("a"))
+  names = pair_win_rate.Names("base", "base", "judge")
+  pair_win_rate.require_names(matched, names)

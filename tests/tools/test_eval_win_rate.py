@@ -12,6 +12,7 @@ import time
 import pytest
 import tiny_endpoint
 import tiny_judge
+import tiny_model_folder
 import tiny_server
 from tiny_endpoint import TinyEndpoint
 
@@ -23,7 +24,7 @@ from ramjax.evals import (
 )
 from ramjax.evals.http_retries import RetryPolicy
 from ramjax.tools import eval as eval_command
-from ramjax.tools import eval_win_rate
+from ramjax.tools import eval_sides, eval_win_rate
 
 _DATA = pathlib.Path(__file__).parents[2].parent / "shared/data/alpaca_eval"
 _TASKS = [f"task {i}" for i in range(12)]
@@ -36,7 +37,7 @@ def quick_retries(monkeypatch):
       retries = RetryPolicy(most=1, first_wait_s=0.0)
       super().__init__(*args, retries=retries, **options)
 
-  monkeypatch.setattr(eval_win_rate, "HttpEngine", Quick)
+  monkeypatch.setattr(eval_sides, "HttpEngine", Quick)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def files(tmp_path):
 
 
 def _judge(server):
-  return [f"--judge={server.url}", "--judge-model=tiny"]
+  return [f"--judge={server.url}", "--judge-name=tiny"]
 
 
 def _figures(tmp_path):
@@ -93,6 +94,8 @@ def test_a_judge_of_lengths_is_found_out_by_its_canaries(
   assert judged.preferences == pytest.approx(_expected(), abs=1e-6)
   assert (judged.model, judged.baseline) == ("mine", "base")
   assert judged.annotator == "tiny"
+  # One token of which the probability is read is no words.
+  assert all("raw_completion" not in row.original for row in judged.rows)
   # It prefers what is long, whatever it says, and has no favourite place.
   passed = {kind: row["passed"] for kind, row in canaries.items()}
   assert passed["null"] == passed["swapped"] == 1.0
@@ -103,6 +106,29 @@ def test_a_judge_of_lengths_is_found_out_by_its_canaries(
   shown = capsys.readouterr()
   assert "win_rate: mine" in shown.out and "did not lose" in shown.out
   assert "judged 12 of 12 pairs" in shown.err
+
+
+def test_a_folder_answers_first_and_is_judged_as_its_outputs_are(
+  files, tmp_path
+):
+  folder = tmp_path / "tiny"
+  tiny_model_folder.write(folder)
+  options = ("--model-template=plain", "--model-max-tokens=4")
+  with TinyEndpoint(tiny_judge.act) as server:
+    argv = [f"--model={folder}", *options, *files[1:], *_judge(server)]
+    assert eval_win_rate.main(argv) == 0
+    first = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    outputs = tmp_path / "out" / "model_outputs.json"
+    argv = [f"--model={outputs}", *files[1:-1], *_judge(server)]
+    assert eval_win_rate.main([*argv, f"--out={tmp_path / 'again'}"]) == 0
+  again = json.loads((tmp_path / "again" / "evaluation.json").read_text())
+  assert first["model"] == again["model"] == "tiny"
+  assert first["figures"] == again["figures"]
+  assert first["model_identity"]["template"] == "plain"
+  assert again["model_identity"] is None
+  assert set(first["inputs"]) == set(again["inputs"])
+  made = json.loads(outputs.read_text())
+  assert [row["instruction"] for row in made] == _TASKS
 
 
 def test_what_is_read_is_never_written_and_another_model_not_replaced(
@@ -132,7 +158,8 @@ def test_what_is_read_is_never_written_and_another_model_not_replaced(
 
 
 @pytest.mark.parametrize(
-  "option", ["--canaries=-1", "--slots=0", "--samples=0", "--timeout=nan"]
+  "option",
+  ["--canaries=-1", "--judge-slots=0", "--samples=0", "--judge-timeout=nan"],
 )
 def test_a_number_out_of_range_is_refused(files, option, capsys):
   with pytest.raises(SystemExit) as stopped:
@@ -159,6 +186,13 @@ def test_words_in_both_orders(files, tmp_path):
   sides = [(p > 1.5) + (p >= 1.5) for p in _expected()]
   assert figures["win_rate, %"] == pytest.approx(50 * sum(sides) / 12)
   assert figures["orders_agree_share"] == 1.0
+  # The judge's words come with the verdict, each order named.
+  rows = json.loads((tmp_path / "out" / "annotations.json").read_text())
+  for row in rows:
+    words = row["raw_completion"]
+    assert words.count("[the model's answer shown first]\n") == 1
+    assert words.count("[the baseline's answer shown first]\n") == 1
+    assert len(words.splitlines()) >= 4
 
 
 def test_too_many_without_verdict_fail_the_run_and_lose_nothing(
@@ -274,11 +308,11 @@ def test_a_folder_and_our_own_server_say_the_same(files, tmp_path):
   model = tiny_server.write_model(tmp_path / "judge")
   # Tokens that this tiny model finds likely.
   options = ["--identifiers=[,J", "--top-logprobs=20", "--max-invalid=0.5"]
-  judges = {"here": [f"--judge={tmp_path / 'judge'}", "--template=plain"]}
+  judges = {"here": [f"--judge={tmp_path / 'judge'}", "--judge-template=plain"]}
   preferences, figures = {}, {}
   with tiny_server.running(model, max_waiting=99) as server:
     url = f"http://127.0.0.1:{server.port}"
-    judges["there"] = [f"--judge={url}", "--judge-model=tiny"]
+    judges["there"] = [f"--judge={url}", "--judge-name=tiny"]
     for name, judge in judges.items():
       out = tmp_path / name
       argv = [*files[:-1], f"--out={out}", "--canaries=1", *judge, *options]
@@ -319,7 +353,7 @@ def test_a_process_that_is_killed_loses_nothing_that_it_was_told(
       time.sleep(60)
     return tiny_judge.act(number, asked)
 
-  command = [sys.executable, "-c", _CHILD, *files, "--concurrency=2"]
+  command = [sys.executable, "-c", _CHILD, *files, "--judge-concurrency=2"]
   path = tmp_path / "out" / "verdicts.jsonl"
   with TinyEndpoint(act) as server:
     kept = []
@@ -352,14 +386,17 @@ def test_a_process_that_is_killed_loses_nothing_that_it_was_told(
 @pytest.mark.parametrize(
   "extra,match",
   [
-    (["--judge=http://localhost:1"], "--judge-model=NAME"),
-    (["--judge=folder", "--judge-model=x"], "--judge-model is for an endpoint"),
+    (["--judge=http://localhost:1"], "needs --judge-name"),
     (["--judge=folder", "--prices=1,2"], "--prices is for an endpoint"),
     (["--judge=folder", "--samples=3"], "--samples=3 is for --pattern"),
     (["--judge=folder", "--max-invalid=1"], "--max-invalid=1"),
     (
-      ["--judge=http://localhost:1", "--judge-model=x", "--template=plain"],
-      "--template is for a folder",
+      [
+        "--judge=http://localhost:1",
+        "--judge-name=x",
+        "--judge-template=plain",
+      ],
+      "--judge-template is for a FOLDER",
     ),
   ],
 )

@@ -77,6 +77,8 @@ def test_what_cannot_be_talked_to_is_refused(folder, tmp_path):
   tiny_model_folder.write(tmp_path / "reward", config)
   with pytest.raises(ValueError, match="num_labels=1"):
     loaded_model.load(tmp_path / "reward")
+  with pytest.raises(ValueError, match="num_labels=0, and one of num_labels=1"):
+    loaded_model.load(folder, num_labels=1)
   bare = shutil.copytree(folder, tmp_path / "bare")
   (bare / "tokenizer.model").unlink()
   with pytest.raises(ValueError, match="no tokenizer"):
@@ -87,3 +89,14 @@ def test_what_cannot_be_talked_to_is_refused(folder, tmp_path):
   tiny_model_folder.write(tmp_path / "small", small)
   with pytest.raises(ValueError, match="another model's"):
     loaded_model.load(tmp_path / "small")
+
+
+def test_a_reward_model_is_opened_by_who_asks_for_one(tmp_path):
+  config = dataclasses.replace(
+    tiny_model_folder.CONFIG, num_labels=1, tie_embeddings=False
+  )
+  tiny_model_folder.write(tmp_path / "reward", config)
+  model = loaded_model.load(tmp_path / "reward", num_labels=1)
+  assert model.config.num_labels == 1
+  assert model.params["score"]["kernel"].shape == (config.width, 1)
+  assert "lm_head" not in model.params

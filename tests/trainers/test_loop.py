@@ -51,6 +51,8 @@ def _run(
   data=(1.0,) * 100,
   on_batch=None,
   evaluate=None,
+  is_measured=lambda step: False,
+  evaluate_saved=None,
   check=lambda metrics: [],
   next_batch=None,
   **when,
@@ -94,6 +96,8 @@ def _run(
       place_batch=lambda batch: batch,
       count_batch=count,
       evaluate=evaluate or (lambda state, step: {}),
+      is_measured=is_measured,
+      evaluate_saved=evaluate_saved or (lambda state, step: {}),
       check_first_step=check,
       learning_rate=lambda step: 0.25 + step,
       schedule=loop.Schedule(**{**options, **when}),
@@ -142,6 +146,37 @@ def test_it_evaluates_before_periodically_and_after(tmp_path):
 def test_it_saves_periodically_and_at_the_end(tmp_path):
   _run(tmp_path, save_every=4)
   assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"4", "6"}
+
+
+def test_a_step_that_is_measured_is_on_disk_before(tmp_path):
+  seen = []
+
+  def evaluate_saved(state, step):
+    seen.append((step, int(state.step)))
+    assert (tmp_path / "checkpoints" / str(step)).is_dir()
+    return {"eval/math/accuracy": 1.0}
+
+  _, _, log = _run(
+    tmp_path,
+    save_every=4,
+    is_measured=lambda step: step in (3, 6),
+    evaluate_saved=evaluate_saved,
+  )
+  assert seen == [(3, 3), (6, 6)]
+  logged = [step for step, line in log.lines if "eval/math/accuracy" in line]
+  assert logged == [3, 6]
+
+
+def test_what_a_kill_left_unmeasured_is_measured_when_the_run_goes_on(tmp_path):
+  _run(tmp_path)
+  seen = []
+
+  def evaluate_saved(state, step):
+    seen.append((step, int(state.step)))
+    return {}
+
+  _run(tmp_path, is_measured=lambda _: True, evaluate_saved=evaluate_saved)
+  assert seen == [(6, 6)]
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):

@@ -62,6 +62,14 @@ def test_figures_by_kind_stay_off_the_terminal(tmp_path, capsys):
   assert "eval/verified_accuracy/copy" in _lines(tmp_path / "metrics.jsonl")[0]
 
 
+def test_figures_of_benchmarks_alone_are_no_line(tmp_path, capsys):
+  recorder = _recorder(tmp_path)
+  recorder.log(10, {"eval/math/accuracy": 0.5})
+  recorder.close()
+  assert capsys.readouterr().out == ""
+  assert _lines(tmp_path / "metrics.jsonl")[0]["eval/math/accuracy"] == 0.5
+
+
 def test_a_continued_run_appends_and_keeps_counting_time(tmp_path):
   _recorder(tmp_path).close()
   recorder = _recorder(tmp_path, first_step=10, elapsed_s=1000.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two sides of MT-Bench, who answers and who judges: options and engines.
+"""The sides of a benchmark, who answers and who judges: options and engines.
 
 Either is a model's folder or an endpoint. What one was asked once stands in a
 folder of answers, and is not asked again.
@@ -17,7 +17,7 @@ from ramjax.data import templates
 from ramjax.data.rows import Message
 from ramjax.data.tokenize_rows import tokenize_prompt
 from ramjax.evals.answer_cache import CachedEngine
-from ramjax.evals.engine import Engine
+from ramjax.evals.engine import ChatRequest, Engine
 from ramjax.evals.http_engine import HttpEngine
 from ramjax.models.config import DTYPES
 from ramjax.tools import option_types
@@ -88,6 +88,18 @@ class Side:
         f" there is no room for an answer: {remedy}."
       )
     return min(self.most, positions - length)
+
+  def fits(self, request: ChatRequest) -> bool:
+    """Whether there is room for a request; of an endpoint that is unknown."""
+    if isinstance(self.answerer, HttpEngine):
+      return True
+    prompt = tokenize_prompt(
+      request.messages,
+      template=self.answerer.template,
+      tokenizer=self.answerer.tokenizer,
+    )
+    positions = self.answerer.source.config.max_positions
+    return len(prompt) + request.options.max_tokens <= positions
 
   @contextlib.contextmanager
   def engine(self, cache: pathlib.Path) -> Iterator[Engine]:
@@ -180,7 +192,7 @@ def add_options(
   )
   add(
     "timeout",
-    type=option_types.positive_int,
+    type=option_types.positive_float,
     metavar="SECONDS",
     help=f"URL: for one answer (default: {_TIMEOUT_S:g})",
   )
@@ -194,6 +206,27 @@ def given(args: argparse.Namespace, side: Name) -> list[str]:
     for name in names
     if is_set(getattr(args, f"{side}_{name}"))
   ]
+
+
+def check(args: argparse.Namespace, side: Name) -> None:
+  """Refuses options of a side that do not go together.
+
+  Args:
+    args: Of `add_options`; `args.SIDE` is a folder or URL.
+    side: Which.
+
+  Raises:
+    ValueError: An option of the other kind, or a name that cannot be.
+  """
+  source = getattr(args, side)
+  url = is_url(source)
+  for each in _LOCAL if url else _ENDPOINT:
+    if is_set(getattr(args, f"{side}_{each}")):
+      raise ValueError(
+        f"{_option(side, each)} is for a {'FOLDER' if url else 'URL'}, and"
+        f" --{side}={source} is none: leave it out."
+      )
+  name(args, side)
 
 
 @contextlib.contextmanager
@@ -212,18 +245,13 @@ def opened(
       cannot be used.
     OSError: There is no model.
   """
+  check(args, side)
   source = getattr(args, side)
+  url = is_url(source)
   option = {
     name: getattr(args, f"{side}_{name}")
     for name in ("name", "max_tokens", *_LOCAL, *_ENDPOINT)
   }
-  url = is_url(source)
-  for name in _LOCAL if url else _ENDPOINT:
-    if is_set(option[name]):
-      raise ValueError(
-        f"{_option(side, name)} is for a {'FOLDER' if url else 'URL'}, and"
-        f" --{side}={source} is none: leave it out."
-      )
   limits = _option(side, "max_tokens")
   name = _name(side, source, option["name"])
   if url:
@@ -269,6 +297,19 @@ def opened(
       answerer=local,
       dtype=option["dtype"],
     )
+
+
+def name(args: argparse.Namespace, side: Name) -> str:
+  """What the files call a side.
+
+  Args:
+    args: Of `add_options`; `args.SIDE` is a folder or URL.
+    side: Which.
+
+  Raises:
+    ValueError: An endpoint without a name, or one that cannot be shown.
+  """
+  return _name(side, getattr(args, side), getattr(args, f"{side}_name"))
 
 
 def _name(side: Name, source: str, name: str | None) -> str:

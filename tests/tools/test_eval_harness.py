@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ramjax eval harness`: its refusals without the harness, its figures with it."""
+
+import json
+import os
+import sys
+import types
+from typing import Any
+
+import pytest
+import tiny_exported
+import tiny_model_folder
+
+from ramjax.tools import eval as eval_command
+from ramjax.tools import eval_harness, loaded_model, local_model
+
+_TASKS = "tiny_rolling,tiny_choices,tiny_writing,tiny_words"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  path = tmp_path_factory.mktemp("harness") / "tiny"
+  tiny_model_folder.write(path)
+  return path
+
+
+class _Manager:
+  """As much of the harness's task manager as is asked for."""
+
+  def __init__(self, include_path=None, include_defaults=True):
+    own = ["arc_easy"] if include_defaults else []
+    self.all_tasks = [*own, *(["mine"] if include_path else [])]
+    self.all_subtasks = self.all_tasks
+    self.task_index = {
+      name: types.SimpleNamespace(yaml_path=f"{include_path}/{name}.yaml")
+      for name in self.all_tasks
+    }
+
+  def match_tasks(self, names):
+    return [name for name in self.all_tasks if name == names[0]]
+
+
+def _simple_evaluate(**asked):
+  """What the harness would; with a limit, it asks the model something."""
+  print("theirs")
+  assert os.environ["DISABLE_MULTIPROC"] == "1"
+  model = asked["model"]
+
+  def request(*args):
+    return types.SimpleNamespace(args=args, task_name="mine")
+
+  if asked["limit"]:
+    asked["scored"] = model.loglikelihood(
+      [request("word", " 3"), request("", "x")]
+    )
+    asked["written"] = model.generate_until(
+      [
+        request("word", {"max_gen_toks": 3}),
+        request("x " * 90, {"max_tokens": 3}),
+      ]
+    )
+  _simple_evaluate.asked = asked  # pyright: ignore
+  return {
+    "results": {
+      "mine": {"alias": "mine", "acc,none": 0.5, "acc_stderr,none": 0.1}
+    },
+    "configs": {"mine": {}},
+    "versions": {"mine": 1.0},
+    "n-shot": {"mine": 0},
+    "n-samples": {"mine": {"original": 9, "effective": 2}},
+    "config": {"limit": 2},
+    "date": 1.5e9,
+    "lm_eval_version": "0.4.13",
+    **({"samples": {"mine": []}} if asked["log_samples"] else {}),
+  }
+
+
+@pytest.fixture
+def harness(monkeypatch):
+  """A harness of our making, so that these tests need none installed."""
+  modules: dict[str, dict[str, Any]] = {
+    "lm_eval": {},
+    "lm_eval.evaluator": {"simple_evaluate": _simple_evaluate},
+    "lm_eval.tasks": {"TaskManager": _Manager},
+    "lm_eval.api": {},
+    "lm_eval.api.model": {"LM": type("LM", (), {"rank": 0})},
+  }
+  for name, content in modules.items():
+    module = types.ModuleType(name)
+    module.__dict__.update(content)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def _run(*argv):
+  return eval_command.main(["harness", *map(str, argv)])
+
+
+def test_without_the_harness_one_line_says_what_to_install(
+  folder, monkeypatch, capsys
+):
+  monkeypatch.setitem(sys.modules, "lm_eval.evaluator", None)
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  assert _run("--tasks=arc_easy", f"--model={folder}") == 1
+  shown = capsys.readouterr().err
+  assert "pip install 'ramjax[harness]'" in shown
+  assert shown.count("\n") == 1
+
+
+def test_figures_and_files_are_written(folder, harness, tmp_path, capsys):
+  tasks, out = tmp_path / "tasks", tmp_path / "out"
+  tasks.mkdir()
+  (tasks / "mine.yaml").write_text("task: mine\n")
+  options = ["--limit=2", "--num-fewshot=0", "--system-instruction=Be brief."]
+  argv = [
+    *("--tasks=mine", f"--include-path={tasks}", f"--model={folder}"),
+    *(f"--out={out}", "--log-samples", "--max-length=32", *options),
+  ]
+  assert _run(*argv) == 0
+  shown = capsys.readouterr()
+  assert "theirs" in shown.err and "theirs" not in shown.out
+  assert "mine acc, standard error" in shown.out
+  assert "DISABLE_MULTIPROC" not in os.environ
+  found = json.loads((out / "evaluation.json").read_text())
+  assert found["benchmark"] == "harness, mine"
+  assert found["figures"] == {"mine acc": 0.5, "mine acc, standard error": 0.1}
+  assert found["counted"] == {
+    "documents of mine are left out by --limit": 7,
+    "texts have their left end cut off, to fit the model": 1,
+  }
+  assert found["inputs"].keys() == {str(tasks / "mine.yaml")}
+  assert found["command"] == ["ramjax", "eval", "harness", *argv]
+  assert found["model_identity"]["template"] is None
+  assert found["model_identity"]["dtype"] == "float32"
+  results = json.loads((out / "results.json").read_text())
+  assert results["config"] == {
+    "limit": 2,
+    "model": "ramjax",
+    "model_args": {"pretrained": str(folder), "max_length": 32},
+  }
+  assert len(list(out.glob("samples_mine_2017-07-*.jsonl"))) == 1
+  asked = _simple_evaluate.asked  # pyright: ignore
+  assert asked["tasks"] == ["mine"] and asked["limit"] == 2
+  assert asked["num_fewshot"] == 0 and asked["apply_chat_template"] is False
+  assert asked["system_instruction"] == "Be brief."
+  assert isinstance(asked["model"], sys.modules["lm_eval.api.model"].LM)
+  (_, greedy), (logp, _) = asked["scored"]
+  assert greedy in (True, False) and logp < 0
+  assert all(isinstance(text, str) for text in asked["written"])
+
+
+def test_a_model_is_asked_in_its_chat_format(folder, harness, tmp_path, capsys):
+  argv = ["--tasks=arc_easy", f"--model={folder}", "--apply-chat-template"]
+  assert _run(*argv) == 1
+  assert "does not say its chat template" in capsys.readouterr().err
+  assert _run(*argv, "--template=llama2") == 0
+  asked = _simple_evaluate.asked  # pyright: ignore
+  assert asked["tasks"] == ["arc_easy"]
+  assert asked["apply_chat_template"] is True
+  turns = [{"role": "user", "content": "word"}]
+  assert asked["model"].apply_chat_template(turns) == "<s>[INST] word [/INST]"
+  assert "chat template llama2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  "argv, message",
+  [
+    (["--tasks=,"], "--tasks names no task"),
+    (["--tasks=arc_easy,mein"], "no task 'mein'"),
+    (["--tasks=arc_easy", "--include-path=nowhere"], "nowhere is no folder"),
+    (["--tasks=arc_easy", "--max-length=65"], "is for 64 positions at most"),
+    (["--tasks=arc_easy", "--step=3"], "has no steps"),
+  ],
+)
+def test_what_is_wrong_is_said_before_the_model_is_loaded(
+  folder, harness, capsys, monkeypatch, argv, message
+):
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  assert _run(f"--model={folder}", *argv) == 1
+  assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  "argv, message",
+  [
+    (["--template=plain"], "--template goes with --apply-chat-template"),
+    (["--log-samples"], "--log-samples goes with --out"),
+    (["--limit=0"], "no whole number above 0"),
+    (["--num-fewshot=-1"], "no whole number from 0 on"),
+  ],
+)
+def test_options_that_say_nothing_are_refused(folder, capsys, argv, message):
+  with pytest.raises(SystemExit):
+    _run("--tasks=arc_easy", f"--model={folder}", *argv)
+  assert message in capsys.readouterr().err
+
+
+def test_results_of_another_task_are_not_replaced(
+  folder, harness, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  (tmp_path / "evaluation.json").write_text(
+    json.dumps({"benchmark": "harness, arc_hard", "model": str(folder)})
+  )
+  argv = ["--tasks=arc_easy", f"--model={folder}", f"--out={tmp_path}"]
+  assert _run(*argv) == 1
+  assert "has 'harness, arc_hard'" in capsys.readouterr().err
+
+
+def test_a_text_ends_where_the_folder_says(tmp_path):
+  folder = tmp_path / "tiny"
+  tiny_model_folder.write(folder)
+
+  def stops():
+    opened = local_model.open_local(folder, template="plain")
+    opened.source.close()
+    return eval_harness.stop_tokens(opened)
+
+  assert stops() == [2]
+  (folder / "generation_config.json").write_text('{"eos_token_id": [7, 2]}')
+  assert stops() == [2, 7]
+  (folder / "generation_config.json").write_text('{"eos_token_id": 9}')
+  assert stops() == [2, 9]
+  (folder / "generation_config.json").write_text("[]")
+  with pytest.raises(ValueError, match="generation_config"):
+    stops()
+
+
+def test_a_run_ends_a_text_where_its_exported_folder_does(tmp_path):
+  def stops(folder):
+    opened = local_model.open_local(folder, template="alpaca")
+    opened.source.close()
+    return eval_harness.stop_tokens(opened), opened.tokenizer
+
+  hf = tiny_exported.export(tmp_path, "llama3")
+  found, tokenizer = stops(tmp_path / "run")
+  ends = ("<|end_of_text|>", "<|eot_id|>")
+  assert found == sorted(tokenizer.special_id(name) for name in ends)
+  assert stops(hf)[0] == found
+
+
+# From here on with the harness itself.
+
+_DOCUMENTS = [
+  {
+    "text": " ".join(["Hello there, how are you today?"] * (i % 4 * 5 + 1)),
+    "question": f"What is {i} + {i}?",
+    "choices": [str(2 * i), " the lazy dog", "it's two  spaces"],
+    "label": i % 3,
+    "answer": str(2 * i),
+    "word": "you",
+  }
+  for i in range(10)
+]
+_YAML = """\
+dataset_path: json
+dataset_kwargs:
+  data_files: {{test: "{data}"}}
+  cache_dir: "{cache}"
+test_split: test
+fewshot_split: test
+task: {task}
+"""
+_TASK_FILES = {
+  "tiny_rolling": """
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{text}}"
+metric_list:
+  - metric: word_perplexity
+  - metric: byte_perplexity
+  - metric: bits_per_byte
+""",
+  "tiny_choices": """
+output_type: multiple_choice
+doc_to_text: "{{question}}"
+doc_to_choice: "{{choices}}"
+doc_to_target: label
+num_fewshot: 1
+metric_list:
+  - metric: acc
+  - metric: acc_norm
+""",
+  "tiny_writing": """
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+generation_kwargs: {until: ["a", "\\n\\n"], max_gen_toks: 12}
+filter_list:
+  - name: letters
+    filter:
+      - {function: regex, regex_pattern: "([a-z]+)"}
+      - {function: take_first}
+metric_list:
+  - metric: exact_match
+""",
+  "tiny_words": """
+output_type: loglikelihood
+doc_to_text: "{{question}}"
+doc_to_target: "{{word}}"
+metric_list:
+  - metric: perplexity
+  - metric: acc
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("tasks")
+  data = folder / "documents.jsonl"
+  data.write_text("".join(json.dumps(row) + "\n" for row in _DOCUMENTS))
+  for task, text in _TASK_FILES.items():
+    common = _YAML.format(data=data, cache=folder / "cache", task=task)
+    (folder / f"{task}.yaml").write_text(common + text)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+  root = tmp_path_factory.mktemp("exported")
+  return tiny_exported.export(root, "llama3", max_positions=128)
+
+
+def _theirs(hf, tasks, **settings):
+  """What the harness finds with its own model."""
+  import lm_eval
+  from lm_eval.models import huggingface
+  from lm_eval.tasks import TaskManager
+
+  model = huggingface.HFLM(
+    pretrained=str(hf), device="cpu", dtype="float32", batch_size=4
+  )
+  return lm_eval.simple_evaluate(
+    model=model,
+    tasks=_TASKS.split(","),
+    task_manager=TaskManager(include_path=str(tasks), include_defaults=False),
+    bootstrap_iters=1_000,
+    **settings,
+  )
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+  "options, settings",
+  [
+    ([], {}),
+    (
+      ["--apply-chat-template", "--system-instruction=Be brief."],
+      {"apply_chat_template": True, "system_instruction": "Be brief."},
+    ),
+  ],
+  ids=["text", "chat"],
+)
+def test_scores_are_those_of_the_harness(
+  exported, tasks, tmp_path, monkeypatch, options, settings
+):
+  pytest.importorskip("lm_eval")
+  torch = pytest.importorskip("torch")
+  torch.set_num_threads(1)
+  monkeypatch.setenv("DISABLE_MULTIPROC", "1")
+  argv = [f"--tasks={_TASKS}", f"--include-path={tasks}", f"--model={exported}"]
+  out = tmp_path / "out"
+  assert _run(*argv, f"--out={out}", "--log-samples", *options) == 0
+  found = json.loads((out / "results.json").read_text())
+  expected = _theirs(exported, tasks, **settings)
+  assert found["results"].keys() == expected["results"].keys()
+  for task, metrics in expected["results"].items():
+    assert found["results"][task].keys() == metrics.keys()
+    for name, value in metrics.items():
+      if not isinstance(value, str):
+        value = pytest.approx(value, rel=1e-4)
+      assert found["results"][task][name] == value, (task, name)
+  figures = json.loads((out / "evaluation.json").read_text())
+  perplexity = expected["results"]["tiny_words"]["perplexity,none"]
+  assert figures["figures"]["tiny_words perplexity"] == pytest.approx(
+    perplexity, rel=1e-4
+  )
+  assert figures["figures"]["tiny_words perplexity, standard error"] >= 0
+  assert "tiny_writing exact_match (letters)" in figures["figures"]
+  assert str(tasks / "documents.jsonl") in figures["inputs"]
+  _check_samples(out, expected["samples"], tmp_path)
+
+
+def _check_samples(out, expected, tmp_path):
+  """Documents, prompts and answers, written as the harness writes them."""
+  from lm_eval.loggers import EvaluationTracker
+
+  tracker = EvaluationTracker(output_path=str(tmp_path / "theirs.json"))
+  tracker.date_id = "now"
+  for task, rows in expected.items():
+    tracker.save_results_samples(task, rows)
+    (ours,) = out.glob(f"samples_{task}_*.jsonl")
+    theirs = tmp_path / f"samples_{task}_now.jsonl"
+    pairs = zip(
+      ours.read_text().splitlines(),
+      theirs.read_text().splitlines(),
+      strict=True,
+    )
+    for line, their_line in pairs:
+      row, their_row = json.loads(line), json.loads(their_line)
+      assert row.keys() == their_row.keys()
+      for key in ("doc", "arguments", "target", "doc_hash", "prompt_hash"):
+        assert row[key] == their_row[key]
+      if task == "tiny_writing":
+        assert row["resps"] == their_row["resps"]

@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ramjax eval preference`: each pair by a plain pass, and as in training."""
+
+import dataclasses
+import functools
+import gzip
+import hashlib
+import json
+import math
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny_adapters
+import tiny_model_folder
+
+from ramjax.configs import base
+from ramjax.data import group_rows, parse_rows, train_tokenizer
+from ramjax.data.tokenizers import load_tokenizer
+from ramjax.evals import response_scorers
+from ramjax.models import heads, llama, source_params
+from ramjax.models.lora_config import LoraConfig, LoraModule
+from ramjax.models.open_model import open_model
+from ramjax.tools import eval as eval_command
+from ramjax.tools import loaded_model
+from ramjax.trainers import reward
+from ramjax.trainers.group_data import GroupData
+from ramjax.trainers.group_evaluator import GroupEvaluator
+from ramjax.trainers.state import init_state
+
+_HH = (
+  pathlib.Path(__file__).parents[2].parent
+  / "shared/data/hh_rlhf/harmless-base_test.jsonl.gz"
+)
+_REWARD = dataclasses.replace(
+  tiny_model_folder.CONFIG, num_labels=1, tie_embeddings=False
+)
+_WORDS = [
+  ("word 1 and 7", "word 2, then", "more"),
+  ("more of it", "word 3", "then word 4 and word 5"),
+  ("word 9", "of it and 3", "of it and 4"),
+  ("word 12", "and more of it, then more", "it"),
+  ("then 5", "word", "word 6 and 7, then word 8"),
+]
+
+
+def _pairs():
+  def turn(role, content):
+    return [{"role": role, "content": content}]
+
+  return [
+    {
+      "prompt": turn("user", question),
+      "chosen": turn("assistant", chosen),
+      "rejected": turn("assistant", rejected),
+      "subset": ("odd", "even")[i % 2],
+    }
+    for i, (question, chosen, rejected) in enumerate(_WORDS)
+  ]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+  """Of a reward model, and of two language models."""
+  root = tmp_path_factory.mktemp("preference")
+  tiny_model_folder.write(root / "reward", _REWARD, seed=3)
+  tiny_model_folder.write(root / "policy")
+  tiny_model_folder.write(root / "other", seed=1)
+  return root
+
+
+def _jsonl(folder, records, name="pairs.jsonl"):
+  path = folder / name
+  path.write_text("".join(json.dumps(record) + "\n" for record in records))
+  return path
+
+
+def _run(data, model, *argv) -> Any:
+  """The evaluation and the scores; None where it failed."""
+  out = pathlib.Path(data).parent / "out"
+  argv = [f"--data={data}", f"--model={model}", f"--out={out}", *argv]
+  if eval_command.main(["preference", "--template=plain", *argv]):
+    return None, None
+  lines = (out / "scores.jsonl").read_text().splitlines()
+  found = json.loads((out / "evaluation.json").read_text())
+  return found, [json.loads(line) for line in lines]
+
+
+def _tokenized(folder, records, max_length=64):
+  tokenizer = load_tokenizer(folder / "tokenizer.model")
+  rows = [parse_rows.parse_preference(record) for record in records]
+  groups, _, _ = group_rows.tokenize_group_rows(
+    rows,
+    template="plain",
+    tokenizer=tokenizer,
+    max_length=max_length,
+    label="",
+  )
+  return tokenizer, groups
+
+
+@functools.cache
+def _params(folder):
+  source = open_model(folder)
+  config = dataclasses.replace(source.config, dtype="float32", remat="none")
+  params = source_params.load_params(source, tiny_adapters.one_device())
+  source.close()
+  return params, config
+
+
+def _plain(folder, records, of):
+  """[n, 2] of each answer, in a pass of its own."""
+  params, config = _params(folder)
+  _, groups = _tokenized(folder, records)
+
+  @jax.jit
+  def hidden(tokens):
+    positions = jnp.arange(64)[None]
+    return llama.apply(params, config, tokens, positions=positions)
+
+  found = []
+  for group in groups:
+    for response in group.responses:
+      tokens = np.concatenate([group.prompts[0], response])
+      padded = np.pad(tokens, (0, 64 - len(tokens)))[None]
+      states = hidden(padded)[0, : len(tokens)]
+      found.append(of(params, config, states, tokens, len(response)))
+  return np.array(found).reshape(-1, 2)
+
+
+def _last_score(params, config, states, tokens, num_response):
+  del config, tokens, num_response
+  return float(heads.scores(params, states)[-1, 0])
+
+
+def _logp(params, config, states, tokens, num_response):
+  logits = heads.lm_logits(params, config, states)
+  logps = np.asarray(jax.nn.log_softmax(logits), np.float64)
+  start = len(tokens) - num_response
+  return sum(float(logps[i - 1, tokens[i]]) for i in range(start, len(tokens)))
+
+
+def _scores(records):
+  return np.array([[r["score_chosen"], r["score_rejected"]] for r in records])
+
+
+def test_a_reward_model_is_right_where_its_head_says_so(
+  tmp_path, folders, capsys
+):
+  data = _jsonl(tmp_path, _pairs())
+  found, records = _run(data, folders / "reward")
+  expected = _plain(folders / "reward", _pairs(), _last_score)
+  np.testing.assert_allclose(_scores(records), expected, atol=1e-5)
+  right = expected[:, 0] > expected[:, 1]
+  assert 0 < right.sum() < 5
+  figures = found["figures"]
+  assert figures["scorer"] == "reward" and figures["pairs"] == 5
+  assert figures["accuracy, %"] == pytest.approx(20 * right.sum())
+  assert figures["mean margin"] == pytest.approx(
+    (expected[:, 0] - expected[:, 1]).mean(), abs=1e-5
+  )
+  shares = {r["subset"]: r for r in found["tables"]["by subset"]}
+  assert shares["odd"]["accuracy, %"] == pytest.approx(100 * right[::2].mean())
+  assert shares["even"]["accuracy, %"] == pytest.approx(
+    100 * right[1::2].mean()
+  )
+  _, groups = _tokenized(folders / "reward", _pairs())
+  lengths = [[len(r) for r in group.responses] for group in groups]
+  assert [
+    [r["tokens_chosen"], r["tokens_rejected"]] for r in records
+  ] == lengths
+  assert [r["where"] for r in records] == [f"row {i}" for i in range(1, 6)]
+  assert [r["subset"] for r in records] == ["odd", "even"] * 2 + ["odd"]
+  assert found["inputs"] == {
+    str(data): hashlib.sha256(data.read_bytes()).hexdigest()
+  }
+  identity = found["model_identity"]
+  assert (identity["scorer"], identity["template"]) == ("reward", "plain")
+  assert identity["max_length"] == 64 and "reference" not in identity
+  shown = capsys.readouterr().out
+  assert shown.endswith(f"{tmp_path / 'out' / 'evaluation.json'}\n")
+  assert "by length" in shown and "mean confidence" in shown
+
+
+def test_an_implicit_reward_is_the_difference_of_log_probabilities(
+  tmp_path, folders
+):
+  data = _jsonl(tmp_path, _pairs())
+  reference = f"--reference={folders / 'other'}"
+  found, records = _run(data, folders / "policy", reference, "--batch-size=3")
+  expected = _plain(folders / "policy", _pairs(), _logp)
+  expected = expected - _plain(folders / "other", _pairs(), _logp)
+  np.testing.assert_allclose(_scores(records), expected, atol=1e-4)
+  assert np.abs(expected).min() > 1e-3
+  identity = found["model_identity"]
+  assert identity["beta"] == 1.0
+  assert identity["reference"]["folder"] == str(folders / "other")
+  assert identity["reference"]["fingerprint"] != identity["fingerprint"]
+  scaled, _ = _run(data, folders / "policy", reference, "--beta=0.1")
+  assert scaled["figures"]["mean margin"] == pytest.approx(
+    found["figures"]["mean margin"] / 10, abs=1e-5
+  )
+
+
+def test_a_model_against_itself_ties_every_pair(tmp_path, folders):
+  data = _jsonl(tmp_path, _pairs())
+  found, records = _run(
+    data, folders / "policy", f"--reference={folders / 'policy'}"
+  )
+  assert not _scores(records).any()
+  assert found["figures"]["accuracy, %"] == 50
+  assert found["figures"]["mean margin"] == 0
+  assert list(found["counted"].values()) == [5]
+  (bin_,) = found["tables"]["calibration"]
+  assert (bin_["pairs"], bin_["mean confidence"]) == (5, 0.5)
+
+
+def test_log_probabilities_need_no_reference(tmp_path, folders):
+  data = _jsonl(tmp_path, _pairs())
+  total, totals = _run(data, folders / "policy", "--scorer=logp")
+  mean, means = _run(data, folders / "policy", "--scorer=mean_logp")
+  expected = _plain(folders / "policy", _pairs(), _logp)
+  np.testing.assert_allclose(_scores(totals), expected, atol=1e-4)
+  lengths = np.array(
+    [[r["tokens_chosen"], r["tokens_rejected"]] for r in means]
+  )
+  np.testing.assert_allclose(_scores(means), expected / lengths, atol=1e-5)
+  for k, side in enumerate(("chosen", "rejected")):
+    value = math.exp(-expected[:, k].sum() / lengths[:, k].sum())
+    for found in (total, mean):
+      assert found["figures"][f"perplexity, {side}"] == pytest.approx(
+        value, rel=1e-4
+      )
+
+
+def test_the_figures_are_those_that_training_reports(tmp_path, folders):
+  data = _jsonl(tmp_path, _pairs())
+  found, _ = _run(data, folders / "reward")
+  tokenizer, groups = _tokenized(folders / "reward", _pairs())
+  config = base.reward(
+    bradley_terry=dict(
+      weight=1.0, margin="none", label_smoothing=0.0, centering=0.0
+    )
+  )
+  config.data.batch_size = 4
+  params, shape = _params(folders / "reward")
+  mesh = tiny_adapters.one_device()
+  evaluator = GroupEvaluator(
+    config,
+    shape,
+    GroupData(
+      train=[],
+      train_rows=[],
+      train_row_ids=[],
+      weights=[],
+      held_out=groups,
+      held_out_subsets=[pair["subset"] for pair in _pairs()],
+      held_out_rows=[],
+      held_out_records=[],
+      tokenizer=tokenizer,
+      row_length=128,
+      summary={},
+    ),
+    mesh,
+    reward.make_reward_objective(
+      shape, terms=config.loss.terms.to_dict(), num_shards=1
+    ),
+  )
+  state = init_state(
+    params, optax.sgd(0.0), mesh=mesh, seed=0, with_ema=False, reference={}
+  )
+  metrics, _ = evaluator.evaluate(state, 0)
+  figures = found["figures"]
+  for name, value in {
+    "accuracy": figures["accuracy, %"] / 100,
+    "accuracy_low": figures["accuracy, 95 % from"] / 100,
+    "accuracy_high": figures["accuracy, 95 % to"] / 100,
+    "margin": figures["mean margin"],
+    "chosen": figures["mean score, chosen"],
+    "calibration_error": figures["calibration error, share"],
+    **{
+      f"accuracy/{row['subset']}": row["accuracy, %"] / 100
+      for row in found["tables"]["by subset"]
+    },
+  }.items():
+    assert metrics[f"eval/rewards/{name}"] == pytest.approx(value, abs=1e-5)
+
+
+def test_a_reward_model_may_be_adapters_on_a_base(tmp_path, folders):
+  source = tiny_model_folder.RandomModel(
+    tiny_model_folder.CONFIG, dtype="float32", seed=0
+  )
+  adapters = LoraConfig((LoraModule("mlp/up", (2, 2), (4.0, 4.0)),))
+  run = tmp_path / "run"
+  tiny_adapters.write_reward_run(run, folders / "policy", source, adapters)
+  shutil.copy(folders / "policy/tokenizer.model", run)
+  found, records = _run(_jsonl(tmp_path, _pairs()), run)
+  expected = _plain(run, _pairs(), _last_score)
+  np.testing.assert_allclose(_scores(records), expected, atol=1e-5)
+  assert found["model_identity"]["step"] == 3
+
+
+def test_pairs_that_are_too_long_are_cut_and_counted(tmp_path, folders):
+  pairs = _pairs()
+  long = "word 1 and 2, then word 3 and 4, then " * 2
+  # The same for as long as they are kept, and not.
+  same = {
+    side: [{"role": "assistant", "content": f"{long * 3} {side}"}]
+    for side in ("chosen", "rejected")
+  }
+  pairs[1] |= {"prompt": [{"role": "user", "content": long}]}
+  pairs[2] |= same
+  found, records = _run(
+    _jsonl(tmp_path, pairs), folders / "reward", "--max-length=40"
+  )
+  assert list(found["counted"].values()) == [1, 2]
+  assert [r["where"] for r in records] == ["row 1", "row 2", "row 4", "row 5"]
+  assert found["model_identity"]["max_length"] == 40
+  one = _jsonl(tmp_path, [pairs[2]])
+  assert _run(one, folders / "reward") == (None, None)
+
+
+def test_subsets_are_those_of_the_field_that_is_named(
+  tmp_path, folders, capsys
+):
+  pairs = [{**pair, "source": i % 3 or ""} for i, pair in enumerate(_pairs())]
+  data = _jsonl(tmp_path, pairs)
+  found, _ = _run(data, folders / "reward", "--subset-field=source")
+  rows = found["tables"]["by subset"]
+  assert [(r["subset"], r["pairs"]) for r in rows] == [
+    ("(none)", 2),
+    ("1", 2),
+    ("2", 1),
+  ]
+  argv = [data, folders / "reward", "--subset-field=topic"]
+  assert _run(*argv) == (None, None)
+  assert "--subset-field=topic: no row of" in capsys.readouterr().err
+  bare = _jsonl(tmp_path, [{**pair, "subset": None} for pair in _pairs()])
+  found, _ = _run(bare, folders / "reward")
+  assert "by subset" not in found["tables"]
+
+
+def test_raw_text_needs_no_template_and_messages_do(tmp_path, folders, capsys):
+  texts = [
+    {"prompt": f"{a} ", "chosen": b, "rejected": c} for a, b, c in _WORDS
+  ]
+  argv = ["preference", f"--model={folders / 'reward'}"]
+  assert eval_command.main([*argv, f"--data={_jsonl(tmp_path, texts)}"]) == 0
+  capsys.readouterr()
+  data = _jsonl(tmp_path, _pairs())
+  assert eval_command.main([*argv, f"--data={data}"]) == 1
+  assert "does not say its chat template" in capsys.readouterr().err
+
+
+def test_rows_that_cannot_be_read_are_named_or_set_aside(
+  tmp_path, folders, capsys
+):
+  pairs = _pairs()
+  pairs.insert(2, {**pairs[0], "rejected": pairs[0]["chosen"]})
+  data = _jsonl(tmp_path, pairs)
+  assert _run(data, folders / "reward") == (None, None)
+  shown = capsys.readouterr().err
+  assert "pairs.jsonl:3: chosen and rejected are the same" in shown
+  assert "set --max-bad-share above 0" in shown
+  found, records = _run(data, folders / "reward", "--max-bad-share=0.2")
+  assert found["figures"]["pairs"] == 5 and len(records) == 5
+  assert list(found["counted"].values()) == [1]
+  aside = (tmp_path / "out/quarantine.jsonl").read_text().splitlines()
+  assert len(aside) == 1 and "pairs.jsonl:3" in aside[0]
+  argv = ["preference", f"--data={data}", f"--model={folders / 'reward'}"]
+  assert eval_command.main([*argv, "--max-bad-share=0.2"]) == 1
+  assert "--max-bad-share needs --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  "model, argv, message",
+  [
+    ("policy", [], "name what it is compared with"),
+    ("policy", ["--scorer=reward"], "num_labels=0, and --scorer=reward"),
+    ("policy", ["--scorer=implicit"], "needs --reference=FOLDER"),
+    ("reward", ["--scorer=logp"], "leave --scorer out"),
+    ("reward", ["--reference=policy"], "compares with no reference"),
+    ("reward", ["--beta=2"], "--beta=2.0: --scorer=reward compares with no"),
+    (
+      "policy",
+      ["--scorer=logp", "--reference=other"],
+      "--scorer=logp compares with no reference",
+    ),
+    ("policy", ["--reference=reward"], "compares with a language model"),
+    ("policy", ["--reference=none"], "holds no model"),
+    ("reward", ["--max-length=65"], "is for 64 positions at most"),
+    ("reward", ["--max-length=3"], "leaves no room for an answer"),
+    ("reward", ["--step=1"], "has no steps"),
+    ("three", [], "num_labels=3, and --scorer=reward reads the one score"),
+  ],
+)
+def test_options_that_do_not_go_together_are_refused_before_loading(
+  tmp_path, folders, capsys, monkeypatch, model, argv, message
+):
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  if model == "three" and not (folders / "three").exists():
+    config = dataclasses.replace(_REWARD, num_labels=3)
+    tiny_model_folder.write(folders / "three", config)
+  argv = [
+    f"--reference={folders / x.partition('=')[2]}" if "reference=" in x else x
+    for x in argv
+  ]
+  assert _run(_jsonl(tmp_path, _pairs()), folders / model, *argv) == (
+    None,
+    None,
+  )
+  assert message in capsys.readouterr().err
+
+
+def test_a_reference_that_reads_other_tokens_is_refused(
+  tmp_path, folders, capsys
+):
+  other = shutil.copytree(folders / "other", tmp_path / "other")
+  (other / "tokenizer.model").unlink()
+  train_tokenizer.train_sentencepiece(
+    ["quite other letters: xyz", "and 1 2 3 4 5 6 7 8 9 0"] * 9,
+    path=other / "tokenizer.model",
+    vocab_size=290,
+  )
+  data = _jsonl(tmp_path, _pairs())
+  argv = [data, folders / "policy", f"--reference={other}"]
+  assert _run(*argv) == (None, None)
+  assert "encodes the data differently than" in capsys.readouterr().err
+
+
+def test_nothing_is_written_over_what_is_read(
+  tmp_path, folders, capsys, monkeypatch
+):
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  out = tmp_path / "out"
+  out.mkdir()
+  data = _jsonl(out, _pairs(), "scores.jsonl")
+  before = data.read_bytes()
+  argv = [f"--data={data}", f"--model={folders / 'reward'}", f"--out={out}"]
+  assert eval_command.main(["preference", *argv]) == 1
+  assert "scores.jsonl would be written" in capsys.readouterr().err
+  assert data.read_bytes() == before
+
+
+def test_a_batch_without_room_names_the_options_that_make_it_smaller(
+  tmp_path, folders, capsys, monkeypatch
+):
+  def no_room(*unused):
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+  monkeypatch.setattr(response_scorers, "_last_scores", no_room)
+  assert _run(_jsonl(tmp_path, _pairs()), folders / "reward") == (None, None)
+  assert "lower --batch-size or --max-length" in capsys.readouterr().err
+
+
+def test_tasks_that_the_project_writes_are_pairs_too(tmp_path, folders, capsys):
+  data = "task_pairs:6?seed=1"
+  argv = [f"--data={data}", f"--model={folders / 'reward'}"]
+  assert eval_command.main(["preference", "--template=plain", *argv]) == 0
+  assert f"{data} has the fingerprint" in capsys.readouterr().out
+
+
+def test_published_pairs_are_scored(tmp_path, folders):
+  if not _HH.is_file():
+    pytest.skip("needs hh_rlhf of the shared data")
+  with gzip.open(_HH, "rt") as file:
+    lines = [next(file) for _ in range(40)]
+  data = tmp_path / "hh.jsonl"
+  data.write_text("".join(lines))
+  found, records = _run(data, folders / "reward", "--max-bad-share=0.1")
+  assert found["figures"]["pairs"] == len(records)
+  aside = (tmp_path / "out/quarantine.jsonl").read_text().splitlines()
+  same = sum(
+    n for rule, n in found["counted"].items() if "the same once" in rule
+  )
+  assert len(records) + len(aside) + same == 40
+  assert 0 < found["figures"]["accuracy, %"] < 100

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `ramjax eval alpaca_eval_li` and `mt_bench_li` share: all but files."""
+
+import argparse
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from ramjax.evals import alpaca_annotations, length_instructed, pair_win_rate
+from ramjax.evals.judge_account import Account
+from ramjax.evals.length_instructed import Answered, Verdicts
+from ramjax.evals.model_outputs import ModelOutput
+from ramjax.evals.pair_win_rate import Matched, Names
+from ramjax.tools import (
+  eval_result,
+  eval_sides,
+  pair_judging,
+  pair_judging_options,
+)
+
+# Of a judge that is asked.
+FILES = (pair_judging.VERDICTS_FILE, pair_judging.ANNOTATIONS_FILE)
+
+
+class Benchmark(NamedTuple):
+  """One of the two.
+
+  Attributes:
+    name: As `ramjax eval` has it.
+    key: The field that names a prompt.
+    group: What a group of prompts is called.
+    needed: Options that a judge needs which is asked, and what they are for.
+  """
+
+  name: str
+  key: Literal["instruction", "question_id"]
+  group: str
+  needed: Mapping[str, str]
+
+
+class Inputs(NamedTuple):
+  """What the files hold.
+
+  Attributes:
+    answered: Prompts and answers.
+    model: What answered.
+    baseline: Whose the baseline's answers are.
+    paths: The files.
+    identity: What tells the model from others; None where its answers were
+      there.
+  """
+
+  answered: Answered
+  model: str
+  baseline: str
+  paths: list[pathlib.Path]
+  identity: Mapping[str, Any] | None = None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+  """Adds --out and the judge."""
+  parser.add_argument(
+    "--out",
+    type=pathlib.Path,
+    metavar="DIR",
+    help=f"write {eval_result.FILE} there, and {' and '.join(FILES)} of a"
+    " judge that is asked; the same command again continues one that was"
+    " stopped",
+  )
+  pair_judging_options.add_options(
+    parser,
+    recorded="annotations.json, the verdicts on the answers",
+    required=False,
+  )
+
+
+def check(
+  benchmark: Benchmark,
+  args: argparse.Namespace,
+  parser: argparse.ArgumentParser,
+  argv: Sequence[str],
+) -> None:
+  """Refuses options that do not go together, before a file is read.
+
+  Raises:
+    ValueError: Which, and what to do.
+  """
+  if _is_asked(args):
+    pair_judging_options.check_asked(
+      args, **benchmark.needed, out="DIR, where verdicts are kept"
+    )
+  else:
+    pair_judging_options.check_recorded(args, parser, argv)
+
+
+def run(
+  benchmark: Benchmark,
+  args: argparse.Namespace,
+  inputs: Inputs,
+  argv: Sequence[str],
+) -> None:
+  """Judges if need be, evaluates, writes with --out, and prints.
+
+  Args:
+    benchmark: Which.
+    args: Of `add_options`, checked.
+    inputs: What the files hold.
+    argv: The arguments behind the benchmark's name.
+
+  Raises:
+    ValueError: A file or an option cannot be used, or too many pairs have no
+      verdict.
+    OSError: A file is not there.
+  """
+  shown = pair_judging.read(args) if _is_asked(args) else None
+  paths = list(inputs.paths)
+  if shown is not None:
+    paths += shown.paths
+  elif args.judge is not None:
+    paths.append(pathlib.Path(args.judge))
+  files = FILES if shown is not None and inputs.answered.within else ()
+  written = []
+  if args.out is not None:
+    written = [args.out / name for name in files]
+    eval_result.prepare(
+      args.out,
+      benchmark=benchmark.name,
+      model=inputs.model,
+      files=files,
+      inputs=paths,
+    )
+  verdicts, account = None, None
+  if shown is not None:
+    verdicts, account = _asked(benchmark, args, inputs, shown)
+  elif args.judge is not None:
+    verdicts = length_instructed.verdicts(
+      inputs.answered,
+      alpaca_annotations.read(args.judge, key=benchmark.key),
+      benchmark.key,
+    )
+  evaluation = length_instructed.evaluate(
+    benchmark.name,
+    inputs.model,
+    inputs.answered,
+    verdicts,
+    group=benchmark.group,
+  )
+  eval_result.conclude(
+    evaluation if account is None else account.added_to(evaluation),
+    args.out,
+    inputs=paths,
+    command=["ramjax", "eval", benchmark.name, *argv],
+    model_identity=inputs.identity,
+    written_before=written,
+  )
+
+
+def _is_asked(args: argparse.Namespace) -> bool:
+  return args.judge is not None and pair_judging_options.is_asked(args.judge)
+
+
+def _asked(
+  benchmark: Benchmark,
+  args: argparse.Namespace,
+  inputs: Inputs,
+  shown: pair_judging.Shown,
+) -> tuple[Verdicts, Account | None]:
+  """The judge's verdicts on what keeps its limit; it is asked of no more."""
+  names = Names(
+    model=inputs.model,
+    reference=inputs.baseline,
+    judge=eval_sides.name(args, "judge"),
+  )
+  within = inputs.answered.within
+  if not within:
+    return Verdicts(names.judge, names.reference, {}), None
+  prompts = [inputs.answered.prompts[i] for i in within]
+  texts = [inputs.answered.texts[i] for i in within]
+  matched = Matched(
+    outputs=[
+      ModelOutput(prompt.instruction, text, names.model, prompt.group)
+      for prompt, text in zip(prompts, texts, strict=True)
+    ],
+    references=[
+      ModelOutput(prompt.instruction, prompt.baseline or "", names.reference)
+      for prompt in prompts
+    ],
+    num_without_reference=0,
+    num_without_output=0,
+    question_ids=[
+      prompt.key for prompt in prompts if isinstance(prompt.key, int)
+    ]
+    or None,
+  )
+  matched = pair_judging.with_references(matched, shown)
+  pair_win_rate.require_names(matched, names)
+  judged, account = pair_judging.annotate(
+    args, shown, matched, names, key=benchmark.key
+  )
+  verdicts = length_instructed.verdicts(inputs.answered, judged, benchmark.key)
+  return verdicts, account
