@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import (
   report_eval_figures,
+  report_eval_steps,
   report_eval_tables,
   report_evals,
   report_length_groups,
@@ -41,6 +42,9 @@ def overview(shown: Sequence[Shown]) -> list[Section]:
   if not shown:
     return []
   found = [Section("Evaluations", headline(shown))]
+  if drawn := report_eval_steps.charts(shown):
+    body = f'<div class="charts">{"".join(drawn)}</div>'
+    found.append(Section("Evaluations over the run", body))
   if rates := win_rate_charts(report_evals.last_steps(shown)):
     body = f'<div class="charts">{"".join(rates)}</div>'
     found.append(Section("Win rates", body))
