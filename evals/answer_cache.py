@@ -42,8 +42,12 @@ class TellsEach(Protocol):
     self,
     requests: Sequence[ChatRequest],
     arrived: Callable[[int, Completion], None],
+    failed: Callable[[int, Any], None] | None = None,
   ) -> None:
-    """Calls `arrived` with the index of each request and its answer."""
+    """Calls `arrived` with the index of each request and its answer.
+
+    With `failed`, that is told of each request that has none, and why.
+    """
     ...
 
 
@@ -63,6 +67,8 @@ class CachedEngine:
     engine: Engine,
     folder: str | os.PathLike[str],
     identity: Mapping[str, Any],
+    *,
+    on_failure: Callable[[Exception], Completion] | None = None,
   ):
     """Makes the folder; nothing is read before an answer is asked for.
 
@@ -71,11 +77,14 @@ class CachedEngine:
       folder: Where answers are kept, of any number of engines.
       identity: What tells this engine's model from others, of JSON's types:
         endpoint and name, or the fingerprint of its weights. No secret.
+      on_failure: Of an engine that `TellsEach`: makes what stands for an answer
+        that it fails to give. It is not kept. None raises.
 
     Raises:
       TypeError: `identity` is not made of JSON's types.
     """
     self._engine = engine
+    self._on_failure = on_failure
     self._identity = json.dumps(identity, sort_keys=True, allow_nan=False)
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     self._file = _AnswerFile(pathlib.Path(folder) / FILE_NAME)
@@ -122,9 +131,16 @@ class CachedEngine:
       for key in named:
         tell(key, counts[key])
 
+    def failed(index: int, error: Exception) -> None:
+      assert self._on_failure is not None
+      found[names[index]] = self._on_failure(error)
+      tell(names[index], counts[names[index]])
+
     if isinstance(self._engine, TellsEach):
       self._engine.complete_each(
-        list(asked.values()), lambda index, answer: arrived({index: answer})
+        list(asked.values()),
+        lambda index, answer: arrived({index: answer}),
+        None if self._on_failure is None else failed,
       )
     elif asked:
       answers = self._engine.complete(list(asked.values()))

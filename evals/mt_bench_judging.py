@@ -12,6 +12,7 @@ from typing import Any
 from ramjax.data.rows import Message
 from ramjax.evals import mt_bench_prompts, mt_bench_verdicts
 from ramjax.evals.engine import ChatRequest, Engine
+from ramjax.evals.grade_canaries import Canary
 from ramjax.evals.mt_bench_files import (
   JudgePrompt,
   Mode,
@@ -81,6 +82,53 @@ def cases(
     for question in questions.values()
     for turn in range(1, len(question.turns) + 1)
   ]
+
+
+def canary_cases(
+  judged: Sequence[Case],
+  canaries: Sequence[Canary],
+  *,
+  prompts: Mapping[str, JudgePrompt],
+  references: Mapping[int, ModelAnswer],
+) -> list[Case]:
+  """First turns with other words in the answer's place.
+
+  Args:
+    judged: From `cases`; first turns alone.
+    canaries: Made of their answers' first turns.
+    prompts: As of `cases`.
+    references: As of `cases`.
+  """
+  made = []
+  for canary in canaries:
+    case = judged[canary.made_of]
+    key = case.question.question_id
+    answer = dataclasses.replace(
+      case.answer, turns=(canary.text, *case.answer.turns[1:])
+    )
+    baseline = None if case.baseline is None else {key: case.baseline}
+    made.append(
+      _case(case.question, 1, {key: answer}, prompts, references, baseline)
+    )
+  return made
+
+
+def grade_of(record: Mapping[str, Any]) -> float | None:
+  """What a record says of the answer: a grade, or 1, 1/2 or 0 of a comparison.
+
+  Args:
+    record: From `judgment_records`.
+
+  Returns:
+    The number; None where there is no verdict. A comparison is won, or lost, if
+    both games are, as the authors count.
+  """
+  if "score" in record:
+    return None if record["score"] == -1 else float(record["score"])
+  winners = {record["g1_winner"], record["g2_winner"]}
+  if "error" in winners:
+    return None
+  return {("model_1",): 1.0, ("model_2",): 0.0}.get(tuple(winners), 0.5)
 
 
 def check(

@@ -2,6 +2,7 @@
 """`ramjax eval mt_bench`: MT-Bench, judged now or by a recorded judge."""
 
 import argparse
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -53,6 +54,13 @@ def _judge(args: argparse.Namespace, command: Sequence[str]) -> None:
     model=found.model,
     baseline=found.baseline,
   )
+  if found.canaries:
+    tables = {**evaluation.tables, "canaries": found.canaries}
+    evaluation = dataclasses.replace(evaluation, tables=tables)
+  if found.num_failed:
+    rule = "requests that the judge gave no answer to: no verdict"
+    counted = {**evaluation.counted, rule: found.num_failed}
+    evaluation = dataclasses.replace(evaluation, counted=counted)
   path = eval_result.write(
     evaluation, found.folder, inputs=found.inputs, command=command
   )

@@ -6,7 +6,13 @@ import pathlib
 from collections.abc import Sequence
 
 from ramjax.evals import mt_bench_answers, mt_bench_judging
-from ramjax.tools import eval_mt_bench_shown, eval_result, eval_sides
+from ramjax.tools import (
+  eval_mt_bench_shown,
+  eval_result,
+  eval_sides,
+  judge_failures,
+  option_types,
+)
 
 _DESCRIPTION = """\
 Print what a model comes to on MT-Bench: grades (means by turn and category) or
@@ -22,7 +28,8 @@ Under --out lie model_answer/MODEL.jsonl and model_judgment/JUDGE_single/
 MODEL.jsonl (or JUDGE_pair/MODEL_vs_BASELINE.jsonl), in the official formats. Run
 the same command again to continue one that was stopped: nothing that was
 finished is answered or judged twice. An endpoint's model is known by URL and name
-alone: where other weights are behind them by now, give another --out.
+alone: where other weights are behind them by now, give another --out. The judge
+also judges canaries, changed answers that should get no better a grade.
 """
 
 _EPILOG = """\
@@ -44,6 +51,10 @@ examples:
       --questions=question.jsonl --judge-prompts=judge_prompts.jsonl \\
       --references=reference_answer/gpt-4.jsonl --out=evals/mt_bench
 """
+
+
+_CANARIES = 5
+_MAX_INVALID = 0.1
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -77,7 +88,10 @@ def _answers(source: str) -> bool:
 def _check_recorded(args: argparse.Namespace) -> None:
   names = [
     f"--{name.replace('_', '-')}"
-    for name in ("judge_prompts", "references", "seed", "force")
+    for name in (
+      *("judge_prompts", "references", "seed", "force"),
+      *("canaries", "max_invalid"),
+    )
     if eval_sides.is_set(getattr(args, name))
   ]
   for side in ("model", "judge"):
@@ -96,6 +110,11 @@ def _check_judging(args: argparse.Namespace) -> None:
         f"--{name.replace('_', '-')} is missing, which --judge={args.judge} needs"
         " to judge: give it, or a file of judgments as --judge."
       )
+  if args.canaries is None:
+    args.canaries = _CANARIES
+  if args.max_invalid is None:
+    args.max_invalid = _MAX_INVALID
+  judge_failures.most_of(args.max_invalid, 1)  # Refuses what is no share.
   if args.mode is None:
     args.mode = "single" if args.baseline is None else "pair"
   if (args.mode == "pair") != (args.baseline is not None):
@@ -188,6 +207,21 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     metavar="NUM",
     help="of the answers, from 0 to 2^32 - 1; each has its own, made of it, the"
     " question's id and the turn (default: 0)",
+  )
+  group.add_argument(
+    "--max-invalid",
+    type=float,
+    metavar="SHARE",
+    help="of judgments that may have no verdict, those that an endpoint fails"
+    f" on among them (default: {_MAX_INVALID:g})",
+  )
+  group.add_argument(
+    "--canaries",
+    type=option_types.count,
+    metavar="NUM",
+    help="first answers that are judged once more in each of three kinds: left"
+    " out, asking for a high grade, padded. None should be judged better"
+    f" (default: {_CANARIES})",
   )
   group.add_argument(
     "--force",

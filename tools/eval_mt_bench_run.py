@@ -3,25 +3,35 @@
 
 import argparse
 import contextlib
+import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ramjax.data.rows import Message
-from ramjax.evals import mt_bench_answers, mt_bench_files, mt_bench_judging
+from ramjax.evals import (
+  grade_canaries,
+  mt_bench_answers,
+  mt_bench_files,
+  mt_bench_judging,
+)
 from ramjax.evals.engine import Engine
+from ramjax.evals.evaluation import Value
 from ramjax.evals.mt_bench_files import Question
+from ramjax.evals.mt_bench_judging import Case
 from ramjax.tools import (
   eval_mt_bench_inputs,
   eval_mt_bench_shown,
   eval_result,
   eval_sides,
+  judge_failures,
 )
 from ramjax.tools.eval_mt_bench_inputs import Answers, Inputs
 from ramjax.tools.eval_sides import Side
 from ramjax.tools.generate_progress import GenerateProgress, say
-from ramjax.tools.resumed_rows import ResumedRows
+from ramjax.tools.judge_failures import Failures
+from ramjax.tools.resumed_rows import SIDE_SUFFIX, ResumedRows
 
 # Makes the rows from one index to another.
 _Make = Callable[
@@ -38,6 +48,8 @@ class Judged(NamedTuple):
     model: Who is judged, as the judgments name it.
     baseline: With whom it is compared, likewise; None where it is graded.
     inputs: The judgments, and the files that were given.
+    canaries: What the judge made of canaries: rows for a table.
+    num_failed: Requests that the judge gave no answer to, now.
   """
 
   path: pathlib.Path
@@ -45,6 +57,8 @@ class Judged(NamedTuple):
   model: str
   baseline: str | None
   inputs: list[pathlib.Path]
+  canaries: list[dict[str, Value]]
+  num_failed: int
 
 
 def judged(args: argparse.Namespace) -> Judged:
@@ -131,6 +145,77 @@ def _judge(
       f"{short} of {len(shown)} verdicts have room for less than {judge.most}"
       f" tokens in {judge.name}"
     )
+  first_turns = [case for case in cases if case.turn == 1]
+  canaries = grade_canaries.make(
+    [case.answer.turns[0] for case in first_turns],
+    num=args.canaries,
+    seed=args.seed or 0,
+  )
+  of_canaries = mt_bench_judging.canary_cases(
+    first_turns,
+    canaries,
+    prompts=inputs.prompts,
+    references=inputs.references,
+  )
+  stem = _stem(inputs, model)
+  folder = f"{eval_mt_bench_shown.file_name(judge.name)}_{args.mode}"
+  path = args.out / eval_mt_bench_shown.JUDGMENTS / folder / f"{stem}.jsonl"
+  canary_path = args.out / eval_mt_bench_shown.CANARIES / folder / path.name
+  eval_result.refuse_inputs([path, canary_path], inputs.paths)
+  command = {
+    **_digests(args, inputs),
+    "answers": eval_mt_bench_inputs.digest(answers),
+    "max_tokens": judge.most,
+    "judge": {"name": judge.name, **judge.identity},
+  }
+  most = judge_failures.most_of(args.max_invalid, len(shown))
+  failures = Failures(most)
+  _judged_rows(args, path, command, judge, cases, failures)
+  records = _records(path)
+  _require_valid(path, records, args.max_invalid)
+  drawn = {"canaries": args.canaries, "seed": args.seed or 0}
+  if canaries:
+    _judged_rows(
+      args,
+      canary_path,
+      {**command, **drawn},
+      judge,
+      of_canaries,
+      Failures(len(shown)),
+    )
+  return Judged(
+    path=path,
+    folder=args.out / stem,
+    model=model,
+    baseline=inputs.baseline_name,
+    inputs=[path, *inputs.paths],
+    canaries=grade_canaries.rows(
+      canaries,
+      [
+        mt_bench_judging.grade_of(record)
+        for record in records
+        if record["turn"] == 1
+      ],
+      [
+        mt_bench_judging.grade_of(record)
+        for record in (_records(canary_path) if canaries else [])
+      ],
+    )
+    if canaries
+    else [],
+    num_failed=failures.num,
+  )
+
+
+def _judged_rows(
+  args: argparse.Namespace,
+  path: pathlib.Path,
+  command: Mapping[str, Any],
+  judge: Side,
+  cases: Sequence[Case],
+  failures: Failures,
+) -> None:
+  """Judges the cases that a file has not."""
 
   def make(
     engine: Engine, start: int, stop: int, tell: Callable[[int], None]
@@ -144,34 +229,50 @@ def _judge(
       progress=tell,
     )
 
-  stem = _stem(inputs, model)
-  folder = f"{eval_mt_bench_shown.file_name(judge.name)}_{args.mode}"
-  path = args.out / eval_mt_bench_shown.JUDGMENTS / folder / f"{stem}.jsonl"
-  eval_result.refuse_inputs([path], inputs.paths)
-  command = {
-    **_digests(args, inputs),
-    "answers": eval_mt_bench_inputs.digest(answers),
-    "max_tokens": judge.most,
-    "judge": {"name": judge.name, **judge.identity},
-  }
   games = len(cases[0].conversations)
-  _make_rows(
-    args,
-    path,
-    command,
-    judge,
-    make,
-    total=len(cases),
-    chunk=max(1, judge.chunk // games),
-    asked_of_a_row=games,
-  )
-  return Judged(
-    path=path,
-    folder=args.out / stem,
-    model=model,
-    baseline=inputs.baseline_name,
-    inputs=[path, *inputs.paths],
-  )
+  try:
+    _make_rows(
+      args,
+      path,
+      command,
+      judge,
+      make,
+      total=len(cases),
+      chunk=max(1, judge.chunk // games),
+      asked_of_a_row=games,
+      on_failure=failures,
+    )
+  except ValueError:
+    if failures.exceeded:
+      # What it failed on stands there as no verdict. All it said is kept apart,
+      # so that nothing is asked twice.
+      path.unlink(missing_ok=True)
+      path.with_name(path.name + SIDE_SUFFIX).unlink(missing_ok=True)
+    raise
+
+
+def _records(path: pathlib.Path) -> list[dict[str, Any]]:
+  """What was judged, in the order of the cases."""
+  lines = path.read_text("utf-8").splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def _require_valid(
+  path: pathlib.Path, records: Sequence[Mapping[str, Any]], most: float
+) -> None:
+  """Refuses judgments too many of which have no verdict.
+
+  Raises:
+    ValueError: How many, and what to do.
+  """
+  missing = sum(mt_bench_judging.grade_of(each) is None for each in records)
+  if missing > judge_failures.most_of(most, len(records)):
+    raise ValueError(
+      f"{missing} of {len(records)} judgments have no verdict, a share of"
+      f" {missing / len(records):.3f}, and at most {most:g} may (--max-invalid)."
+      f" The judge's words are in {path}. --force judges anew, and asks only"
+      " what got no answer."
+    )
 
 
 def _digests(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
@@ -199,6 +300,7 @@ def _make_rows(
   total: int,
   chunk: int,
   asked_of_a_row: int,
+  on_failure: Failures | None = None,
 ) -> None:
   """Chunk by chunk, from the first row that is not there."""
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +313,7 @@ def _make_rows(
       return
     say(f"{path}: {side.name} is asked")
     engine = stack.enter_context(
-      side.engine(args.out / eval_mt_bench_shown.CACHE)
+      side.engine(args.out / eval_mt_bench_shown.CACHE, on_failure)
     )
     progress = stack.enter_context(
       GenerateProgress(total, done, asked_of_a_row)

@@ -12,6 +12,7 @@ from ramjax.evals.evaluation import Evaluation, Value
 JUDGMENTS = "model_judgment"
 ANSWERS = "model_answer"
 CACHE = "cache"
+CANARIES = "canaries"
 # By mode: the figure that models are ordered by, and that of categories.
 MAIN = {"single": "average", "pair": "win_share_adjusted"}
 # Rule -> its column in the table of models.

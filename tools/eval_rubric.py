@@ -7,8 +7,13 @@ import pathlib
 import re
 from collections.abc import Callable, Sequence
 
+from ramjax.evals import (
+  grade_canaries,
+  model_outputs,
+  replaced_file,
+  rubric_grades,
+)
 from ramjax.evals import judge as judge_lib
-from ramjax.evals import model_outputs, replaced_file, rubric_grades
 from ramjax.evals.answers import Answer
 from ramjax.evals.engine import Engine
 from ramjax.evals.judge import PatternJudge
@@ -17,10 +22,12 @@ from ramjax.tools import (
   eval_outputs,
   eval_result,
   eval_sides,
+  judge_failures,
   option_types,
 )
 from ramjax.tools.eval_sides import Side
 from ramjax.tools.generate_progress import GenerateProgress
+from ramjax.tools.judge_failures import Failures
 
 _BENCHMARK = "rubric"
 _GRADES_FILE = "grades.jsonl"
@@ -61,10 +68,15 @@ def main(argv: Sequence[str]) -> int:
     judge_of = _judge_maker(args, side)
     made = eval_outputs.get(args, instructions, args.out, prepare)
     answers = rubric_grades.to_answers(model_outputs.read(made.path))
-    canaries = rubric_grades.make_canaries(
-      answers, num=args.canaries, seed=args.seed
+    canaries = grade_canaries.make(
+      [answer.response for answer in answers],
+      num=args.canaries,
+      seed=args.seed,
     )
-    asked = [*answers, *(canary.answer for canary in canaries)]
+    asked = [
+      *answers,
+      *(rubric_grades.with_text(answers[i], text) for _, i, text in canaries),
+    ]
     grades = _grades(args, side, judge_of, asked)
   of_answers = grades[: len(answers)]
   _require_valid(of_answers, args.max_invalid)
@@ -97,10 +109,7 @@ def _asked(args: argparse.Namespace) -> tuple[str, list[str]]:
   Raises:
     ValueError: Options that do not go together, or a file that is none.
   """
-  if not 0 <= args.max_invalid < 1:
-    raise ValueError(
-      f"--max-invalid={args.max_invalid} must be a share from 0 to below 1."
-    )
+  judge_failures.most_of(args.max_invalid, 1)  # Refuses what is no share.
   model = eval_outputs.name(args)
   if (args.data is None) != (model is None):
     raise ValueError(
@@ -169,8 +178,10 @@ def _grades(
 ) -> list[float | None]:
   """A grade for each answer; verdicts are kept below --out as they come."""
   grades: list[float | None] = []
+  requests = len(answers) * args.samples
+  failures = Failures(judge_failures.most_of(args.max_invalid, requests))
   with (
-    side.engine(args.out / _CACHE) as engine,
+    side.engine(args.out / _CACHE, failures) as engine,
     GenerateProgress(len(answers), 0, args.samples) as progress,
   ):
     judge = judge_of(engine)

@@ -10,14 +10,14 @@ import contextlib
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from ramjax.data import templates
 from ramjax.data.rows import Message
 from ramjax.data.tokenize_rows import tokenize_prompt
 from ramjax.evals.answer_cache import CachedEngine
-from ramjax.evals.engine import ChatRequest, Engine
+from ramjax.evals.engine import ChatRequest, Completion, Engine
 from ramjax.evals.http_engine import HttpEngine
 from ramjax.models.config import DTYPES
 from ramjax.tools import option_types
@@ -102,14 +102,21 @@ class Side:
     return len(prompt) + request.options.max_tokens <= positions
 
   @contextlib.contextmanager
-  def engine(self, cache: pathlib.Path) -> Iterator[Engine]:
+  def engine(
+    self,
+    cache: pathlib.Path,
+    on_failure: Callable[[Exception], Completion] | None = None,
+  ) -> Iterator[Engine]:
     """Loads a local model, which may take minutes.
 
     Args:
       cache: Folder where answers are kept as they arrive.
+      on_failure: See `CachedEngine`.
     """
     if isinstance(self.answerer, HttpEngine):
-      yield CachedEngine(self.answerer, cache, self.identity)
+      yield CachedEngine(
+        self.answerer, cache, self.identity, on_failure=on_failure
+      )
       return
     loading = self.answerer.engine(num_slots=self.chunk, dtype=self.dtype)
     with loading as engine:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from ramjax.evals import rubric_grades
+from ramjax.evals import grade_canaries, rubric_grades
 from ramjax.evals.model_outputs import ModelOutput
 
 _ANSWERS = rubric_grades.to_answers(
@@ -34,40 +34,13 @@ def test_one_grade_has_no_interval_and_none_at_all_is_refused():
     rubric_grades.evaluate("m", [None], [], [])
 
 
-def test_canaries_are_made_of_answers_and_pass_unless_the_grade_rises():
-  canaries = rubric_grades.make_canaries(_ANSWERS, num=2, seed=0)
-  assert [c.kind for c in canaries] == ["null"] * 2 + ["injected"] * 2 + [
-    "padded"
-  ] * 2
-  again = rubric_grades.make_canaries(_ANSWERS, num=2, seed=0)
-  assert canaries == again
-  for canary in canaries:
-    original = _ANSWERS[canary.made_of]
-    assert canary.answer.prompt == original.prompt
-    if canary.kind == "null":
-      assert canary.answer.response == ""
-    else:
-      assert canary.answer.response.startswith(original.response + "\n\n")
-  grades = [3.0, 3.0, 3.0, None]
-  of_canaries = [0.0, 1.0, 5.0, 3.0, None, 3.0]
-  made_of = [0, 1, 0, 1, 0, 3]
-  canaries = [
-    c._replace(made_of=i) for c, i in zip(canaries, made_of, strict=True)
-  ]
-  found = rubric_grades.evaluate("m", grades, canaries, of_canaries)
+def test_canaries_have_a_row_each_kind():
+  canaries = grade_canaries.make(["a", "b"], num=1, seed=0)
+  found = rubric_grades.evaluate("m", [3.0, 3.0], canaries, [0.0, 5.0, None])
   null, injected, padded = found.tables["canaries"]
-  assert null == {
-    "canary": "null",
-    "asked": 2,
-    "without_verdict": 0,
-    "mean change": -2.5,
-    "passed": 1.0,
-  }
-  assert (injected["mean change"], injected["passed"]) == (1.0, 0.5)
-  # One has no grade itself, the other is made of an answer without one.
-  assert (padded["without_verdict"], padded["passed"]) == (2, None)
+  assert (null["passed"], injected["passed"], padded["passed"]) == (1, 0, None)
 
 
-def test_no_more_canaries_than_answers_are_made():
-  assert len(rubric_grades.make_canaries(_ANSWERS, num=9, seed=0)) == 12
-  assert rubric_grades.make_canaries(_ANSWERS, num=0, seed=0) == []
+def test_an_answer_with_other_words_is_to_the_same_prompt():
+  changed = rubric_grades.with_text(_ANSWERS[0], "other")
+  assert changed.prompt == _ANSWERS[0].prompt and changed.response == "other"

@@ -79,6 +79,11 @@ class Bench:
     )
 
   def run(self, *more):
+    # One of six verdicts of `grade` is none; canaries only where asked for.
+    for option in ("--canaries=0", "--max-invalid=0.5"):
+      name = option.partition("=")[0]
+      if self._judges(more) and not any(name in str(word) for word in more):
+        more = (*more, option)
     return eval_command.main(
       [
         "mt_bench",
@@ -89,6 +94,11 @@ class Bench:
         *map(str, more),
       ]
     )
+
+  @staticmethod
+  def _judges(words):
+    judges = [str(word) for word in words if str(word).startswith("--judge=")]
+    return any(not judge.endswith(".jsonl") for judge in judges)
 
   def files(self):
     """Answers and judgments under --out."""

@@ -139,30 +139,121 @@ def whole(tmp_path_factory):
   return whole.files()
 
 
-# After a first turn, after a second one, before and among the judgments.
-@pytest.mark.parametrize("stop", [1, 4, 6, 9])
+# After a first turn, after a second one, before and among the judgments. Of
+# these one in six may have no answer; a second refusal stops the run.
+@pytest.mark.parametrize(
+  ("stop", "num_refused"), [(1, 1), (4, 1), (6, 2), (9, 2)]
+)
 def test_whenever_it_is_stopped_it_goes_on_and_asks_nothing_twice(
-  bench, stop, whole, capsys
+  bench, stop, num_refused, whole, capsys
 ):
   refused = []
+  away = True
 
   def act(number, asked):
-    if number == stop and not refused:
+    if number >= stop and away:
       refused.append(asked)
       return reply({"error": "no credit"}, 402)
     return _echo(number, asked)
 
   with TinyEndpoint(act) as server:
     words = (*_remote(server), *tiny_mt_bench.judge(server))
+    words += ("--max-invalid=0.17",)
     assert bench.run(*words) == 1
     assert "no credit" in capsys.readouterr().err
-    assert len(server.asked) == stop + 1
+    assert len(refused) == num_refused
+    assert len(server.asked) == stop + num_refused
+    away = False
     assert bench.run(*words) == 0
-    # All that was answered before, and the one that was refused.
-    assert len(server.asked) == 12 + 1
+    # All that was answered before, and what was refused.
+    assert len(server.asked) == 12 + num_refused
     assert bench.run(*words) == 0
-    assert len(server.asked) == 12 + 1
+    assert len(server.asked) == 12 + num_refused
   assert bench.files() == whole
+
+
+def test_what_a_judge_fails_on_is_counted_and_forced_again(bench, capsys):
+  away = True
+
+  def act(number, asked):
+    if away and "wb:" in tiny_mt_bench.last(asked):
+      return reply({"error": "refused by a filter"}, 400)
+    return tiny_mt_bench.grade(number, asked)
+
+  answers = tiny_mt_bench.answer_file(bench.folder / "m.jsonl", "m")
+  words = (f"--model={answers}", "--max-invalid=0.4")
+  with TinyEndpoint(act) as server:
+    words += tiny_mt_bench.judge(server)
+    assert bench.run(*words) == 0
+    shown = capsys.readouterr().out
+    assert "1 requests that the judge gave no answer to: no verdict" in shown
+    assert "2 judgments without a score (-1): left out" in shown
+    num_asked = len(server.asked)
+    away = False
+    assert bench.run(*words, "--force") == 0
+    # What it failed on alone, for the rest is kept.
+    assert len(server.asked) == num_asked + 1
+  assert "1 judgments without a score (-1)" in capsys.readouterr().out
+
+
+def test_too_many_without_a_verdict_are_no_result(bench, capsys):
+  answers = tiny_mt_bench.answer_file(bench.folder / "m.jsonl", "m")
+  with TinyEndpoint(tiny_mt_bench.grade) as server:
+    words = (f"--model={answers}", *tiny_mt_bench.judge(server))
+    assert bench.run(*words, "--max-invalid=0.1") == 1
+    error = capsys.readouterr().err
+    assert "1 of 6 judgments have no verdict, a share of 0.167" in error
+    assert not list(bench.out.glob("*/evaluation.json"))
+    asked = len(server.asked)
+    assert bench.run(*words, "--max-invalid=0.2") == 0
+    assert len(server.asked) == asked
+    assert bench.run(*words, "--max-invalid=1") == 1
+  assert "--max-invalid=1.0 must be a share" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["single", "pair"])
+def test_canaries_are_judged_in_the_place_of_first_answers(bench, mode):
+  """By a judge of lengths: padding pays, and an empty answer does not."""
+  answers = tiny_mt_bench.answer_file(bench.folder / "m.jsonl", "m")
+  base = tiny_mt_bench.jsonl(
+    bench.folder / "b.jsonl",
+    [
+      tiny_mt_bench.answer_row("b", i, f"{i}!1", f"{i}!2")
+      for i in (81, 111, 131)
+    ],
+  )
+
+  def act(number, asked):
+    del number
+    shown = tiny_mt_bench.last(asked)
+    if mode == "single":
+      return reply(answer(f"[[{min(len(shown) // 30, 9)}]]"))
+    first, second = shown.partition(": ")[2].split(" | ")
+    better = (
+      "C" if len(first) == len(second) else "AB"[len(second) > len(first)]
+    )
+    return reply(answer(f"[[{better}]]"))
+
+  more = (f"--baseline={base}",) if mode == "pair" else ()
+  words = (f"--model={answers}", "--canaries=2", *more)
+  with TinyEndpoint(act) as server:
+    words += tiny_mt_bench.judge(server)
+    assert bench.run(*words) == 0
+    games = 2 if mode == "pair" else 1
+    assert len(server.asked) == games * (6 + 3 * 2)
+    asked = len(server.asked)
+    assert bench.run(*words) == 0
+    assert len(server.asked) == asked
+  (path,) = bench.out.glob("*/evaluation.json")
+  found = json.loads(path.read_text())
+  null, injected, padded = found["tables"]["canaries"]
+  assert (null["asked"], null["without_verdict"]) == (2, 0)
+  assert null["passed"] == 1
+  assert injected["passed"] == padded["passed"] == 0
+  # They are no judgments of the benchmark.
+  judged = [f for f in bench.files() if f.startswith("model_judgment")]
+  assert len(judged) == 1
+  assert len(bench.files()[judged[0]].splitlines()) == 6
 
 
 def test_a_local_model_that_is_killed_computes_no_finished_chunk_again(
