@@ -59,8 +59,12 @@ def generation(kwargs: Mapping[str, Any]) -> Generation:
     ValueError: An option that is not known, or a value out of its range.
   """
   unknown = [name for name in kwargs if name not in (*_KNOWN, *_NEUTRAL)]
+  # True is 1 to Python, and no number of beams.
   unknown += [
-    name for name, value in _NEUTRAL.items() if kwargs.get(name, value) != value
+    name
+    for name, value in _NEUTRAL.items()
+    if name in kwargs
+    and (type(kwargs[name]) is not type(value) or kwargs[name] != value)
   ]
   if unknown:
     wrong = ", ".join(f"{name}={kwargs[name]!r}" for name in unknown)
@@ -83,7 +87,7 @@ def generation(kwargs: Mapping[str, Any]) -> Generation:
 
 def _temperature(kwargs: Mapping[str, Any]) -> float:
   do_sample = kwargs.get("do_sample")
-  if do_sample not in (None, True, False):
+  if not isinstance(do_sample, bool | None):
     raise ValueError(
       f"generation_kwargs has do_sample={do_sample!r}: true or false."
     )

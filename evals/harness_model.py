@@ -13,7 +13,7 @@ some tasks spell them. `ramjax eval harness` runs it, and so does
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,8 +29,8 @@ from ramjax.evals import (
   rolling_windows,
   sample_seeds,
 )
-from ramjax.evals.answer_text import AnswerText
 from ramjax.evals.continuations import ContinuationLogp, TokenPair
+from ramjax.evals.harness_end import TextEnd
 from ramjax.evals.harness_generation import Generation
 from ramjax.evals.spelled_specials import SpelledTokenizer
 from ramjax.models import sampler
@@ -160,27 +160,49 @@ class HarnessModel:
         `harness_generation`.
 
     Returns:
-      What was written before the end. The name of EOS is an end, too.
+      What was written before the end; see `TextEnd`. The name of EOS is an
+      end, too.
+
+    Raises:
+      ValueError: See `check_generation`.
+    """
+    asked, ends = [], []
+    for index, request in enumerate(_shown(requests)):
+      context, kwargs = request.args
+      wanted = self.check_generation(request.task_name, kwargs)
+      eos = self._spelled.name(self._tokenizer.eos_id)
+      until = wanted.until + (() if eos is None else (eos,))
+      ends.append(TextEnd(self._tokenizer, until))
+      asked.append(self._asked(index, context, wanted, ends[-1]))
+    samples = self._sample(asked)
+    return [
+      end.text(sample.tokens) for sample, end in zip(samples, ends, strict=True)
+    ]
+
+  def check_generation(
+    self, task: str | None, kwargs: Mapping[str, Any]
+  ) -> Generation:
+    """Reads a task's `generation_kwargs`, and refuses what cannot be done.
+
+    Args:
+      task: Its name.
+      kwargs: Of the task.
 
     Raises:
       ValueError: Options that are not known, or too many tokens asked for.
     """
-    asked, untils = [], []
-    for index, request in enumerate(_shown(requests)):
-      context, kwargs = request.args
-      try:
-        wanted = harness_generation.generation(kwargs)
-      except ValueError as error:
-        raise ValueError(f"task {request.task_name!r}: {error}") from None
-      end = self._spelled.name(self._tokenizer.eos_id)
-      until = wanted.until + (() if end is None else (end,))
-      asked.append(self._asked(index, request, context, wanted, until))
-      untils.append(until)
-    samples = self._sample(asked)
-    return [
-      self._text(sample.tokens, until)
-      for sample, until in zip(samples, untils, strict=True)
-    ]
+    try:
+      wanted = harness_generation.generation(kwargs)
+    except ValueError as error:
+      raise ValueError(f"task {task!r}: {error}") from None
+    if wanted.options.max_tokens >= self._max_length:
+      raise ValueError(
+        f"task {task!r} asks for max_gen_toks={wanted.options.max_tokens}"
+        f" tokens, and the model reads {self._max_length} at a time, a prompt"
+        " among them: lower max_gen_toks in generation_kwargs of the task's"
+        " file."
+      )
+    return wanted
 
   def apply_chat_template(
     self,
@@ -254,26 +276,13 @@ class HarnessModel:
     return results
 
   def _asked(
-    self,
-    index: int,
-    request: Request,
-    context: str,
-    wanted: Generation,
-    until: tuple[str, ...],
+    self, index: int, context: str, wanted: Generation, end: TextEnd
   ) -> sampler.Request:
     """What the sampler is asked for, of one request."""
     room = self._max_length - wanted.options.max_tokens
-    if room < 1:
-      raise ValueError(
-        f"task {request.task_name!r} asks for"
-        f" max_gen_toks={wanted.options.max_tokens} tokens, and the model reads"
-        f" {self._max_length} at a time, a prompt among them: lower max_gen_toks"
-        " in generation_kwargs of the task's file."
-      )
     tokens = self._spelled.encode_whole(context)
     tokens = tokens or [pair_encoding.prefix_id(self._tokenizer)]
     self.num_truncated += len(tokens) > room
-    text = AnswerText(self._tokenizer, ends=self._stop_tokens, stop=until)
     return sampler.Request(
       prompt=np.asarray(tokens[-room:], np.int32),
       options=dataclasses.replace(
@@ -281,19 +290,8 @@ class HarnessModel:
       ),
       # Answers to the same context, asked for again, differ where sampled.
       seed=sample_seeds.sample_seed(0, index, 0),
-      cut=text.cut,
+      cut=end.cut,
     )
-
-  def _text(self, tokens: np.ndarray, until: Sequence[str]) -> str:
-    """The text of an answer, up to what ended it."""
-    bos = self._tokenizer.bos_id
-    # After BOS, for it is as the start of a text that theirs is decoded: a
-    # space that some tokenizers put there is no part of it.
-    ids = [*([] if bos is None else [bos]), *map(int, tokens)]
-    text = self._tokenizer.decode(ids)
-    for end in until:
-      text = text.partition(end)[0]
-    return text
 
 
 def harness_lm(*args: Any, **kwargs: Any) -> Any:

@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
   Tests compile the same small programs again and again: a first run takes a
   fifth less processor time so, and a second one half.
   """
-  cache = config.cache
+  cache = getattr(config, "cache", None)
   if cache is None:  # -p no:cacheprovider
     return
   jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))

@@ -6,40 +6,41 @@ model is ours. Tasks of a folder of one's own need no network.
 """
 
 import argparse
-import contextlib
-import functools
-import os
 import pathlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import jax
-import tqdm
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ramjax.data import templates
-from ramjax.evals.continuations import ContinuationLogp, TokenPair
 from ramjax.evals.harness_model import harness_lm
-from ramjax.models import carried_files, model_folder, sampler, strict_json
+from ramjax.models import carried_files, model_folder, strict_json
 from ramjax.tools import (
   chat_files,
   eval_likelihood,
   eval_result,
   harness_results,
+  harness_run,
   harness_tasks,
   local_model,
   option_types,
 )
-from ramjax.tools.eval_likelihood import ScoringModel
 from ramjax.tools.harness_tasks import Tasks
 from ramjax.tools.local_model import LocalModel
 
-# Draws for the standard error of a metric that has no formula for it. The
-# harness takes 100,000 in as many processes as there are cores, which must not
-# be forked from one that runs JAX.
-_BOOTSTRAP_DRAWS = 1_000
-_NO_PROCESSES = "DISABLE_MULTIPROC"
 _MAX_BYTES = 2**20
+
+
+class Parsed(NamedTuple):
+  """A command line, and what it names.
+
+  Attributes:
+    args: Its options.
+    names: Of tasks and groups, or patterns, as given.
+    tasks: What they come to.
+  """
+
+  args: argparse.Namespace
+  names: list[str]
+  tasks: Tasks
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,16 +55,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  parser = make_parser()
-  args = parser.parse_args(argv)
-  if args.template and not args.apply_chat_template:
-    parser.error("--template goes with --apply-chat-template")
-  if args.log_samples and args.out is None:
-    parser.error("--log-samples goes with --out")
-  names = list(dict.fromkeys(filter(None, args.tasks.split(","))))
-  evaluator = harness_tasks.import_harness("lm_eval.evaluator")
-  tasks = harness_tasks.find_tasks(names, args.include_path)
-  inputs = tasks.files
+  args, names, tasks = parse(argv)
   benchmark = f"harness, {', '.join(names)}"
   if args.out is not None:
     eval_result.prepare(
@@ -71,86 +63,65 @@ def main(argv: Sequence[str]) -> int:
       benchmark=benchmark,
       model=str(args.model),
       files=[harness_results.FILE],
-      inputs=inputs,
+      inputs=tasks.files,
     )
   opened = _opened(args)
-  model = _LazyModel(args)
+  model = harness_run.LazyModel(args)
+  template = opened.template if args.apply_chat_template else None
   lm = harness_lm(
     opened.tokenizer,
     score=model.score,
     sample=model.sample,
     max_length=args.max_length or opened.source.config.max_positions,
     stop_tokens=stop_tokens(opened),
-    template=opened.template if args.apply_chat_template else None,
+    template=template,
   )
-  found = _run(evaluator, lm, tasks, args)
+  found, data = harness_run.run(lm, model, tasks, args)
   samples = found.pop("samples", {})
-  inputs = [*inputs, *harness_results.data_files(found)]
   written = []
   if args.out is not None:
-    eval_result.refuse_inputs([args.out / harness_results.FILE], inputs)
     written = harness_results.write(args.out, found, samples)
   eval_result.conclude(
     harness_results.evaluation(
       found,
       benchmark=benchmark,
       model=str(args.model),
-      template=opened.template if args.apply_chat_template else None,
+      template=template,
       num_truncated=lm.num_truncated,
     ),
     args.out,
-    inputs=inputs,
+    inputs=[*tasks.files, *data],
     command=["ramjax", "eval", "harness", *argv],
-    model_identity={
-      **model.loaded.identity,
-      "template": opened.template if args.apply_chat_template else None,
-    },
+    model_identity={**model.loaded.identity, "template": template},
     written_before=written,
   )
   return 0
 
 
-class _LazyModel:
-  """The model, which is loaded when it is first asked for something.
+def parse(argv: Sequence[str]) -> Parsed:
+  """Reads a command line, and refuses what can be told without the model.
 
-  By then the harness has found its tasks and their data, and made all prompts.
+  Args:
+    argv: The arguments behind `ramjax eval harness`.
+
+  Raises:
+    ValueError: Options that do not go together, no harness installed, a task
+      that is not there, or one that asks for what no model of ours does.
   """
-
-  def __init__(self, args: argparse.Namespace):
-    self._args = args
-
-  @functools.cached_property
-  def loaded(self) -> ScoringModel:
-    return eval_likelihood.load(self._args)
-
-  def score(self, pairs: Sequence[TokenPair]) -> list[ContinuationLogp]:
-    return eval_likelihood.score(self._args, self.loaded.loaded, pairs)
-
-  def sample(self, requests: Sequence[sampler.Request]) -> list[sampler.Sample]:
-    model = self.loaded.loaded
-    with (
-      eval_likelihood.memory_named(),
-      jax.set_mesh(model.mesh),
-      tqdm.tqdm(
-        total=len(requests),
-        unit="answer",
-        dynamic_ncols=True,
-        disable=not sys.stderr.isatty(),
-      ) as bar,
-    ):
-
-      def tell(num_tokens: int) -> None:
-        del num_tokens
-        bar.update(1)
-
-      return sampler.sample(
-        model.params,
-        model.config,
-        requests,
-        num_slots=self._args.batch_size,
-        vocab_size=model.tokenizer.vocab_size,
-        progress=tell,
-      )
+  args = make_parser().parse_args(argv)
+  if args.template and not args.apply_chat_template:
+    raise ValueError(
+      f"--template={args.template} goes with --apply-chat-template: give that,"
+      " too, or leave --template out."
+    )
+  if args.log_samples and args.out is None:
+    raise ValueError(
+      "--log-samples goes with --out=DIR, where they are written: give that,"
+      " too, or leave --log-samples out."
+    )
+  names = list(dict.fromkeys(filter(None, args.tasks.split(","))))
+  harness_tasks.import_harness("lm_eval.evaluator")
+  return Parsed(args, names, harness_tasks.find_tasks(names, args.include_path))
 
 
 def _opened(args: argparse.Namespace) -> LocalModel:
@@ -183,71 +154,6 @@ def stop_tokens(opened: LocalModel) -> list[int]:
     ids = given if isinstance(given, list) else [given]
     stops |= {id_ for id_ in ids if isinstance(id_, int)}
   return sorted(id_ for id_ in stops if id_ is not None)
-
-
-def _run(
-  evaluator: Any,
-  lm: Any,
-  tasks: Tasks,
-  args: argparse.Namespace,
-) -> dict[str, Any]:
-  """What the harness finds, as `simple_evaluate` returns it.
-
-  Raises:
-    ValueError: A task's file is at fault.
-  """
-  import jinja2
-
-  with _alone():
-    try:
-      found = evaluator.simple_evaluate(
-        model=lm,
-        tasks=tasks.names,
-        num_fewshot=args.num_fewshot,
-        batch_size=args.batch_size,
-        limit=args.limit,
-        bootstrap_iters=_BOOTSTRAP_DRAWS,
-        log_samples=args.log_samples,
-        system_instruction=args.system_instruction,
-        apply_chat_template=args.apply_chat_template,
-        task_manager=tasks.manager,
-      )
-    except (KeyError, AssertionError, jinja2.TemplateError) as error:
-      raise ValueError(
-        f"the harness stopped at a task ({type(error).__name__}: {error}): look"
-        " into the task's file."
-      ) from error
-  found["config"] |= {
-    "model": "ramjax",
-    "model_args": _model_args(args),
-  }
-  return found
-
-
-def _model_args(args: argparse.Namespace) -> Mapping[str, Any]:
-  given = {
-    "pretrained": str(args.model),
-    "step": args.step,
-    "average": args.average or None,
-    "dtype": args.dtype,
-    "max_length": args.max_length,
-  }
-  return {name: value for name, value in given.items() if value is not None}
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-  """No process beside this one, and nothing on stdout but figures."""
-  before = os.environ.get(_NO_PROCESSES)
-  os.environ[_NO_PROCESSES] = "1"
-  try:
-    with contextlib.redirect_stdout(sys.stderr):
-      yield
-  finally:
-    if before is None:
-      del os.environ[_NO_PROCESSES]
-    else:
-      os.environ[_NO_PROCESSES] = before
 
 
 def make_parser() -> argparse.ArgumentParser:

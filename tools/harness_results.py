@@ -6,11 +6,12 @@ import json
 import math
 import numbers
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ramjax.evals import replaced_file
 from ramjax.evals.evaluation import Evaluation, Value
+from ramjax.tools.eval_mt_bench_shown import file_name
 
 FILE = "results.json"
 _STDERR = "_stderr"
@@ -100,11 +101,13 @@ def _number(value: Any) -> Value:
   return float(value) if math.isfinite(value) else None
 
 
-def data_files(found: Mapping[str, Any]) -> list[pathlib.Path]:
+def data_files(
+  dataset_kwargs: Iterable[Mapping[str, Any] | None],
+) -> list[pathlib.Path]:
   """The local files that tasks read their documents from.
 
   Args:
-    found: What `simple_evaluate` returned.
+    dataset_kwargs: Of each task.
   """
   paths: dict[pathlib.Path, None] = {}
 
@@ -118,8 +121,8 @@ def data_files(found: Mapping[str, Any]) -> list[pathlib.Path]:
       for inner in value:
         walk(inner)
 
-  for config in found["configs"].values():
-    walk((config.get("dataset_kwargs") or {}).get("data_files"))
+  for kwargs in dataset_kwargs:
+    walk((kwargs or {}).get("data_files"))
   return list(paths)
 
 
@@ -137,7 +140,7 @@ def write(
 
   Returns:
     The paths: `results.json`, and `samples_TASK_TIME.jsonl` as the harness
-    names and writes them.
+    writes them, and names them where a task's name can be a file's.
   """
   path = folder / FILE
   text = json.dumps(_safe(found), indent=2, ensure_ascii=False, allow_nan=False)
@@ -145,7 +148,11 @@ def write(
   written = [path]
   time = datetime.datetime.fromtimestamp(found["date"]).isoformat()
   for task, rows in samples.items():
-    path = folder / f"samples_{task}_{time.replace(':', '-')}.jsonl"
+    name = file_name(task)
+    while (
+      path := folder / f"samples_{name}_{time.replace(':', '-')}.jsonl"
+    ) in written:
+      name += "_"  # Of a task whose name differs in what is no file's.
     replaced_file.replace_file(path, map(_sample_line, rows))
     written.append(path)
   return written

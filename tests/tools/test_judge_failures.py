@@ -12,7 +12,7 @@ def test_as_many_as_may_fail_are_no_words_and_one_more_is_an_error():
     stands = failures(OSError("busy"))
     assert (stands.text, stands.finished) == ("", False)
     assert (failures.num, failures.exceeded) == (number, False)
-  with pytest.raises(ValueError, match="no answer to 3 requests.*: gone The"):
+  with pytest.raises(ValueError, match=r"no answer to 3 requests.*: gone The"):
     failures(OSError("gone"))
   assert failures.exceeded
 
