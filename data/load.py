@@ -31,6 +31,7 @@ class LoadedRows(Generic[T]):
   Attributes:
     rows: The good rows, in the order of the source.
     records: The record that each row came from, with its extra keys.
+    places: Where each of them stands, such as "train.jsonl:17".
     num_read: How many records the source holds, good and bad.
     num_quarantined: How many of them were set aside.
     fingerprint: A SHA-256 of the source's content.
@@ -38,6 +39,7 @@ class LoadedRows(Generic[T]):
 
   rows: list[T]
   records: list[Mapping[str, Any]]
+  places: list[str]
   num_read: int
   num_quarantined: int
   fingerprint: str
@@ -87,6 +89,7 @@ def load_rows(
   source = _open_source(path)
   rows: list[T] = []
   records: list[Mapping[str, Any]] = []
+  places: list[str] = []
   reasons: list[str] = []
   num_bad = 0
   with _Quarantine(quarantine_path if max_bad_share else None) as set_aside:
@@ -95,6 +98,7 @@ def load_rows(
       if not isinstance(result, str):
         rows.append(result)
         records.append(record.value)
+        places.append(record.where)
         continue
       if not max_bad_share:
         raise DataError(
@@ -117,7 +121,9 @@ def load_rows(
       f"path={path!r} has no good record of {num_read} read: name a source with"
       " rows in it."
     )
-  return LoadedRows(rows, records, num_read, num_bad, source.fingerprint())
+  return LoadedRows(
+    rows, records, places, num_read, num_bad, source.fingerprint()
+  )
 
 
 def _parse(record: Record, parse: Callable[[Any], T]) -> T | str:

@@ -201,10 +201,8 @@ def _scored_batches(
 
 def _num_shards() -> int:
   """Ways that the mesh of the surrounding `jax.set_mesh` splits rows."""
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty:
-    return 1
-  return math.prod(mesh.shape[axis] for axis in sharding.RULES["batch"])
+  mesh = jax.sharding.get_mesh()
+  return 1 if mesh.empty else sharding.num_batch_shards(mesh)
 
 
 def _arrays(

@@ -3,6 +3,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ramjax.evals import judge_canaries, judge_prompt
 from ramjax.evals.evaluation import Evaluation, Value
@@ -20,22 +21,33 @@ class Judging:
     judged: The verdicts on them.
     canaries: From `judge_canaries.make`.
     of_canaries: The verdicts on those.
+    judge: What tells the judge from others, of JSON's types.
   """
 
   pairs: Sequence[Pair]
   judged: JudgedPairs
   canaries: Sequence[Canary] = ()
   of_canaries: Sequence[PairVerdict] = ()
+  judge: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-  """What a reader has to know of a judge; fields as in `Evaluation`."""
+  """What a reader has to know of a judge; fields as in `Evaluation`.
+
+  Attributes:
+    figures: What it took.
+    tables: Its canaries, if there are any.
+    counted: What it left out.
+    notes: What it fell for.
+    judge: As in `Judging`.
+  """
 
   figures: Mapping[str, Value]
   tables: Mapping[str, Sequence[Mapping[str, Value]]]
   counted: Mapping[str, int]
   notes: Sequence[str]
+  judge: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def added_to(self, evaluation: Evaluation) -> Evaluation:
     """The evaluation with this behind what it has."""
@@ -83,6 +95,7 @@ def account(
     tables={"canaries": table} if table else {},
     counted=_counted(judging),
     notes=_notes(table),
+    judge=judging.judge,
   )
 
 

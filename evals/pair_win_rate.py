@@ -110,11 +110,11 @@ def with_good_answers(
   return dataclasses.replace(matched, good_answers=found)
 
 
-def require_names(matched: Matched, names: Names) -> None:
+def require_names(matched: Matched | None, names: Names) -> None:
   """Refuses names with which annotations could not be read back.
 
   Args:
-    matched: What is judged.
+    matched: What is judged; None where the model has not answered yet.
     names: Of the parties.
 
   Raises:
@@ -127,9 +127,14 @@ def require_names(matched: Matched, names: Names) -> None:
         f"the {party} is called {name!a}, which holds characters that cannot be"
         " printed: it must be a name."
       )
-  if names.model == names.reference and any(
-    pair.output_1 != pair.output_2 for pair in matched.pairs
-  ):
+  if names.model != names.reference:
+    return
+  if matched is None:
+    raise ValueError(
+      f"the model that would answer and the reference are both called"
+      f" {names.model!r}: give the model another name with --model-name."
+    )
+  if any(pair.output_1 != pair.output_2 for pair in matched.pairs):
     raise ValueError(
       f"the model and the reference are both called {names.model!r}, and their"
       " outputs differ: two models share a name. Rename one."

@@ -99,14 +99,20 @@ class ResponseScorer:
       )
 
   def score(
-    self, rows: Sequence[Row], progress: Progress | None = None
+    self,
+    rows: Sequence[Row],
+    progress: Progress | None = None,
+    *,
+    places: Sequence[str] | None = None,
   ) -> np.ndarray:
     """Scores answers.
 
     Args:
       rows: As `response_rows` makes them; their order and number move nothing.
+        `check_rows` refuses some before a model is loaded.
       progress: Called after each batch; with a reference each answer is read
         twice.
+      places: Of each row, for messages; None is its number.
 
     Returns:
       [n] float64, in the order of `rows`.
@@ -117,7 +123,7 @@ class ResponseScorer:
         number.
     """
     options: dict[str, Any] = dict(
-      batch_size=self.batch_size, progress=progress
+      batch_size=self.batch_size, progress=progress, places=places
     )
     if self.kind == REWARD:
       return head_scores(self.load(), rows, **options)
@@ -130,12 +136,52 @@ class ResponseScorer:
     return self.beta * (logps.totals - reference.totals)
 
 
+def check_rows(
+  rows: Sequence[Row],
+  config: LlamaConfig,
+  *,
+  kind: str,
+  places: Sequence[str] | None = None,
+) -> None:
+  """Refuses rows that cannot be scored; reads no weights.
+
+  Args:
+    rows: To score.
+    config: The model's shape.
+    kind: One of `KINDS`.
+    places: Of each row, for messages; None is its number.
+
+  Raises:
+    ValueError: A row that is too long or has nothing to score, or ids that the
+      model has not.
+  """
+  for i, row in enumerate(rows):
+    place = _place(i, places)
+    if kind != REWARD and not response_rows.num_scored(row):
+      raise ValueError(
+        f"{place} has no token to predict: its answer is empty, or follows"
+        " nothing, not even BOS."
+      )
+    if not 0 < len(row.tokens) <= config.max_positions:
+      raise ValueError(
+        f"{place} has {len(row.tokens)} tokens, and the model is for 1 to"
+        f" {config.max_positions}: cut it."
+      )
+    if not 0 <= row.tokens.min() <= row.tokens.max() < config.vocab_size:
+      raise ValueError(
+        f"{place} has ids from {row.tokens.min()} to {row.tokens.max()}, and"
+        f" the model vocab_size={config.vocab_size}: take the model's own"
+        " tokenizer."
+      )
+
+
 def head_scores(
   model: Model,
   rows: Sequence[Row],
   *,
   batch_size: int,
   progress: Progress | None = None,
+  places: Sequence[str] | None = None,
 ) -> np.ndarray:
   """Outputs of the score head at each row's last token.
 
@@ -144,6 +190,7 @@ def head_scores(
     rows: To score, on all devices of the model's mesh.
     batch_size: See `padded_rows.padded_batches`.
     progress: Called with the number of rows of each batch.
+    places: Of each row, for messages; None is its number.
 
   Returns:
     [n] float64.
@@ -156,11 +203,12 @@ def head_scores(
       f"the model has num_labels={model.config.num_labels}: a reward model has"
       " one score."
     )
+  check_rows(rows, model.config, kind=REWARD, places=places)
   scores = np.empty(len(rows), np.float64)
   step = functools.partial(_last_scores, model.config)
   for indices, found in _batches(step, model, rows, batch_size, progress):
     scores[indices] = found[: len(indices)]
-  _require_finite(scores, "score", model)
+  _require_finite(scores, "score", model, places)
   return scores
 
 
@@ -170,6 +218,7 @@ def response_logps(
   *,
   batch_size: int,
   progress: Progress | None = None,
+  places: Sequence[str] | None = None,
 ) -> Logps:
   """Log-probabilities of the tokens that count in each row.
 
@@ -180,6 +229,7 @@ def response_logps(
     rows: As for `head_scores`.
     batch_size: As for `head_scores`.
     progress: As for `head_scores`.
+    places: As for `head_scores`.
 
   Raises:
     ValueError: See `ResponseScorer.score`.
@@ -189,20 +239,16 @@ def response_logps(
       f"the model has num_labels={model.config.num_labels} and predicts no"
       " token: give a language model."
     )
+  check_rows(rows, model.config, kind=LOGP, places=places)
   num_tokens = np.array(
     [response_rows.num_scored(row) for row in rows], np.int64
   )
-  if not num_tokens.all():
-    raise ValueError(
-      f"row {int(np.argmin(num_tokens)) + 1} has no token to predict: its"
-      " answer is empty, or follows nothing, not even BOS."
-    )
   totals = np.empty(len(rows), np.float64)
   num_shards = sharding.num_batch_shards(model.mesh)
   step = functools.partial(_token_logps, model.config, num_shards)
   for indices, logps in _batches(step, model, rows, batch_size, progress):
     totals[indices] = logps[: len(indices)].sum(axis=1, dtype=np.float64)
-  _require_finite(totals, "log-probability", model)
+  _require_finite(totals, "log-probability", model, places)
   return Logps(totals, num_tokens)
 
 
@@ -239,7 +285,6 @@ def _batches(
   progress: Progress | None,
 ) -> Iterator[tuple[list[int], np.ndarray]]:
   """The rows of each batch, and what `step(params, batch)` finds of it."""
-  _check_rows(rows, model.config)
   queued: collections.deque[tuple[list[int], jax.Array]] = collections.deque()
   with jax.set_mesh(model.mesh):
     for indices, batch in padded_rows.padded_batches(
@@ -265,26 +310,20 @@ def _finish(
   return indices, values
 
 
-def _check_rows(rows: Sequence[Row], config: LlamaConfig) -> None:
-  for number, row in enumerate(rows, 1):
-    if not 0 < len(row.tokens) <= config.max_positions:
-      raise ValueError(
-        f"row {number} has {len(row.tokens)} tokens, and the model is for 1 to"
-        f" {config.max_positions}: cut it."
-      )
-    if not 0 <= row.tokens.min() <= row.tokens.max() < config.vocab_size:
-      raise ValueError(
-        f"row {number} has ids from {row.tokens.min()} to {row.tokens.max()},"
-        f" and the model vocab_size={config.vocab_size}: take the model's own"
-        " tokenizer."
-      )
-
-
-def _require_finite(values: np.ndarray, what: str, model: Model) -> None:
+def _require_finite(
+  values: np.ndarray,
+  what: str,
+  model: Model,
+  places: Sequence[str] | None,
+) -> None:
   if not np.isfinite(values).all():
-    number = int(np.argmin(np.isfinite(values))) + 1
+    i = int(np.argmin(np.isfinite(values)))
     raise ValueError(
-      f"the {what} of row {number} is {values[number - 1]}: the model overflows"
-      f" in dtype={model.config.dtype!r}. Compute in float32, or look for what is"
+      f"the {what} of {_place(i, places)} is {values[i]}: the model overflows in"
+      f" dtype={model.config.dtype!r}. Compute in float32, or look for what is"
       " wrong with its weights."
     )
+
+
+def _place(i: int, places: Sequence[str] | None) -> str:
+  return f"row {i + 1}" if places is None else places[i]

@@ -40,6 +40,8 @@ def evaluate(
   grades: Sequence[float | None],
   canaries: Sequence[Canary],
   of_canaries: Sequence[float | None],
+  *,
+  lowest: float | None = None,
 ) -> Evaluation:
   """Mean grade with a 95 % interval, how often each was given, and canaries.
 
@@ -48,6 +50,7 @@ def evaluate(
     grades: A judge's, one for each answer; None is no verdict.
     canaries: From `grade_canaries.make`.
     of_canaries: Their grades.
+    lowest: The lowest grade there is; see `grade_canaries.rows`.
 
   Returns:
     The evaluation. The interval is the normal one of the mean, over answers.
@@ -68,6 +71,7 @@ def evaluate(
       "mean grade, 95 % to": mean + 1.96 * error,
     }
   counts = Counter(given.tolist())
+  table = grade_canaries.rows(canaries, grades, of_canaries, lowest=lowest)
   return Evaluation(
     benchmark="rubric",
     model=model,
@@ -76,7 +80,8 @@ def evaluate(
       "by grade": [
         {"grade": grade, "answers": counts[grade]} for grade in sorted(counts)
       ],
-      "canaries": grade_canaries.rows(canaries, grades, of_canaries),
+      "canaries": table,
     },
     counted={"answers have no verdict": len(grades) - len(given)},
+    notes=grade_canaries.notes(table),
   )

@@ -46,6 +46,7 @@ _TESTS_WITHOUT_A_MODULE = {
   "losses/test_reward_agreement.py",
   "losses/test_unpaired_agreement.py",
   "models/test_hf_agreement.py",
+  "tools/test_eval_judged_commands.py",
   "models/test_hf_parity.py",
   "models/test_sampler_agreement.py",
   "models/test_sampler_refusals.py",

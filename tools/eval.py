@@ -4,12 +4,9 @@
 import contextlib
 import importlib
 import io
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
-
-from ramjax.tools import eval_answers
 
 # Benchmark -> (module with `main(argv) -> int`, one line for --help).
 _BENCHMARKS = {
@@ -41,9 +38,6 @@ _BENCHMARKS = {
   "arena": ("eval_arena", "Bradley-Terry and Elo from pairwise verdicts"),
   "agreement": ("eval_agreement", "how far annotators agree: Cohen's kappa"),
 }
-# Whose other options are those of `ramjax generate`.
-_PASSING_ON = ("ifeval", "gsm8k")
-
 _EXAMPLES = """\
 examples:
   ramjax eval alpaca_eval --model=outputs.json --judge=annotations.json
@@ -97,32 +91,29 @@ def run(argv: Sequence[str]) -> None:
 
 
 def check(argv: Sequence[str]) -> None:
-  """Refuses a command line that could not run, as far as that shows in it.
+  """Refuses a command line that could not run, as far as that can be told.
+
+  The files that it names are read, but for the model's.
 
   Args:
     argv: As of `main`.
 
   Raises:
-    ValueError: No such benchmark, an option it does not take, or a file that is
-      not there.
+    ValueError, OSError: No such benchmark, an option it does not take, or a file
+      that it could not use.
   """
   told = io.StringIO()
   try:
-    with contextlib.redirect_stderr(told):
-      parser = _module(argv[0]).make_parser()
-      args, more = parser.parse_known_args(argv[1:])
+    with (
+      contextlib.redirect_stderr(told),
+      contextlib.redirect_stdout(io.StringIO()),
+    ):
+      _module(argv[0]).parse(argv[1:])
   except SystemExit as error:
     problem = told.getvalue().rpartition("error: ")[2].strip()
-    raise ValueError(f"`ramjax eval {argv[0]}`: {problem}.") from error
-  if argv[0] in _PASSING_ON:
-    eval_answers.check(args, more)
-  elif more:
-    raise ValueError(f"`ramjax eval {argv[0]}` does not take {' '.join(more)}.")
-  own = ("model", "out")
-  for name, value in vars(args).items():
-    if isinstance(value, pathlib.Path) and name not in own:
-      if not value.exists():
-        raise ValueError(f"--{name.replace('_', '-')}={value} does not exist.")
+    raise ValueError(
+      f"`ramjax eval {argv[0]}`: {problem or '--help runs nothing'}."
+    ) from error
 
 
 def _module(name: str) -> Any:

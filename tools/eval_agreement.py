@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     ValueError: The file holds no labels, or they say two things.
     OSError: A file cannot be read or written.
   """
-  args = make_parser().parse_args(argv)
+  args = parse(argv)
   if args.out is not None:
     eval_result.prepare(
       args.out,
@@ -170,6 +170,11 @@ def evaluate(labels: dict[str, dict[str, str]], name: str) -> Evaluation:
       " 1/k.",
     ],
   )
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+  """The options."""
+  return make_parser().parse_args(argv)
 
 
 def make_parser() -> argparse.ArgumentParser:

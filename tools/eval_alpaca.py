@@ -3,8 +3,8 @@
 
 import argparse
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ramjax.evals import (
   alpaca_annotations,
@@ -31,6 +31,60 @@ LEADERBOARD_FILE = "leaderboard.csv"
 _OFFICIAL = (pair_judging.ANNOTATIONS_FILE, LEADERBOARD_FILE)
 
 
+class Command(NamedTuple):
+  """A command line that can run, as far as that is known without the model.
+
+  Attributes:
+    args: Its options.
+    shown: What a judge is shown that is asked; None of recorded verdicts.
+    reference: The baseline's outputs.
+    constants: Of the length control.
+    difficulty: The table that goes with them.
+  """
+
+  args: argparse.Namespace
+  shown: pair_judging.Shown | None
+  reference: list[ModelOutput] | None
+  constants: LengthConstants | None
+  difficulty: Difficulty | None
+
+
+def parse(argv: Sequence[str]) -> Command:
+  """Reads the options and all files but the model's and recorded verdicts.
+
+  Raises:
+    ValueError: A file, an option or a judge cannot be used.
+    OSError: A file is not there.
+  """
+  parser = make_parser()
+  args = parser.parse_args(argv)
+  asked = pair_judging_options.is_asked(args.judge)
+  _check(args, asked)
+  if asked:
+    pair_judging_options.check_asked(
+      args,
+      reference="FILE, the baseline's outputs",
+      out="DIR, where verdicts are kept",
+    )
+  else:
+    pair_judging_options.check_recorded(args, parser, argv)
+  model = eval_outputs.check(args, args.out)
+  command = Command(
+    args=args,
+    shown=pair_judging.check(args) if asked else None,
+    reference=args.reference and model_outputs.read(args.reference),
+    constants=args.gamed and length_constants.read_gamed(args.gamed),
+    difficulty=args.difficulty
+    and length_constants.read_difficulty(args.difficulty),
+  )
+  alpaca_inputs.require_one_set(
+    command.reference, command.constants, command.difficulty
+  )
+  if model is not None and command.shown and command.reference:
+    pair_judging.check_answering(args, command.shown, command.reference, model)
+  return command
+
+
 def main(argv: Sequence[str]) -> int:
   """Judges if need be, evaluates, writes with --out, and prints.
 
@@ -45,18 +99,8 @@ def main(argv: Sequence[str]) -> int:
       verdict.
     FileNotFoundError: A file is not there.
   """
-  parser = make_parser()
-  args = parser.parse_args(argv)
-  asked = pair_judging_options.is_asked(args.judge)
-  _check(args, asked)
-  if asked:
-    pair_judging_options.check_asked(
-      args,
-      reference="FILE, the baseline's outputs",
-      out="DIR, where verdicts are kept",
-    )
-  else:
-    pair_judging_options.check_recorded(args, parser, argv)
+  command = parse(argv)
+  args, asked = command.args, command.shown is not None
   files = [*([pair_judging.VERDICTS_FILE] if asked else []), *_OFFICIAL]
   files += eval_outputs.files(args)
   paths = _paths(args, asked)
@@ -73,27 +117,36 @@ def main(argv: Sequence[str]) -> int:
       inputs=paths,
     )
 
-  tables, identity = _tables(args, prepare)
+  made = eval_outputs.get(
+    args,
+    [row.instruction for row in command.reference or ()],
+    args.out,
+    prepare,
+  )
+  outputs = model_outputs.read(made.path)
   if asked:
-    judged, account = _judged(args, tables, prepare)
+    judged, account = _judged(command, outputs, prepare)
   else:
-    judged, account = _recorded(args, tables), None
+    judged, account = _recorded(command, outputs), None
   inputs = alpaca_inputs.Inputs(
-    judged=judged, by_instruction=args.by_instruction, **tables._asdict()
+    outputs=outputs,
+    judged=judged,
+    reference=command.reference,
+    constants=command.constants,
+    difficulty=command.difficulty,
+    by_instruction=args.by_instruction,
   )
   result = alpaca_eval.evaluate(inputs)
-  evaluation = result.evaluation
-  made = []
+  evaluation = made.told_in(result.evaluation)
   if args.out is not None:
-    made = [args.out / name for name in eval_outputs.files(args)]
     prepare(evaluation.model)
     _write_official(inputs, result, args.out)
   eval_result.conclude(
     evaluation if account is None else account.added_to(evaluation),
     args.out,
-    inputs=[*paths, *made],
+    inputs=[*paths, *([made.path] if made.identity else [])],
     command=["ramjax", "eval", alpaca_eval.BENCHMARK, *argv],
-    model_identity=identity,
+    model_identity=made.identity_with(account and account.judge),
     written_before=[args.out / name for name in files] if args.out else [],
   )
   return 0
@@ -140,50 +193,24 @@ def _check(args: argparse.Namespace, asked: bool) -> None:
     )
 
 
-class _Tables(NamedTuple):
-  """All that is read but verdicts."""
-
-  outputs: list[ModelOutput]
-  reference: list[ModelOutput] | None
-  constants: LengthConstants | None
-  difficulty: Difficulty | None
-
-
-def _tables(
-  args: argparse.Namespace, prepare: Callable[[str], None]
-) -> tuple[_Tables, Mapping[str, Any] | None]:
-  """The tables, and what tells a model from others that answered just now."""
-  reference = args.reference and model_outputs.read(args.reference)
-  asked = [row.instruction for row in reference or ()]
-  outputs = eval_outputs.get(args, asked, args.out, prepare)
-  tables = _Tables(
-    outputs=model_outputs.read(outputs.path),
-    reference=reference,
-    constants=args.gamed and length_constants.read_gamed(args.gamed),
-    difficulty=args.difficulty
-    and length_constants.read_difficulty(args.difficulty),
-  )
-  alpaca_inputs.require_one_set(
-    tables.reference, tables.constants, tables.difficulty
-  )
-  return tables, outputs.identity
-
-
-def _recorded(args: argparse.Namespace, tables: _Tables) -> Annotations:
-  judged = alpaca_annotations.read(args.judge)
-  alpaca_inputs.require_same_texts(judged, tables.outputs, side=2)
-  if tables.reference is not None:
-    alpaca_inputs.require_same_texts(judged, tables.reference, side=1)
+def _recorded(command: Command, outputs: Sequence[ModelOutput]) -> Annotations:
+  judged = alpaca_annotations.read(command.args.judge)
+  alpaca_inputs.require_same_texts(judged, outputs, side=2)
+  if command.reference is not None:
+    alpaca_inputs.require_same_texts(judged, command.reference, side=1)
   return judged
 
 
 def _judged(
-  args: argparse.Namespace, tables: _Tables, prepare: Callable[[str], None]
+  command: Command,
+  outputs: Sequence[ModelOutput],
+  prepare: Callable[[str], None],
 ) -> tuple[Annotations, Account]:
-  shown = pair_judging.read(args)
-  assert tables.reference is not None  # `check_asked` saw to it.
+  args, shown = command.args, command.shown
+  # `check_asked` saw to it.
+  assert shown is not None and command.reference is not None
   matched = pair_judging.with_references(
-    pair_win_rate.match(tables.outputs, tables.reference), shown
+    pair_win_rate.match(outputs, command.reference), shown
   )
   names = pair_judging.names(args, matched)
   pair_win_rate.require_names(matched, names)

@@ -5,6 +5,7 @@ import argparse
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ramjax.evals import (
   length_instructed,
@@ -12,16 +13,62 @@ from ramjax.evals import (
   model_outputs,
   replaced_file,
 )
+from ramjax.evals.length_instructed_files import LimitedPrompt
 from ramjax.tools import (
   eval_length_instructed,
   eval_outputs,
   eval_result,
+  eval_sides,
+  pair_judging,
   pair_judging_options,
 )
 
 _BENCHMARK = eval_length_instructed.Benchmark(
-  name="alpaca_eval_li", key="instruction", group="dataset", needed={}
+  name="alpaca_eval_li",
+  key="instruction",
+  group="dataset",
+  needed={},
+  form=eval_outputs.OUTPUTS,
 )
+
+
+class Command(NamedTuple):
+  """A command line that can run, as far as that is known without the model.
+
+  Attributes:
+    args: Its options.
+    prompts: What is asked; none where they are to be made.
+    baseline: Whose the baseline's answers are.
+    shown: What a judge is shown that is asked.
+  """
+
+  args: argparse.Namespace
+  prompts: list[LimitedPrompt]
+  baseline: str
+  shown: pair_judging.Shown | None
+
+
+def parse(argv: Sequence[str]) -> Command:
+  """Reads the options and all files but answers and recorded verdicts.
+
+  Raises:
+    ValueError: A file, an option or a judge cannot be used.
+    OSError: A file is not there.
+  """
+  parser = make_parser()
+  args = parser.parse_args(argv)
+  if args.make_from is not None:
+    _check_making(args, parser, argv)
+    return Command(args, [], "", None)
+  if args.model is None:
+    raise ValueError(
+      "--model=FILE is missing, the answers to evaluate, or the model that"
+      " answers (--make-from alone does without)."
+    )
+  eval_length_instructed.check(_BENCHMARK, args, parser, argv)
+  prompts, baseline = length_instructed_files.read_alpaca(args.data)
+  shown = eval_length_instructed.check_judge(args, prompts, baseline)
+  return Command(args, prompts, baseline, shown)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,18 +85,10 @@ def main(argv: Sequence[str]) -> int:
       verdict.
     OSError: A file is not there.
   """
-  parser = make_parser()
-  args = parser.parse_args(argv)
+  args, prompts, baseline, shown = parse(argv)
   if args.make_from is not None:
-    _make(args, parser, argv)
+    _make(args)
     return 0
-  if args.model is None:
-    raise ValueError(
-      "--model=FILE is missing, the answers to evaluate, or the model that answers (--make-from alone does"
-      " without)."
-    )
-  eval_length_instructed.check(_BENCHMARK, args, parser, argv)
-  prompts, baseline = length_instructed_files.read_alpaca(args.data)
 
   def prepare(model: str) -> None:
     eval_result.prepare(
@@ -57,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
       benchmark=_BENCHMARK.name,
       model=model,
       files=[*eval_length_instructed.FILES, *eval_outputs.files(args)],
-      inputs=[args.data],
+      inputs=[args.data, *eval_length_instructed.read_paths(args, shown)],
     )
 
   outputs = eval_outputs.get(
@@ -71,29 +110,38 @@ def main(argv: Sequence[str]) -> int:
     model=answers[0].generator or outputs.path.stem,
     baseline=baseline,
     paths=[args.data, outputs.path],
-    identity=outputs.identity,
+    outputs=outputs,
   )
-  eval_length_instructed.run(_BENCHMARK, args, inputs, argv)
+  eval_length_instructed.run(_BENCHMARK, args, inputs, shown, argv)
   return 0
 
 
-def _make(
+def _check_making(
   args: argparse.Namespace,
   parser: argparse.ArgumentParser,
   argv: Sequence[str],
 ) -> None:
-  """Writes --data from models' answers to plain instructions."""
+  """Refuses what is for an evaluation, or to replace prompts."""
   for name in ("model", "judge", "out"):
     if getattr(args, name) is not None:
       raise ValueError(
         f"--{name} is for an evaluation, and --make-from makes the prompts of"
         f" one: drop --{name}, and evaluate once the prompts are answered."
       )
+  if given := eval_sides.given(args, "model"):
+    raise ValueError(
+      f"{', '.join(given)}: for a model that answers, and --make-from asks"
+      " none: leave them out."
+    )
   pair_judging_options.check_recorded(args, parser, argv)
   if args.data.exists():
     raise ValueError(
       f"--data={args.data} is there already: delete it, or name another file."
     )
+
+
+def _make(args: argparse.Namespace) -> None:
+  """Writes --data from models' answers to plain instructions."""
   models = [model_outputs.read(path) for path in args.make_from]
   records, num_left_out = length_instructed_files.make_records(models)
   replaced_file.replace_file(

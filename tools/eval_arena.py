@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     ValueError: The file holds no verdicts, or they allow no ratings.
     OSError: A file cannot be read or written.
   """
-  args = make_parser().parse_args(argv)
+  args = parse(argv)
   if args.out is not None:
     eval_result.prepare(
       args.out,
@@ -295,6 +295,11 @@ def _notes(
       " is the file's."
     )
   return notes
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+  """The options."""
+  return make_parser().parse_args(argv)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -31,11 +31,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  parser = make_parser()
-  args, more = parser.parse_known_args(argv)
-  if (args.shots is None) != (args.num_shots is None):
-    parser.error("--shots and --num-shots go together")
-  _read(args.data)  # Refuses what has no question or no number.
+  args, more = parse(argv)
   inputs = [args.data, *([args.shots] if args.shots else [])]
   files = [_PROMPTS_FILE] if args.shots else []
   eval_answers.prepare(args, benchmark=_BENCHMARK, files=files, inputs=inputs)
@@ -60,6 +56,23 @@ def main(argv: Sequence[str]) -> int:
     model_identity=found.model_identity,
   )
   return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+  """The options, and those that are for `ramjax generate`.
+
+  Raises:
+    ValueError, OSError: An option or a file that cannot be used, as far as that
+      shows without the model.
+  """
+  args, more = make_parser().parse_known_args(argv)
+  if (args.shots is None) != (args.num_shots is None):
+    raise ValueError("--shots and --num-shots go together: give both, or none.")
+  eval_answers.check(args, more)
+  _read(args.data)  # Refuses what has no question or no number.
+  if args.shots is not None:
+    _read(args.shots)
+  return args, more
 
 
 def evaluate(

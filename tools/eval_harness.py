@@ -132,7 +132,8 @@ def _opened(args: argparse.Namespace) -> LocalModel:
     args.model, step=args.step, average=args.average, template=template
   )
   opened.source.close()
-  eval_likelihood.check_max_length(args, opened.source.config.max_positions)
+  positions = opened.source.config.max_positions
+  eval_likelihood.check_max_length(args.max_length, args.model, positions)
   return opened
 
 

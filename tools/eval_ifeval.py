@@ -36,15 +36,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  args, more = make_parser().parse_known_args(argv)
-  # Before a model answers for an hour.
-  for number, record in enumerate(eval_answers.read(args.data), 1):
-    if not isinstance(record.get("prompt"), str):
-      raise ValueError(f"{args.data}: record {number} has no text 'prompt'.")
-    try:
-      ifeval_instructions.check_record(record)
-    except ValueError as error:
-      raise ValueError(f"{args.data}: record {number}: {error}") from error
+  args, more = parse(argv)
   eval_answers.prepare(
     args, benchmark=_BENCHMARK, files=[_RESPONSES_FILE], inputs=[args.data]
   )
@@ -66,6 +58,25 @@ def main(argv: Sequence[str]) -> int:
     written_before=written,
   )
   return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+  """The options, and those that are for `ramjax generate`.
+
+  Raises:
+    ValueError, OSError: An option or a file that cannot be used, as far as that
+      shows without the model.
+  """
+  args, more = make_parser().parse_known_args(argv)
+  eval_answers.check(args, more)
+  for number, record in enumerate(eval_answers.read(args.data), 1):
+    if not isinstance(record.get("prompt"), str):
+      raise ValueError(f"{args.data}: record {number} has no text 'prompt'.")
+    try:
+      ifeval_instructions.check_record(record)
+    except ValueError as error:
+      raise ValueError(f"{args.data}: record {number}: {error}") from error
+  return args, more
 
 
 def evaluate(

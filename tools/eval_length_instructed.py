@@ -4,19 +4,22 @@
 import argparse
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ramjax.evals import alpaca_annotations, length_instructed, pair_win_rate
 from ramjax.evals.judge_account import Account
 from ramjax.evals.length_instructed import Answered, Verdicts
+from ramjax.evals.length_instructed_files import LimitedPrompt
 from ramjax.evals.model_outputs import ModelOutput
 from ramjax.evals.pair_win_rate import Matched, Names
 from ramjax.tools import (
+  eval_outputs,
   eval_result,
   eval_sides,
   pair_judging,
   pair_judging_options,
 )
+from ramjax.tools.eval_outputs import Format, Outputs
 
 # Of a judge that is asked.
 FILES = (pair_judging.VERDICTS_FILE, pair_judging.ANNOTATIONS_FILE)
@@ -30,12 +33,14 @@ class Benchmark(NamedTuple):
     key: The field that names a prompt.
     group: What a group of prompts is called.
     needed: Options that a judge needs which is asked, and what they are for.
+    form: Of the model's answers.
   """
 
   name: str
   key: Literal["instruction", "question_id"]
   group: str
   needed: Mapping[str, str]
+  form: Format
 
 
 class Inputs(NamedTuple):
@@ -46,15 +51,14 @@ class Inputs(NamedTuple):
     model: What answered.
     baseline: Whose the baseline's answers are.
     paths: The files.
-    identity: What tells the model from others; None where its answers were
-      there.
+    outputs: The model's answers, and who gave them.
   """
 
   answered: Answered
   model: str
   baseline: str
   paths: list[pathlib.Path]
-  identity: Mapping[str, Any] | None = None
+  outputs: Outputs
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -85,18 +89,67 @@ def check(
   Raises:
     ValueError: Which, and what to do.
   """
+  model = eval_outputs.check(args, args.out, benchmark.form)
   if _is_asked(args):
     pair_judging_options.check_asked(
       args, **benchmark.needed, out="DIR, where verdicts are kept"
     )
-  else:
-    pair_judging_options.check_recorded(args, parser, argv)
+    return
+  pair_judging_options.check_recorded(args, parser, argv)
+  if model is not None and args.judge is not None:
+    raise ValueError(
+      f"--model={args.model} would have to answer, and --judge={args.judge} has"
+      " verdicts on answers that are there: give their file, or a judge that is"
+      " asked."
+    )
+
+
+def check_judge(
+  args: argparse.Namespace, prompts: Sequence[LimitedPrompt], baseline: str
+) -> pair_judging.Shown | None:
+  """Opens a judge that is to be asked; no weights are loaded.
+
+  Args:
+    args: Of `add_options`, checked.
+    prompts: With the baseline's answers.
+    baseline: What those are called.
+
+  Returns:
+    What the judge is shown; None where there is none to ask.
+
+  Raises:
+    ValueError: It cannot be asked, or a model that would answer has the
+      baseline's name or lacks known good answers.
+    OSError: A file or the judge is not there.
+  """
+  if not _is_asked(args):
+    return None
+  shown = pair_judging.check(args)
+  model = eval_outputs.name(args)
+  if model is not None:
+    judge = eval_sides.name(args, "judge")
+    pair_win_rate.require_names(None, Names(model, baseline, judge))
+    # The baseline's answers stand in for those that are not there yet.
+    texts = [prompt.baseline or "" for prompt in prompts]
+    names = Names(baseline, baseline, judge)
+    pair_judging.with_references(_matched(prompts, texts, names), shown)
+  return shown
+
+
+def read_paths(
+  args: argparse.Namespace, shown: pair_judging.Shown | None
+) -> list[pathlib.Path]:
+  """The files of the judge."""
+  if shown is not None:
+    return shown.paths
+  return [] if args.judge is None else [pathlib.Path(args.judge)]
 
 
 def run(
   benchmark: Benchmark,
   args: argparse.Namespace,
   inputs: Inputs,
+  shown: pair_judging.Shown | None,
   argv: Sequence[str],
 ) -> None:
   """Judges if need be, evaluates, writes with --out, and prints.
@@ -105,6 +158,7 @@ def run(
     benchmark: Which.
     args: Of `add_options`, checked.
     inputs: What the files hold.
+    shown: From `check_judge`.
     argv: The arguments behind the benchmark's name.
 
   Raises:
@@ -112,12 +166,7 @@ def run(
       verdict.
     OSError: A file is not there.
   """
-  shown = pair_judging.read(args) if _is_asked(args) else None
-  paths = list(inputs.paths)
-  if shown is not None:
-    paths += shown.paths
-  elif args.judge is not None:
-    paths.append(pathlib.Path(args.judge))
+  paths = [*inputs.paths, *read_paths(args, shown)]
   files = FILES if shown is not None and inputs.answered.within else ()
   written = []
   if args.out is not None:
@@ -145,12 +194,13 @@ def run(
     verdicts,
     group=benchmark.group,
   )
+  evaluation = inputs.outputs.told_in(evaluation)
   eval_result.conclude(
     evaluation if account is None else account.added_to(evaluation),
     args.out,
     inputs=paths,
     command=["ramjax", "eval", benchmark.name, *argv],
-    model_identity=inputs.identity,
+    model_identity=inputs.outputs.identity_with(account and account.judge),
     written_before=written,
   )
 
@@ -174,9 +224,25 @@ def _asked(
   within = inputs.answered.within
   if not within:
     return Verdicts(names.judge, names.reference, {}), None
-  prompts = [inputs.answered.prompts[i] for i in within]
-  texts = [inputs.answered.texts[i] for i in within]
-  matched = Matched(
+  matched = _matched(
+    [inputs.answered.prompts[i] for i in within],
+    [inputs.answered.texts[i] for i in within],
+    names,
+  )
+  matched = pair_judging.with_references(matched, shown)
+  pair_win_rate.require_names(matched, names)
+  judged, account = pair_judging.annotate(
+    args, shown, matched, names, key=benchmark.key
+  )
+  verdicts = length_instructed.verdicts(inputs.answered, judged, benchmark.key)
+  return verdicts, account
+
+
+def _matched(
+  prompts: Sequence[LimitedPrompt], texts: Sequence[str], names: Names
+) -> Matched:
+  """Answers beside the baseline's."""
+  return Matched(
     outputs=[
       ModelOutput(prompt.instruction, text, names.model, prompt.group)
       for prompt, text in zip(prompts, texts, strict=True)
@@ -192,10 +258,3 @@ def _asked(
     ]
     or None,
   )
-  matched = pair_judging.with_references(matched, shown)
-  pair_win_rate.require_names(matched, names)
-  judged, account = pair_judging.annotate(
-    args, shown, matched, names, key=benchmark.key
-  )
-  verdicts = length_instructed.verdicts(inputs.answered, judged, benchmark.key)
-  return verdicts, account

@@ -4,7 +4,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import jax
 import tqdm
 
-from ramjax.evals import replaced_file
+from ramjax.evals import record_file
 from ramjax.evals.continuations import (
   ContinuationLogp,
   TokenPair,
@@ -34,9 +33,9 @@ RECORDS_FILE = "records.jsonl"
 _BATCH_SIZE = 16
 # How the runtime's error for that begins.
 _NO_MEMORY = "RESOURCE_EXHAUSTED"
-# Texts are scored as they stand. Naming a template spares the search for the
-# model's own.
-_NO_TEMPLATE = "plain"
+# Where texts are scored as they stand: naming a template spares the search for
+# the model's own.
+NO_TEMPLATE = "plain"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,12 +113,12 @@ def load(args: argparse.Namespace) -> ScoringModel:
     positions = source.config.max_positions
     # Of a run the newest now, and not one that is written meanwhile.
     step = None if isinstance(source, HFFolder) else source.step
-  check_max_length(args, positions)
+  check_max_length(args.max_length, args.model, positions)
   loaded = loaded_model.load(
     args.model,
     step=step,
     average=args.average,
-    template=_NO_TEMPLATE,
+    template=NO_TEMPLATE,
     dtype=args.dtype,
   )
   identity = {
@@ -133,16 +132,18 @@ def load(args: argparse.Namespace) -> ScoringModel:
   return ScoringModel(loaded, identity)
 
 
-def check_max_length(args: argparse.Namespace, positions: int) -> None:
+def check_max_length(
+  max_length: int | None, folder: pathlib.Path, positions: int
+) -> None:
   """Refuses a --max-length of more positions than a model is for.
 
   Raises:
     ValueError: It has.
   """
-  if (args.max_length or 0) > positions:
+  if (max_length or 0) > positions:
     raise ValueError(
-      f"--max-length={args.max_length}: {args.model} is for {positions}"
-      " positions at most."
+      f"--max-length={max_length}: {folder} is for {positions} positions at"
+      " most."
     )
 
 
@@ -218,14 +219,8 @@ def conclude(
   """
   written = []
   if args.out is not None:
-    written.append(args.out / RECORDS_FILE)
-    replaced_file.replace_file(
-      written[0],
-      (
-        json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        for record in records
-      ),
-    )
+    path = args.out / RECORDS_FILE
+    written.append(record_file.write_records(path, records))
   eval_result.conclude(
     evaluation,
     args.out,

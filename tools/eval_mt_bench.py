@@ -7,17 +7,23 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from ramjax.data import read
-from ramjax.evals import mt_bench_files, mt_bench_pairs, mt_bench_scores
+from ramjax.evals import (
+  grade_canaries,
+  mt_bench_files,
+  mt_bench_pairs,
+  mt_bench_scores,
+)
 from ramjax.evals.evaluation import Evaluation
 from ramjax.evals.mt_bench_files import Judgment, PairJudgment, Question
 from ramjax.tools import (
+  eval_mt_bench_inputs,
   eval_mt_bench_options,
   eval_mt_bench_run,
   eval_mt_bench_shown,
   eval_result,
+  eval_sides,
 )
 
-make_parser = eval_mt_bench_options.make_parser
 _Judgments = list[Judgment] | list[PairJudgment]
 
 
@@ -35,13 +41,28 @@ def main(argv: Sequence[str]) -> int:
     OSError: A file that cannot be read or written, or an endpoint that gives
       no answer.
   """
-  args = eval_mt_bench_options.parse(argv)
+  args = parse(argv)
   command = ["ramjax", "eval", "mt_bench", *argv]
   if eval_mt_bench_options.judges(args):
     _judge(args, command)
   else:
     _show_recorded(args, command)
   return 0
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+  """The options; refuses what can be told without a model.
+
+  Raises:
+    ValueError, OSError: An option or a file that cannot be used.
+  """
+  args = eval_mt_bench_options.parse(argv)
+  if eval_mt_bench_options.judges(args):
+    eval_sides.check(args, "judge")
+    if eval_mt_bench_options.answers(args):
+      eval_sides.check(args, "model")
+    eval_mt_bench_inputs.read(args)
+  return args
 
 
 def _judge(args: argparse.Namespace, command: Sequence[str]) -> None:
@@ -55,8 +76,11 @@ def _judge(args: argparse.Namespace, command: Sequence[str]) -> None:
     baseline=found.baseline,
   )
   if found.canaries:
-    tables = {**evaluation.tables, "canaries": found.canaries}
-    evaluation = dataclasses.replace(evaluation, tables=tables)
+    evaluation = dataclasses.replace(
+      evaluation,
+      tables={**evaluation.tables, "canaries": found.canaries},
+      notes=[*evaluation.notes, *grade_canaries.notes(found.canaries)],
+    )
   if found.num_failed:
     rule = "requests that the judge gave no answer to: no verdict"
     counted = {**evaluation.counted, rule: found.num_failed}

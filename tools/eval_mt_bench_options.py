@@ -220,7 +220,8 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     type=option_types.count,
     metavar="NUM",
     help="first answers that are judged once more in each of three kinds: left"
-    " out, asking for a high grade, padded. None should be judged better"
+    " out, replaced by a request for a high grade, padded; none should come out"
+    " better"
     f" (default: {_CANARIES})",
   )
   group.add_argument(

@@ -200,6 +200,8 @@ def _judge(
         mt_bench_judging.grade_of(record)
         for record in (_records(canary_path) if canaries else [])
       ],
+      # Of grades; of comparisons a loss.
+      lowest=1.0 if args.mode == "single" else 0.0,
     )
     if canaries
     else [],

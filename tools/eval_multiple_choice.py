@@ -4,6 +4,7 @@
 import argparse
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ramjax.data.read import SUFFIXES
 from ramjax.evals import choice_files, multiple_choice, pair_encoding
@@ -36,18 +37,7 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  parser = make_parser()
-  args = parser.parse_args(argv)
-  if (args.shots is None) != (args.num_shots is None):
-    parser.error("--shots and --num-shots go together")
-  data = _files(args.format, args.data, "_test")
-  shot_files = []
-  if args.shots is not None:
-    shot_files = _files(args.format, args.shots, "_dev")
-  sets = read(args.format, data)
-  shots = read_shots(args.format, shot_files, args.num_shots or 0)
-  contexts = {name: _contexts(args, qs, shots) for name, qs in sets.items()}
-  inputs = [*data, *shot_files]
+  args, inputs, sets, shots, contexts = parse(argv)
   benchmark = _benchmark(args.format)
   eval_likelihood.prepare(args, benchmark=benchmark, inputs=inputs)
   model = eval_likelihood.load(args)
@@ -81,6 +71,43 @@ def main(argv: Sequence[str]) -> int:
     command=["ramjax", "eval", "multiple_choice", *argv],
   )
   return 0
+
+
+class _Parsed(NamedTuple):
+  """The options and what is in the files that they name.
+
+  Attributes:
+    args: The options.
+    inputs: The files.
+    sets: Questions by the name of their file's set.
+    shots: Those that are shown as examples, likewise.
+    contexts: What stands before each question's choices.
+  """
+
+  args: argparse.Namespace
+  inputs: list[pathlib.Path]
+  sets: dict[str, list[Question]]
+  shots: dict[str, list[Question]]
+  contexts: dict[str, list[str]]
+
+
+def parse(argv: Sequence[str]) -> _Parsed:
+  """The options, and all that can be made of the files without the model.
+
+  Raises:
+    ValueError, OSError: An option or a file that cannot be used.
+  """
+  args = make_parser().parse_args(argv)
+  if (args.shots is None) != (args.num_shots is None):
+    raise ValueError("--shots and --num-shots go together: give both, or none.")
+  data = _files(args.format, args.data, "_test")
+  shot_files = []
+  if args.shots is not None:
+    shot_files = _files(args.format, args.shots, "_dev")
+  sets = read(args.format, data)
+  shots = read_shots(args.format, shot_files, args.num_shots or 0)
+  contexts = {name: _contexts(args, qs, shots) for name, qs in sets.items()}
+  return _Parsed(args, [*data, *shot_files], sets, shots, contexts)
 
 
 def _benchmark(format_: str) -> str:

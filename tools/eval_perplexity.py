@@ -30,11 +30,8 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  args = make_parser().parse_args(argv)
-  found = read_texts(args.data)
+  args, found = parse(argv)
   texts = [text for text in found if text]
-  if not texts:
-    raise ValueError(f"{args.data} holds no text to predict.")
   eval_likelihood.prepare(args, benchmark=_BENCHMARK, inputs=[args.data])
   model = eval_likelihood.load(args)
   scored = _scored(args, model.loaded, texts)
@@ -61,6 +58,20 @@ def main(argv: Sequence[str]) -> int:
     command=["ramjax", "eval", "perplexity", *argv],
   )
   return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+  """The options and the texts, empty ones included.
+
+  Raises:
+    ValueError, OSError: An option or a file that cannot be used, as far as that
+      shows without the model.
+  """
+  args = make_parser().parse_args(argv)
+  texts = read_texts(args.data)
+  if not any(texts):
+    raise ValueError(f"{args.data} holds no text to predict.")
+  return args, texts
 
 
 def read_texts(path: pathlib.Path) -> list[str]:

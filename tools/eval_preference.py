@@ -2,9 +2,9 @@
 """`ramjax eval preference`: how often the chosen answer scores higher."""
 
 import argparse
-import json
 import math
 import pathlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +15,12 @@ from ramjax.data.load import LoadedRows
 from ramjax.data.read import DataError
 from ramjax.data.rows import PreferenceRow
 from ramjax.data.tokenizers import Tokenizer
-from ramjax.evals import replaced_file, response_rows, scored_pairs
+from ramjax.evals import (
+  record_file,
+  replaced_file,
+  response_rows,
+  scored_pairs,
+)
 from ramjax.evals.evaluation import Evaluation, Value
 from ramjax.evals.padded_rows import Row
 from ramjax.evals.response_scorers import LOGP, MEAN_LOGP
@@ -41,6 +46,22 @@ class _Kept(NamedTuple):
   counts: Mapping[str, int]
 
 
+class Parsed(NamedTuple):
+  """A command line, and the pairs that it names.
+
+  Attributes:
+    args: Its options.
+    loaded: The pairs.
+    subsets: The one that each pair names, None where it names none.
+    bad_rows: What is to stand in the file of bad rows.
+  """
+
+  args: argparse.Namespace
+  loaded: LoadedRows[PreferenceRow]
+  subsets: list[str | None]
+  bad_rows: str
+
+
 def main(argv: Sequence[str]) -> int:
   """Writes the figures and scores with --out, and prints the figures.
 
@@ -53,12 +74,8 @@ def main(argv: Sequence[str]) -> int:
   Raises:
     ValueError, OSError: For `ramjax eval` to print.
   """
-  args = make_parser().parse_args(argv)
-  if args.max_bad_share and args.out is None:
-    raise ValueError(
-      "--max-bad-share needs --out=DIR: bad rows are set aside in its"
-      f" {_BAD_FILE}."
-    )
+  parsed = parse(argv)
+  args = parsed.args
   scoring = scoring_options.open_scoring(args)
   data = pathlib.Path(args.data)
   inputs = [data] if data.is_file() else []
@@ -70,22 +87,22 @@ def main(argv: Sequence[str]) -> int:
       files=[SCORES_FILE, *([_BAD_FILE] if args.max_bad_share else [])],
       inputs=inputs,
     )
-  loaded = _load(args)
-  subsets = _subsets(args, loaded)
-  rows, kept = _tokenized(scoring, loaded.rows)
-  scores = scoring.score(rows)
-  pairs = _pairs(rows, scores, kept, subsets)
-  evaluation = _evaluation(args, scoring, rows, scores, pairs, kept, loaded)
+    if args.max_bad_share:
+      replaced_file.replace_file(args.out / _BAD_FILE, [parsed.bad_rows])
+  rows, kept = _tokenized(scoring, parsed.loaded.rows)
+  places = [
+    f"{parsed.loaded.places[i]}, {side}"
+    for i in kept.pairs
+    for side in ("chosen", "rejected")
+  ]
+  scores = scoring.score(rows, places)
+  pairs = _pairs(rows, scores, kept, parsed)
+  evaluation = _evaluation(parsed, scoring, rows, scores, pairs, kept)
   written = []
   if args.out is not None:
-    written.append(args.out / SCORES_FILE)
-    replaced_file.replace_file(
-      written[0],
-      (
-        json.dumps(scored_pairs.record(pair), ensure_ascii=False) + "\n"
-        for pair in pairs
-      ),
-    )
+    records = map(scored_pairs.record, pairs)
+    path = record_file.write_records(args.out / SCORES_FILE, records)
+    written.append(path)
   eval_result.conclude(
     evaluation,
     args.out,
@@ -97,20 +114,47 @@ def main(argv: Sequence[str]) -> int:
   return 0
 
 
-def _load(args: argparse.Namespace) -> LoadedRows[PreferenceRow]:
-  """The pairs, read as training reads them."""
+def parse(argv: Sequence[str]) -> Parsed:
+  """Reads a command line and its pairs; refuses what needs no model to tell.
+
+  Args:
+    argv: The arguments behind `ramjax eval preference`.
+
+  Raises:
+    ValueError: Options that do not go together, or pairs that cannot be read.
+    OSError: The pairs, or a reference, are not there.
+  """
+  args = make_parser().parse_args(argv)
+  if args.max_bad_share and args.out is None:
+    raise ValueError(
+      "--max-bad-share needs --out=DIR: bad rows are set aside in its"
+      f" {_BAD_FILE}."
+    )
+  scoring_options.check(args)
+  # It is not yet time to write to --out.
+  with tempfile.TemporaryDirectory() as folder:
+    aside = pathlib.Path(folder) / _BAD_FILE
+    loaded = _load(args, aside)
+    bad_rows = aside.read_text("utf-8") if args.max_bad_share else ""
+  return Parsed(args, loaded, _subsets(args, loaded), bad_rows)
+
+
+def _load(
+  args: argparse.Namespace, aside: pathlib.Path
+) -> LoadedRows[PreferenceRow]:
+  """The pairs, read as training reads them; bad rows are put `aside`."""
   share = args.max_bad_share
   try:
     return load.load_rows(
       args.data,
       parse=parse_rows.parse_preference,
       max_bad_share=share,
-      quarantine_path=args.out / _BAD_FILE if share else None,
+      quarantine_path=aside if share else None,
     )
   except DataError as error:
-    # It speaks to who trains.
+    # It speaks to who trains, and of a file that does not stay.
     text = str(error).replace("data.max_bad_share", "--max-bad-share")
-    raise ValueError(text) from None
+    raise ValueError(text.replace(f" (all are in {aside})", "")) from None
 
 
 def _subsets(
@@ -166,13 +210,13 @@ def _pairs(
   rows: Sequence[Row],
   scores: np.ndarray,
   kept: _Kept,
-  subsets: Sequence[str | None],
+  parsed: Parsed,
 ) -> list[ScoredPair]:
   lengths = [response_rows.num_scored(row) for row in rows]
   return [
     ScoredPair(
-      where=f"row {i + 1}",
-      subset=subsets[i],
+      where=parsed.loaded.places[i],
+      subset=parsed.subsets[i],
       chosen=float(scores[2 * at]),
       rejected=float(scores[2 * at + 1]),
       chosen_tokens=lengths[2 * at],
@@ -183,14 +227,14 @@ def _pairs(
 
 
 def _evaluation(
-  args: argparse.Namespace,
+  parsed: Parsed,
   scoring: Scoring,
   rows: Sequence[Row],
   scores: np.ndarray,
   pairs: Sequence[ScoredPair],
   kept: _Kept,
-  loaded: LoadedRows[PreferenceRow],
 ) -> Evaluation:
+  args, loaded = parsed.args, parsed.loaded
   figures: dict[str, Value] = {"scorer": scoring.kind}
   figures |= scored_pairs.figures(pairs)
   if scoring.kind in (LOGP, MEAN_LOGP):

@@ -5,6 +5,7 @@ import argparse
 import itertools
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import (
@@ -13,6 +14,7 @@ from ramjax.tools import (
   reward_bench_files,
   scoring_options,
 )
+from ramjax.tools.eval_reward_bench_run import Questions
 from ramjax.tools.reward_bench_files import RESULTS_FILE, VERSIONS, File
 from ramjax.tools.scoring_options import SCORES_FILE
 
@@ -30,10 +32,76 @@ def main(argv: Sequence[str]) -> int:
     ValueError: A file is none of this benchmark.
     OSError: A file cannot be read or written.
   """
-  args = make_parser().parse_args(argv)
+  args, asked, given = parse(argv)
   command = ["ramjax", "eval", "reward_bench", *argv]
+  if asked is not None:
+    return eval_reward_bench_run.run(args, asked, command)
+  assert given is not None
+  written = []
+  if args.out is not None:
+    eval_result.prepare(
+      args.out,
+      benchmark=given.evaluation.benchmark,
+      model=given.evaluation.model,
+      files=[RESULTS_FILE],
+      inputs=given.paths,
+    )
+    results = {**given.texts, **given.figures}
+    written.append(reward_bench_files.write_results(results, args.out))
+  eval_result.conclude(
+    given.evaluation,
+    args.out,
+    inputs=given.paths,
+    command=command,
+    written_before=written,
+  )
+  return 0
+
+
+class Given(NamedTuple):
+  """What files of scores or results come to.
+
+  Attributes:
+    paths: Theirs.
+    texts: What they say of the model.
+    evaluation: The evaluation.
+    figures: One for each subset.
+  """
+
+  paths: list[pathlib.Path]
+  texts: dict[str, str]
+  evaluation: Evaluation
+  figures: dict[str, float]
+
+
+class Parsed(NamedTuple):
+  """A command line, and what stands in the files that it names.
+
+  Attributes:
+    args: Its options.
+    asked: What a model's folder is run on; None where --model is a file.
+    given: What the files come to; None where --model is a folder.
+  """
+
+  args: argparse.Namespace
+  asked: Questions | None
+  given: Given | None
+
+
+def parse(argv: Sequence[str]) -> Parsed:
+  """Reads a command line and its files; refuses what needs no model to tell.
+
+  Args:
+    argv: The arguments behind `ramjax eval reward_bench`.
+
+  Raises:
+    ValueError: Options that do not go together, or a file that is none of this
+      benchmark.
+    OSError: A file cannot be read.
+  """
+  args = make_parser().parse_args(argv)
   if args.model.is_dir():
-    return eval_reward_bench_run.run(args, command)
+    return Parsed(args, eval_reward_bench_run.parse(args), None)
   _refuse_scoring(args)
   paths = [args.model, *([] if args.prior is None else [args.prior])]
   files = [reward_bench_files.read_file(path) for path in paths]
@@ -41,25 +109,7 @@ def main(argv: Sequence[str]) -> int:
   if args.prior is not None and version != 1:
     raise ValueError("--prior: RewardBench 2 has no prior sets. Leave it out.")
   evaluation, figures = _evaluate(version, files)
-  written = []
-  if args.out is not None:
-    eval_result.prepare(
-      args.out,
-      benchmark=evaluation.benchmark,
-      model=evaluation.model,
-      files=[RESULTS_FILE],
-      inputs=paths,
-    )
-    results = {**files[0].texts, **figures}
-    written.append(reward_bench_files.write_results(results, args.out))
-  eval_result.conclude(
-    evaluation,
-    args.out,
-    inputs=paths,
-    command=command,
-    written_before=written,
-  )
-  return 0
+  return Parsed(args, None, Given(paths, files[0].texts, evaluation, figures))
 
 
 def _refuse_scoring(args: argparse.Namespace) -> None:
@@ -126,9 +176,14 @@ def make_parser() -> argparse.ArgumentParser:
       " scores;\n"
       "           version 2: subset, scores (right answers first),"
       " num_correct, id.\n"
-      "A folder is run as the authors run it: the chat template around prompt and"
-      " answer, 2,048 tokens,\nof which the last are kept. DPO's rewards are the"
-      " answer's log pi - log pi_ref."
+      "A reward model is run as the authors run it: the chat template around"
+      " prompt and answer, 2,048\ntokens, of which the last are kept; but BOS"
+      " stands once, where their pipeline may put two.\n"
+      "Log-probabilities are not theirs. Ours are of the answer and its end behind"
+      " the prompt, whose start\ngives way where both are too long. Theirs take"
+      " the whole conversation, its prompt among it, for\nthe answer behind the"
+      " prompt; add EOS, which counts; and where both are too long, keep the"
+      " prompt's\nlast 128 tokens and cut the answer's end."
     ),
     epilog=(
       "examples:\n"

@@ -4,14 +4,15 @@
 import argparse
 import dataclasses
 import itertools
-import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ramjax.data.tokenizers import Tokenizer
-from ramjax.evals import replaced_file, response_rows, reward_bench_data
+from ramjax.evals import record_file, response_rows, reward_bench_data
 from ramjax.evals.evaluation import Evaluation
 from ramjax.evals.padded_rows import Row
+from ramjax.evals.response_rows import CutRows
 from ramjax.evals.response_scorers import IMPLICIT, REWARD
 from ramjax.evals.reward_bench_data import Question
 from ramjax.tools import eval_result, reward_bench_files, scoring_options
@@ -23,18 +24,22 @@ from ramjax.tools.scoring_options import SCORES_FILE
 _MODEL_TYPES = {REWARD: "Seq. Classifier", IMPLICIT: "DPO"}
 
 
-def run(args: argparse.Namespace, command: Sequence[str]) -> int:
-  """Runs a model on the benchmark, writes with --out, and prints.
+class Questions(NamedTuple):
+  """The benchmark's questions, and of which version they are."""
+
+  version: int
+  questions: list[Question]
+
+
+def parse(args: argparse.Namespace) -> Questions:
+  """Refuses what needs no model to tell, and reads the questions.
 
   Args:
     args: Of `ramjax eval reward_bench`; `model` is a folder.
-    command: The words that make it again.
-
-  Returns:
-    0.
 
   Raises:
-    ValueError, OSError: For `ramjax eval` to print.
+    ValueError: Options that do not go together, or what `read_questions` raises.
+    OSError: A file cannot be read.
   """
   if args.data is None:
     raise ValueError(
@@ -46,7 +51,27 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> int:
       "--prior: for files of scores or results. A folder is run on --data:"
       " append the prior sets' rows there."
     )
-  version, questions = read_questions(args.data, args.version)
+  scoring_options.check(args)
+  return read_questions(args.data, args.version)
+
+
+def run(
+  args: argparse.Namespace, asked: Questions, command: Sequence[str]
+) -> int:
+  """Runs a model on the benchmark, writes with --out, and prints.
+
+  Args:
+    args: As of `parse`.
+    asked: From `parse`.
+    command: The words that make it again.
+
+  Returns:
+    0.
+
+  Raises:
+    ValueError, OSError: For `ramjax eval` to print.
+  """
+  version, questions = asked
   scoring = scoring_options.open_scoring(args)
   template = scoring.template()
   if args.out is not None:
@@ -57,42 +82,24 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> int:
       files=[SCORES_FILE, RESULTS_FILE],
       inputs=[args.data],
     )
-  conversations = [c for one in questions for c in one.conversations]
-
-  def make(tokenizer: Tokenizer) -> tuple[list[Row], int]:
-    return response_rows.conversation_rows(
-      conversations,
-      template=template,
-      tokenizer=tokenizer,
-      max_length=scoring.max_length,
-    )
-
-  rows, num_cut = scoring.tokenized(make)
-  scores = scoring.score(rows).tolist()
+  rows, counted = _rows(scoring, questions, template)
+  places = [
+    f"{one.where}, answer {number}"
+    for one in questions
+    for number in range(1, len(one.answers) + 1)
+  ]
+  scores = scoring.score(rows, places).tolist()
   evaluation, figures, records = _evaluated(
     version, questions, scores, str(args.model)
   )
   written = []
   if args.out is not None:
-    written.append(args.out / SCORES_FILE)
-    replaced_file.replace_file(
-      written[0],
-      (
-        json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        for record in records
-      ),
-    )
-    texts = _texts(scoring, template)
-    written.append(
-      reward_bench_files.write_results({**texts, **figures}, args.out)
-    )
-  counted = {
-    **evaluation.counted,
-    "answers are longer with their prompt than --max-length: the end is read": (
-      num_cut
-    ),
-    "answers are empty": sum(not c.response for c in conversations),
-  }
+    results = {**_texts(scoring, template), **figures}
+    written = [
+      record_file.write_records(args.out / SCORES_FILE, records),
+      reward_bench_files.write_results(results, args.out),
+    ]
+  counted = {**evaluation.counted, **counted}
   eval_result.conclude(
     dataclasses.replace(
       evaluation,
@@ -108,9 +115,38 @@ def run(args: argparse.Namespace, command: Sequence[str]) -> int:
   return 0
 
 
-def read_questions(
-  path: pathlib.Path, version: int | None
-) -> tuple[int, list[Question]]:
+def _rows(
+  scoring: Scoring, questions: Sequence[Question], template: str
+) -> tuple[list[Row], dict[str, int]]:
+  """A row for each answer, and how many were cut or are empty."""
+
+  def make(tokenizer: Tokenizer) -> tuple[list[Row], CutRows]:
+    conversations = [question.conversations for question in questions]
+    options: dict[str, Any] = dict(
+      template=template, tokenizer=tokenizer, max_length=scoring.max_length
+    )
+    if scoring.kind == REWARD:
+      every = list(itertools.chain(*conversations))
+      found = response_rows.conversation_rows(every, **options)
+    else:
+      found = response_rows.answer_rows(conversations, **options)
+    return found.rows, found
+
+  rows, found = scoring.tokenized(make)
+  answers = itertools.chain(*(question.answers for question in questions))
+  is_reward = scoring.kind == REWARD
+  kept = "the end is read" if is_reward else "prompts lose their start"
+  return rows, {
+    f"answers are longer with their prompt than --max-length: {kept}": (
+      found.num_cut
+    ),
+    "answers are longer than --max-length without their prompt, and lose their"
+    " end": found.num_responses_cut,
+    "answers are empty": sum(not answer for answer in answers),
+  }
+
+
+def read_questions(path: pathlib.Path, version: int | None) -> Questions:
   """Reads the benchmark's questions.
 
   Args:
@@ -118,7 +154,7 @@ def read_questions(
     version: Of the benchmark; None is the one whose subset it names first.
 
   Returns:
-    The version, and the questions.
+    The questions, and their version.
 
   Raises:
     ValueError: They cannot be scored as the benchmark's, or are none of it.
@@ -138,7 +174,7 @@ def read_questions(
   # Whatever can be wrong with them is, with any scores.
   nothing = [0.0] * sum(len(question.answers) for question in questions)
   _evaluated(version, questions, nothing, "")
-  return version, questions
+  return Questions(version, questions)
 
 
 def _evaluated(

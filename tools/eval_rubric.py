@@ -2,10 +2,12 @@
 """`ramjax eval rubric`: the grades that a judge gives to single answers."""
 
 import argparse
+import dataclasses
+import hashlib
 import json
 import pathlib
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ramjax.evals import (
   grade_canaries,
@@ -16,6 +18,7 @@ from ramjax.evals import (
 from ramjax.evals import judge as judge_lib
 from ramjax.evals.answers import Answer
 from ramjax.evals.engine import Engine
+from ramjax.evals.evaluation import Evaluation
 from ramjax.evals.judge import PatternJudge
 from ramjax.models.sampling_options import SamplingOptions
 from ramjax.tools import (
@@ -24,15 +27,68 @@ from ramjax.tools import (
   eval_sides,
   judge_failures,
   option_types,
+  unasked_judge,
 )
-from ramjax.tools.eval_sides import Side
+from ramjax.tools.eval_sides import Side, Tally
 from ramjax.tools.generate_progress import GenerateProgress
 from ramjax.tools.judge_failures import Failures
+from ramjax.tools.unasked_judge import Unasked
 
 _BENCHMARK = "rubric"
 _GRADES_FILE = "grades.jsonl"
 _CACHE = "verdicts"
 _MAX_TOKENS = 512
+
+
+class Command(NamedTuple):
+  """A command line that can run, as far as that is known without the model.
+
+  Attributes:
+    args: Its options.
+    model: Who answers; of a file of outputs, who answered.
+    instructions: What a model is asked that has to answer.
+    template: What the judge is shown.
+  """
+
+  args: argparse.Namespace
+  model: str
+  instructions: list[str]
+  template: str
+
+
+class _Graded(NamedTuple):
+  """What a judge came to.
+
+  Attributes:
+    grades: One for each answer.
+    tally: What it was asked.
+    num_failed: Requests that it gave no answer to.
+    judge: What tells it from others.
+  """
+
+  grades: list[float | None]
+  tally: Tally
+  num_failed: int
+  judge: dict[str, Any]
+
+
+def parse(argv: Sequence[str]) -> Command:
+  """Reads the options and files, and opens the judge, but for its weights.
+
+  Raises:
+    ValueError: A file, an option or a judge that cannot be used.
+    OSError: A file that is not there.
+  """
+  args = make_parser().parse_args(argv)
+  model, instructions = _asked(args)
+  eval_sides.check(args, "judge")
+  command = Command(args, model, instructions, _template(args.rubric))
+  unasked_judge.check(
+    args,
+    lambda side, engine: _judge(command, side, engine),
+    most=_MAX_TOKENS,
+  )
+  return command
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,9 +106,11 @@ def main(argv: Sequence[str]) -> int:
     OSError: A file that cannot be read or written, or an endpoint that gives
       no answer.
   """
-  args = make_parser().parse_args(argv)
-  model, instructions = _asked(args)
+  command = parse(argv)
+  args = command.args
   inputs = [*eval_outputs.inputs(args), *([args.data] if args.data else [])]
+  if args.rubric not in judge_lib.TEMPLATES:
+    inputs.append(pathlib.Path(args.rubric))
 
   def prepare(model: str) -> None:
     eval_result.prepare(
@@ -63,25 +121,25 @@ def main(argv: Sequence[str]) -> int:
       inputs=inputs,
     )
 
-  prepare(model)
-  with eval_sides.opened(args, "judge", most=_MAX_TOKENS) as side:
-    judge_of = _judge_maker(args, side)
-    made = eval_outputs.get(args, instructions, args.out, prepare)
-    answers = rubric_grades.to_answers(model_outputs.read(made.path))
-    canaries = grade_canaries.make(
-      [answer.response for answer in answers],
-      num=args.canaries,
-      seed=args.seed,
-    )
-    asked = [
-      *answers,
-      *(rubric_grades.with_text(answers[i], text) for _, i, text in canaries),
-    ]
-    grades = _grades(args, side, judge_of, asked)
-  of_answers = grades[: len(answers)]
+  prepare(command.model)
+  made = eval_outputs.get(args, command.instructions, args.out, prepare)
+  answers = rubric_grades.to_answers(model_outputs.read(made.path))
+  canaries = grade_canaries.make(
+    [answer.response for answer in answers], num=args.canaries, seed=args.seed
+  )
+  asked = [
+    *answers,
+    *(rubric_grades.with_text(answers[i], text) for _, i, text in canaries),
+  ]
+  graded = _graded(command, asked)
+  of_answers = graded.grades[: len(answers)]
   _require_valid(of_answers, args.max_invalid)
   evaluation = rubric_grades.evaluate(
-    model, of_answers, canaries, grades[len(answers) :]
+    command.model,
+    of_answers,
+    canaries,
+    graded.grades[len(answers) :],
+    lowest=args.lowest,
   )
   path = args.out / _GRADES_FILE
   replaced_file.replace_file(
@@ -93,11 +151,11 @@ def main(argv: Sequence[str]) -> int:
     ),
   )  # fmt: skip
   eval_result.conclude(
-    evaluation,
+    made.told_in(_with_account(evaluation, graded)),
     args.out,
-    inputs=[made.path, *inputs],
+    inputs=[made.path, *(each for each in inputs if each != made.path)],
     command=["ramjax", "eval", _BENCHMARK, *argv],
-    model_identity=made.identity,
+    model_identity=made.identity_with(graded.judge),
     written_before=[path],
   )
   return 0
@@ -110,7 +168,7 @@ def _asked(args: argparse.Namespace) -> tuple[str, list[str]]:
     ValueError: Options that do not go together, or a file that is none.
   """
   judge_failures.most_of(args.max_invalid, 1)  # Refuses what is no share.
-  model = eval_outputs.name(args)
+  model = eval_outputs.check(args, args.out)
   if (args.data is None) != (model is None):
     raise ValueError(
       f"--model={args.model} is "
@@ -126,76 +184,97 @@ def _asked(args: argparse.Namespace) -> tuple[str, list[str]]:
   return model, model_outputs.read_instructions(args.data)
 
 
-def _judge_maker(
-  args: argparse.Namespace, side: Side
-) -> Callable[[Engine], PatternJudge]:
-  """How an engine grades; what cannot be is refused without one.
+def _template(rubric: str) -> str:
+  """The text of a rubric, by name or from a file.
+
+  Raises:
+    ValueError: It is neither.
+  """
+  if rubric in judge_lib.TEMPLATES:
+    return judge_lib.TEMPLATES[rubric]
+  path = pathlib.Path(rubric)
+  if not path.is_file():
+    raise ValueError(
+      f"--rubric={rubric} must be one of {', '.join(judge_lib.TEMPLATES)}, or"
+      " a file, and there is none of that name."
+    )
+  return path.read_text("utf-8")
+
+
+def _judge(
+  command: Command, side: Side, engine: Engine | Unasked
+) -> PatternJudge:
+  """How an engine grades.
 
   Raises:
     ValueError: An option that cannot be used.
   """
-  path = pathlib.Path(args.rubric)
-  is_name = args.rubric in judge_lib.TEMPLATES
-  template = args.rubric if is_name else path.read_text("utf-8")
-
-  def make(engine: Engine) -> PatternJudge:
-    return PatternJudge(
-      engine,
-      template=template,
-      pattern=args.pattern,
-      lowest=args.lowest,
-      highest=args.highest,
-      samples=args.samples,
-      options=SamplingOptions(
-        temperature=args.temperature, max_tokens=side.most
-      ),
-      seed=args.seed,
-      fits=side.fits,
-    )
-
-  try:
-    make(_NoEngine())
-  except ValueError as error:
-    # The same judge is configured in runs, by `judge.samples` and so on.
-    text = re.sub(r"\bjudge\.template\b", "--rubric", str(error))
-    text = re.sub(r"\bjudge\.(\w+)", r"--\1", text)
-    raise ValueError(text) from error
-  return make
+  args = command.args
+  return PatternJudge(
+    engine,
+    template=command.template,
+    pattern=args.pattern,
+    lowest=args.lowest,
+    highest=args.highest,
+    samples=args.samples,
+    options=SamplingOptions(temperature=args.temperature, max_tokens=side.most),
+    seed=args.seed,
+    fits=side.fits,
+  )
 
 
-class _NoEngine:
-  """Stands where nothing is asked yet."""
-
-  def complete(self, requests, *, progress=None):
-    raise AssertionError("nothing may be asked before everything is checked")
-
-
-def _grades(
-  args: argparse.Namespace,
-  side: Side,
-  judge_of: Callable[[Engine], PatternJudge],
-  answers: Sequence[Answer],
-) -> list[float | None]:
+def _graded(command: Command, answers: Sequence[Answer]) -> _Graded:
   """A grade for each answer; verdicts are kept below --out as they come."""
+  args = command.args
   grades: list[float | None] = []
   requests = len(answers) * args.samples
   failures = Failures(judge_failures.most_of(args.max_invalid, requests))
   with (
+    eval_sides.opened(args, "judge", most=_MAX_TOKENS) as side,
     side.engine(args.out / _CACHE, failures) as engine,
     GenerateProgress(len(answers), 0, args.samples) as progress,
   ):
-    judge = judge_of(engine)
+    tally = Tally(engine)
+    judge = _judge(command, side, tally)
     chunk = max(1, side.chunk // args.samples)
     for start in range(0, len(answers), chunk):
       part = answers[start : start + chunk]
       grades += judge.score(part, progress=progress.tell)
       progress.rows_written(len(grades))
-  return grades
+    options = ("pattern", "lowest", "highest", "samples", "temperature", "seed")
+    identity = {
+      "name": side.name,
+      **side.identity,
+      "rubric": hashlib.sha256(command.template.encode()).hexdigest(),
+      "max_tokens": side.most,
+      **{name: getattr(args, name) for name in options},
+    }
+  return _Graded(grades, tally, failures.num, identity)
+
+
+def _with_account(evaluation: Evaluation, graded: _Graded) -> Evaluation:
+  """The evaluation, with what the judge took and failed on."""
+  figures = {
+    "judge_requests": graded.tally.num_requests,
+    "judge_prompt_tokens": graded.tally.num_prompt_tokens,
+    "judge_tokens": graded.tally.num_tokens,
+  }
+  counted = {
+    "requests that the judge gave no answer to: no verdict": graded.num_failed,
+  }
+  return dataclasses.replace(
+    evaluation,
+    figures={**evaluation.figures, **figures},
+    counted={
+      **evaluation.counted,
+      **{rule: number for rule, number in counted.items() if number},
+    },
+  )
 
 
 def _require_valid(grades: Sequence[float | None], most: float) -> None:
   missing = sum(grade is None for grade in grades)
-  if missing > most * len(grades):
+  if missing > judge_failures.most_of(most, len(grades)):
     raise ValueError(
       f"{missing} of {len(grades)} answers have no verdict, a share of"
       f" {missing / len(grades):.3f}, and at most {most:g} may (--max-invalid)."
@@ -210,8 +289,9 @@ def make_parser() -> argparse.ArgumentParser:
     description=(
       "Have a judge grade each answer by itself, by a rubric, and say what the"
       " grades come to. Of\nseveral verdicts on an answer (--samples) the mean"
-      " counts. The judge also grades canaries:\nno answer, an answer that asks"
-      " for the highest grade, a padded one; none should raise the grade.\n\n"
+      " counts. The judge also grades canaries:\nno answer, a request for the"
+      " highest grade in its place (both should get a lower one), and a\npadded"
+      " answer, which should get no higher one.\n\n"
       "The same command again continues one that was stopped; no verdict is"
       " asked for twice."
     ),

@@ -128,6 +128,39 @@ def is_url(text: str) -> bool:
   return text.startswith(("http://", "https://"))
 
 
+class Tally:
+  """An engine that counts what it is asked and answers.
+
+  Attributes:
+    num_requests: Answers so far, of an earlier run as well.
+    num_prompt_tokens: Tokens of their conversations, as far as that is told.
+    num_tokens: Tokens of the answers.
+    num_cut_off: Answers that ended at the most tokens.
+  """
+
+  def __init__(self, engine: Engine):
+    """Nothing is asked yet."""
+    self._engine = engine
+    self.num_requests = 0
+    self.num_prompt_tokens = 0
+    self.num_tokens = 0
+    self.num_cut_off = 0
+
+  def complete(
+    self,
+    requests: Sequence[ChatRequest],
+    *,
+    progress: Callable[[int], None] | None = None,
+  ) -> list[Completion]:
+    """See `engine.Engine`."""
+    answers = self._engine.complete(requests, progress=progress)
+    self.num_requests += len(answers)
+    self.num_prompt_tokens += sum(x.num_prompt_tokens or 0 for x in answers)
+    self.num_tokens += sum(x.num_tokens for x in answers)
+    self.num_cut_off += sum(not x.finished for x in answers)
+    return answers
+
+
 def is_set(value: object) -> bool:
   """Whether an option was given; 0 is a value."""
   return value is not None and value is not False
@@ -209,7 +242,7 @@ def given(args: argparse.Namespace, side: Name) -> list[str]:
   """The options of a side that are set, all but `--SIDE` itself."""
   names = ("name", "max_tokens", *_LOCAL, *_ENDPOINT)
   return [
-    _option(side, name)
+    option_name(f"{side}_{name}")
     for name in names
     if is_set(getattr(args, f"{side}_{name}"))
   ]
@@ -230,7 +263,7 @@ def check(args: argparse.Namespace, side: Name) -> None:
   for each in _LOCAL if url else _ENDPOINT:
     if is_set(getattr(args, f"{side}_{each}")):
       raise ValueError(
-        f"{_option(side, each)} is for a {'FOLDER' if url else 'URL'}, and"
+        f"{option_name(f'{side}_{each}')} is for a {'FOLDER' if url else 'URL'}, and"
         f" --{side}={source} is none: leave it out."
       )
   name(args, side)
@@ -259,7 +292,7 @@ def opened(
     name: getattr(args, f"{side}_{name}")
     for name in ("name", "max_tokens", *_LOCAL, *_ENDPOINT)
   }
-  limits = _option(side, "max_tokens")
+  limits = option_name(f"{side}_max_tokens")
   name = _name(side, source, option["name"])
   if url:
     http = HttpEngine(
@@ -332,5 +365,6 @@ def _name(side: Name, source: str, name: str | None) -> str:
   return name
 
 
-def _option(side: Name, name: str) -> str:
-  return f"--{side}-{name.replace('_', '-')}"
+def option_name(name: str) -> str:
+  """What a user calls the option that is parsed under a name."""
+  return f"--{name.replace('_', '-')}"

@@ -4,8 +4,10 @@
 import argparse
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ramjax.evals import alpaca_annotations, model_outputs, pair_win_rate
+from ramjax.evals.model_outputs import ModelOutput
 from ramjax.tools import (
   eval_outputs,
   eval_result,
@@ -15,6 +17,37 @@ from ramjax.tools import (
 
 BENCHMARK = "win_rate"
 _FILES = (pair_judging.VERDICTS_FILE, pair_judging.ANNOTATIONS_FILE)
+
+
+class Command(NamedTuple):
+  """A command line that can run, as far as that is known without the model.
+
+  Attributes:
+    args: Its options.
+    shown: What the judge is shown.
+    references: The baseline's answers.
+  """
+
+  args: argparse.Namespace
+  shown: pair_judging.Shown
+  references: list[ModelOutput]
+
+
+def parse(argv: Sequence[str]) -> Command:
+  """Reads the options and all files but the model's.
+
+  Raises:
+    ValueError: A file, an option or a judge cannot be used.
+    OSError: A file is not there.
+  """
+  args = make_parser().parse_args(argv)
+  pair_judging_options.check(args)
+  model = eval_outputs.check(args, args.out)
+  shown = pair_judging.check(args)
+  references = model_outputs.read(args.reference)
+  if model is not None:
+    pair_judging.check_answering(args, shown, references, model)
+  return Command(args, shown, references)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,10 +64,7 @@ def main(argv: Sequence[str]) -> int:
       verdict.
     OSError: A file is not there.
   """
-  args = make_parser().parse_args(argv)
-  pair_judging_options.check(args)
-  shown = pair_judging.read(args)
-  references = model_outputs.read(args.reference)
+  args, shown, references = parse(argv)
   inputs = [*eval_outputs.inputs(args), args.reference, *shown.paths]
 
   def prepare(model: str) -> None:
@@ -53,6 +83,7 @@ def main(argv: Sequence[str]) -> int:
     pair_win_rate.match(model_outputs.read(outputs.path), references), shown
   )
   names = pair_judging.names(args, matched)
+  pair_win_rate.require_names(matched, names)
   prepare(names.model)
   judging = pair_judging.judge(args, shown, matched.pairs)
   evaluation = pair_win_rate.evaluate(
@@ -63,11 +94,11 @@ def main(argv: Sequence[str]) -> int:
     pair_win_rate.annotations(matched, judging.judged.verdicts, names),
   )
   eval_result.conclude(
-    evaluation,
+    outputs.told_in(evaluation),
     args.out,
     inputs=[outputs.path, *inputs],
     command=["ramjax", "eval", BENCHMARK, *argv],
-    model_identity=outputs.identity,
+    model_identity=outputs.identity_with(judging.judge),
     written_before=[args.out / name for name in _FILES],
   )
   return 0

@@ -7,6 +7,7 @@ For any benchmark that compares two models' answers; options are those of
 
 import argparse
 import contextlib
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from ramjax.evals import (
   model_outputs,
   pair_readers,
   pair_win_rate,
+  sample_seeds,
 )
 from ramjax.evals.alpaca_annotations import Annotations
 from ramjax.evals.http_engine import HttpEngine
@@ -32,8 +34,15 @@ from ramjax.evals.model_outputs import ModelOutput
 from ramjax.evals.pair_win_rate import Matched, Names
 from ramjax.evals.pairwise_judge import Pair, PairJudge
 from ramjax.models.sampling_options import SamplingOptions
-from ramjax.tools import eval_sides, pair_judging_options
+from ramjax.tools import (
+  eval_sides,
+  judge_failures,
+  pair_judging_options,
+  unasked_judge,
+)
+from ramjax.tools.eval_sides import Side
 from ramjax.tools.local_model import LocalModel
+from ramjax.tools.unasked_judge import Unasked
 
 ANNOTATIONS_FILE = "annotations.json"
 VERDICTS_FILE = "verdicts.jsonl"
@@ -97,6 +106,53 @@ def read(args: argparse.Namespace) -> Shown:
   return Shown(prompt, references, [args.prompt, args.references])
 
 
+def check(args: argparse.Namespace) -> Shown:
+  """Reads what the judge is shown and opens the judge, which loads no weights.
+
+  Args:
+    args: Of the options, checked.
+
+  Returns:
+    As `read`.
+
+  Raises:
+    ValueError: As `read`; or a judge that cannot be asked, or not so.
+    OSError: A file or the judge is not there.
+  """
+  shown = read(args)
+
+  def make(side: Side, engine: Unasked) -> None:
+    _reader(args, engine, side.most)
+    sample_seeds.sample_seed(args.seed, 0, 0)  # Refuses what is none.
+
+  unasked_judge.check(args, make, most=pair_judging_options.MAX_TOKENS)
+  return shown
+
+
+def check_answering(
+  args: argparse.Namespace,
+  shown: Shown,
+  references: Sequence[ModelOutput],
+  model: str,
+) -> None:
+  """Refuses what would be refused once a model has answered.
+
+  Args:
+    args: As for `names`.
+    shown: From `check`.
+    references: The baseline's answers, to what the model is asked.
+    model: What it will be called.
+
+  Raises:
+    ValueError: See `with_references` and `pair_win_rate.require_names`.
+  """
+  # The baseline's answers stand in for those that are not there yet.
+  matched = pair_win_rate.match(references, references)
+  with_references(matched, shown)
+  others = names(args, matched)
+  pair_win_rate.require_names(None, dataclasses.replace(others, model=model))
+
+
 def with_references(matched: Matched, shown: Shown) -> Matched:
   """Adds the known good answers, if any, to what is judged.
 
@@ -137,7 +193,7 @@ def judge(
     _backend(args) as backend,
   ):
     asked = PairJudge(
-      _reader(args, backend),
+      _reader(args, backend.engine, backend.max_tokens),
       shown.prompt,
       both_orders=args.both_orders,
       seed=args.seed,
@@ -159,12 +215,16 @@ def judge(
         progress=_Progress(len(some), what).tell,
       )
 
-    # 0.29 * 100 is a little less than 29 in floats.
-    most = int(args.max_invalid * len(pairs) + 1e-9)
+    most = judge_failures.most_of(args.max_invalid, len(pairs))
     of_pairs = judged(pairs, "pairs", most)
     judged_pairs.require_valid(of_pairs, args.max_invalid)
     of_canaries = judged([c.pair for c in canaries], "canaries", None)
-  return Judging(pairs, of_pairs, canaries, of_canaries.verdicts)
+    identity = {
+      "name": eval_sides.name(args, "judge"),
+      **backend.identity,
+      **asked.identity(),
+    }
+  return Judging(pairs, of_pairs, canaries, of_canaries.verdicts, identity)
 
 
 class _Progress:
@@ -183,17 +243,21 @@ def _say(line: str) -> None:
   print(line, file=sys.stderr, flush=True)
 
 
-def _reader(args: argparse.Namespace, backend: _Backend) -> pair_readers.Reader:
+def _reader(
+  args: argparse.Namespace,
+  engine: LocalEngine | HttpEngine | Unasked,
+  max_tokens: int,
+) -> pair_readers.Reader:
   if args.pattern is None:
     first, second = args.identifiers
     return pair_readers.LogprobReader(
-      backend.engine, identifiers=(first, second), num_top=args.top_logprobs
+      engine, identifiers=(first, second), num_top=args.top_logprobs
     )
   return pair_readers.PatternReader(
-    backend.engine,
+    engine,
     pattern=args.pattern,
     options=SamplingOptions(
-      temperature=args.temperature, max_tokens=backend.max_tokens
+      temperature=args.temperature, max_tokens=max_tokens
     ),
     num_samples=args.samples,
   )

@@ -6,10 +6,13 @@ import math
 import pathlib
 from collections.abc import Sequence
 
-from ramjax.tools import eval_sides, option_types
+from ramjax.tools import eval_sides, judge_failures, option_types
 
 # Of a verdict in words.
 MAX_TOKENS = 1024
+_TOP_LOGPROBS = 5
+# By option: what stands for it where it is not given.
+_OF_WORDS = {"samples": 1, "temperature": 0.0, "judge_max_tokens": None}
 # All but the judge itself and its --judge-...: of no use with verdicts that were recorded.
 _OF_A_JUDGE = (
   "prompt",
@@ -68,7 +71,11 @@ def check_recorded(
   blank = argparse.Namespace(**dict.fromkeys(_OF_A_JUDGE))
   found = vars(parser.parse_args(argv, blank))
   given = [
-    *(_option(name) for name in _OF_A_JUDGE if found[name] is not None),
+    *(
+      eval_sides.option_name(name)
+      for name in _OF_A_JUDGE
+      if found[name] is not None
+    ),
     *eval_sides.given(args, "judge"),
   ]
   if not given:
@@ -99,13 +106,13 @@ def check_asked(args: argparse.Namespace, **needed: str) -> None:
       kind = "an endpoint" if eval_sides.is_url(args.judge) else "a directory"
       raise ValueError(
         f"--judge={args.judge} is {kind}, so a model that judges, and not a file"
-        f" of verdicts: it needs {_option(name)}={what}."
+        f" of verdicts: it needs {eval_sides.option_name(name)}={what}."
       )
   check(args)
 
 
 def check(args: argparse.Namespace) -> None:
-  """Refuses options of a judge that do not go together.
+  """Refuses options of a judge that do not go together; fills in the others.
 
   Raises:
     ValueError: Which, and what to do.
@@ -115,19 +122,29 @@ def check(args: argparse.Namespace) -> None:
     raise ValueError(
       f"--prices is for an endpoint, and --judge={args.judge} is none: drop it."
     )
-  if args.pattern is None and args.samples > 1:
-    raise ValueError(
-      f"--samples={args.samples} is for --pattern: log-probabilities are the"
-      " same each time."
-    )
-  if not 0 <= args.max_invalid < 1:
-    raise ValueError(
-      f"--max-invalid={args.max_invalid} must be a share from 0 to below 1."
-    )
+  judge_failures.most_of(args.max_invalid, 1)  # Refuses what is no share.
+  _check_reading(args)
 
 
-def _option(name: str) -> str:
-  return f"--{name.replace('_', '-')}"
+def _check_reading(args: argparse.Namespace) -> None:
+  """Refuses options of the other way to read a verdict."""
+  if args.pattern is not None and args.top_logprobs is not None:
+    raise ValueError(
+      f"--top-logprobs={args.top_logprobs} is for --identifiers, and --pattern"
+      " reads a verdict in words: drop one of them."
+    )
+  for name, default in _OF_WORDS.items():
+    value = getattr(args, name)
+    if value is None:
+      setattr(args, name, default)
+    elif args.pattern is None:
+      raise ValueError(
+        f"{eval_sides.option_name(name)}={value} is for --pattern:"
+        " log-probabilities of one token are read without it, the same each"
+        " time. Give a pattern, or drop it."
+      )
+  if args.top_logprobs is None:
+    args.top_logprobs = _TOP_LOGPROBS
 
 
 def _identifiers(text: str) -> tuple[str, str]:
@@ -189,9 +206,9 @@ def _add_reading(
   group.add_argument(
     "--top-logprobs",
     type=option_types.positive_int,
-    default=5,
     metavar="NUM",
-    help="likeliest tokens among which identifiers are looked for (default: 5)",
+    help="likeliest tokens among which identifiers are looked for (default:"
+    f" {_TOP_LOGPROBS})",
   )
   group.add_argument(
     "--both-orders",
@@ -224,12 +241,11 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
   group.add_argument(
     "--samples",
     type=option_types.positive_int,
-    default=1,
     metavar="NUM",
     help="verdicts on each pair and order; the majority counts (default: 1)",
   )
   group.add_argument(
-    "--temperature", type=float, default=0.0, help="of a verdict (default: 0)"
+    "--temperature", type=float, help="of a verdict (default: 0)"
   )
 
 

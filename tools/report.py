@@ -9,6 +9,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from ramjax.evals import replaced_file
 from ramjax.tools import (
   report_calibration,
   report_charts,
@@ -121,13 +122,18 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     if out.is_dir():
       raise ValueError(f"--out={str(out)!r} is a folder: name a file in it.")
+    if out.exists() and out.suffix.lower() != ".html":
+      raise ValueError(
+        f"--out={str(out)!r} exists and is no page, whose name ends in .html: it"
+        " is left as it is. Give another name."
+      )
     text, notes = _report(args.folders)
     if not out.parent.is_dir():
       raise FileNotFoundError(
         f"--out={str(out)!r}: the folder {str(out.parent)!r} does not exist."
         " Make it first."
       )
-    out.write_text(text, encoding="utf-8")
+    replaced_file.replace_file(out, [text])
   except (OSError, ValueError) as error:
     print(f"ramjax report: {error}", file=sys.stderr)
     return 1
@@ -165,9 +171,10 @@ def _parser() -> argparse.ArgumentParser:
       " loads\nnothing from anywhere."
     ),
     epilog=(
-      "A run needs metrics.jsonl; samples.jsonl, config.json, manifest.json and"
-      " the evaluations in its\nfolder evals are shown if they are there. A run"
-      " may be reported while it is still training.\n\n"
+      "A run needs metrics.jsonl, or rounds.jsonl if it is in rounds;"
+      " samples.jsonl, config.json,\nmanifest.json and the evaluations in its"
+      " folder evals, and in those of its rounds, are shown if\nthey are there. A"
+      " run may be reported while it is still training.\n\n"
       "examples:\n"
       "  ramjax report runs/mine\n"
       "  ramjax report runs/sft runs/dpo --out=sft-and-dpo.html\n"
@@ -188,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     "--out",
     metavar="FILE",
     type=pathlib.Path,
-    help=f"where to write the page; a file there is replaced (default: {PAGE} in"
+    help=f"where to write the page; an .html file there is replaced (default: {PAGE} in"
     f" the folder; of several, {COMPARISON} where the command runs)",
   )
   return parser

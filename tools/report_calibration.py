@@ -68,16 +68,18 @@ def calibration_chart(metrics: dict[str, Curve]) -> str:
   return chart(
     bins,
     unit=f"pairs named rightly, by confidence, step {last:,}",
+    dots="held-out pairs",
     hint=_hint(found.get(_ERROR), last),
   )
 
 
-def chart(bins: Sequence[Bin], *, unit: str, hint: str) -> str:
+def chart(bins: Sequence[Bin], *, unit: str, dots: str, hint: str) -> str:
   """Accuracy by confidence as an HTML figure.
 
   Args:
     bins: Those that are none are left out.
     unit: What is drawn, escaped.
+    dots: What the dots are made of, for the legend.
     hint: What to read from it, escaped.
 
   Returns:
@@ -90,7 +92,7 @@ def chart(bins: Sequence[Bin], *, unit: str, hint: str) -> str:
     f"{_share(one.accuracy)} right at {_share(one.low)} to {_share(one.high)}"
     for one in bins
   )
-  legend = curves.legend_entry("held-out pairs", "dots alone")
+  legend = curves.legend_entry(dots, "dots alone")
   legend += curves.legend_entry("as sure as it is right", "rule")
   return (
     '<figure class="chart"><figcaption><b>Calibration</b> <span class="unit">'

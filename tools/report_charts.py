@@ -126,7 +126,7 @@ def needs_log(chart: Chart, values: Iterable[float]) -> bool:
 
 def _draw(chart: Chart, metrics: dict[str, Curve]) -> str:
   """The chart as HTML; "" if none of its own metrics was logged."""
-  series, drawable = [], []
+  series, drawable, axis = [], [], "step"
   for line in chart.lines:
     if line.key not in metrics:
       continue
@@ -135,6 +135,7 @@ def _draw(chart: Chart, metrics: dict[str, Curve]) -> str:
     width = window(chart, curve) if smooth else 1
     series.append(_series(line, metrics, width))
     drawable += curve.values
+    axis = curve.axis
   if not any(one.mark != "rule" for one in series):
     return ""
   use_log = needs_log(chart, drawable)
@@ -142,7 +143,7 @@ def _draw(chart: Chart, metrics: dict[str, Curve]) -> str:
   return curves.line_chart(
     series,
     title=report_text.visible(chart.title, 60),
-    x_label="step",
+    x_label=axis,
     y_label=", ".join(units),
     y_log=use_log,
     y_zero=chart.zero,

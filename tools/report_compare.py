@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ramjax.tools import (
   report_compare_evals,
+  report_compare_groups,
   report_compare_runs,
   report_eval_section,
   report_frame,
@@ -25,7 +26,7 @@ def page(sides: Sequence[Side]) -> str:
   Returns:
     The document, without lone surrogates: it can be written as UTF-8.
   """
-  groups = report_compare_evals.groups(sides)
+  groups = report_compare_groups.groups(sides)
   parts = [("Final figures", report_compare_runs.final_figures(sides))]
   if groups:
     body = report_compare_evals.headline(groups, sides)
@@ -103,6 +104,8 @@ def _kind(side: Side) -> str:
     one = side.evaluations[0].evaluation
     return f"{one.benchmark} of {one.model}"
   algorithm = (side.run.config or {}).get("algorithm")
-  steps = max((c.steps[-1] for c in side.run.curves.values()), default=0)
+  curves = side.run.curves.values()
+  steps = max((curve.steps[-1] for curve in curves), default=0)
+  axis = next((curve.axis for curve in curves), "step")
   kind = algorithm if isinstance(algorithm, str) else "run"
-  return f"{kind}, {steps:,} steps"
+  return f"{kind}, {steps:,} {axis}s"

@@ -1,69 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluations of several sides, compared benchmark by benchmark."""
 
+import collections
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import (
+  report_compare_groups,
   report_compare_runs,
   report_eval_figures,
   report_eval_section,
   report_eval_tables,
+  report_frame,
   report_radar,
   report_scatter,
   report_text,
   report_tracks,
   report_verdict_samples,
 )
+from ramjax.tools.report_compare_groups import Group
 from ramjax.tools.report_eval_figures import Figure
-from ramjax.tools.report_evals import Shown
 from ramjax.tools.report_scatter import Point
 from ramjax.tools.report_sides import Side
 from ramjax.tools.report_tracks import Mark, Row
 from ramjax.tools.report_verdict_samples import Answer
+from ramjax.tools.report_verdicts import Verdict
 
 _MOST_GROUPS = 40
-
-
-class Group(NamedTuple):
-  """Evaluations of one kind; None where a side has none."""
-
-  title: str
-  sides: Sequence[Shown | None]
-
-
-def groups(sides: Sequence[Side]) -> list[Group]:
-  """Evaluations that can stand beside each other.
-
-  They are of one benchmark. Where a side has several of it, those of one name
-  belong together, and one that stands alone has that of its folder.
-  """
-  benchmarks = dict.fromkeys(
-    one.evaluation.benchmark for side in sides for one in side.evaluations
-  )
-  found = []
-  for benchmark in benchmarks:
-    of_sides = [
-      [one for one in side.evaluations if one.evaluation.benchmark == benchmark]
-      for side in sides
-    ]
-    if all(len(evaluations) < 2 for evaluations in of_sides):
-      row = [
-        evaluations[0] if evaluations else None for evaluations in of_sides
-      ]
-      found.append(Group(benchmark, row))
-      continue
-    by_name = [
-      {one.name or one.folder.resolve().name: one for one in evaluations}
-      for evaluations in of_sides
-    ]
-    names = dict.fromkeys(name for named in by_name for name in named)
-    found += [
-      Group(f"{benchmark}: {name}", [named.get(name) for named in by_name])
-      for name in names
-    ]
-  return found
 
 
 def headline(found: Sequence[Group], sides: Sequence[Side]) -> str:
@@ -76,7 +39,10 @@ def headline(found: Sequence[Group], sides: Sequence[Side]) -> str:
         "\N{EN DASH}" if one is None else report_eval_section.value(one)
         for one in figures
       ]
-      rows.append([f"{title}<small>{report_text.escaped(name, 80)}</small>"])
+      detail = report_text.escaped(name, 80)
+      if report_compare_groups.warning(group):
+        detail += ": other data, baseline or judge"
+      rows.append([f"{title}<small>{detail}</small>"])
       rows[-1] += cells
   shown = report_compare_runs.table([side.name for side in sides], rows)
   hint = (
@@ -128,16 +94,21 @@ def article(group: Group, sides: Sequence[Side]) -> str:
     _figures(group, names),
     *_tables(group, names),
   ]
-  answers: dict[str, dict[str, Answer]] = {}
   said = []
   for name, one in zip(names, group.sides, strict=True):
     if one is None:
       continue
     said.append(f"{name}: {one.evaluation.model}")
     if one.step is not None:
-      said[-1] += f", step {one.step:,}"
-    answers[name] = _answers(one)
+      said[-1] += f", {one.axis} {one.step:,}"
+  answers, num_other = _answers(group, names)
   samples = report_verdict_samples.same_prompts(answers, names)
+  warnings = [report_compare_groups.warning(group)]
+  if num_other:
+    warnings.append(
+      f"{num_other:,} turns are of other questions under the same number, and"
+      " do not stand side by side."
+    )
   notes = "".join(
     f'<details class="said"><summary>Notes of {report_text.escaped(name, 60)}'
     f"</summary>{told}</details>"
@@ -148,21 +119,47 @@ def article(group: Group, sides: Sequence[Side]) -> str:
   return (
     f'<article class="evaluation"><h3>{report_text.escaped(group.title, 160)}'
     f'</h3><p class="said">{report_text.escaped(" · ".join(said), 600)}</p>'
-    f'{notes}<div class="charts">{grid}</div>{samples}</article>'
+    f"{report_frame.notes([*filter(None, warnings)])}"
+    f'{notes}<div class="charts compares">{grid}</div>{samples}</article>'
   )
 
 
-def _answers(one: Shown) -> dict[str, Answer]:
-  """Answers by prompt, or the judge's words where they are all there is."""
-  if one.verdicts is None:
-    return {}
-  found = {}
-  for row in one.verdicts.rows:
-    text, said = row.answer, row.said
-    if text is None:
-      text, said = "\n\n".join(row.words), f"{said}, in the judge's words"
-    found[row.key] = Answer(text, said, row.worth)
-  return found
+def _answers(
+  group: Group, names: Sequence[str]
+) -> tuple[dict[str, dict[str, Answer]], int]:
+  """Answers by prompt, or the judge's words where they are all there is.
+
+  Returns:
+    By side; and how many keys are left out, as they are not the same question
+    everywhere.
+  """
+  questions: dict[str, set[str]] = {}
+  for one in group.sides:
+    for row in one.verdicts.rows if one and one.verdicts else ():
+      asked = questions.setdefault(row.key, set())
+      asked.update([] if row.question is None else [row.question])
+  keys = {
+    key: "\n".join([key, *asked])
+    for key, asked in questions.items()
+    if len(asked) < 2
+  }
+  found: dict[str, dict[str, Answer]] = {}
+  for name, one in zip(names, group.sides, strict=True):
+    if one is None or one.verdicts is None:
+      continue
+    found[name] = {
+      keys[row.key]: _answer(row, one.verdicts.tie)
+      for row in one.verdicts.rows
+      if row.key in keys
+    }
+  return found, len(questions) - len(keys)
+
+
+def _answer(row: Verdict, tie: float | None) -> Answer:
+  if row.answer is not None:
+    return Answer(row.answer, row.said, row.worth, tie)
+  said = f"{row.said}, in the judge's words"
+  return Answer("\n\n".join(row.words), said, row.worth, tie)
 
 
 def _figures(group: Group, names: Sequence[str]) -> str:
@@ -201,18 +198,51 @@ def _tables(group: Group, names: Sequence[str]) -> list[str]:
   for table in tables:
     if table == report_eval_tables.CANARIES:
       continue
-    by_side: dict[int, Mapping[str, Figure]] = {}
-    for i, one in enumerate(group.sides):
-      rows = one.evaluation.tables.get(table, ()) if one else ()
-      if found := report_eval_tables.by_category(rows):
-        by_side[i] = found
+    by_side, others = _of_one_measure(group, table)
     if len(by_side) > 1:
-      drawn += _categories(table, by_side, names)
+      left = [names[i] for i in others]
+      drawn += _categories(table, by_side, names, left)
   return drawn
 
 
+def _of_one_measure(
+  group: Group, table: str
+) -> tuple[dict[int, dict[str, Figure]], list[int]]:
+  """The measure that most sides have of a table, and sides without it.
+
+  Of several that as many have it is the first side's main one.
+  """
+  rows = {
+    i: one.evaluation.tables[table]
+    for i, one in enumerate(group.sides)
+    if one and table in one.evaluation.tables
+  }
+  measures = {
+    i: report_eval_tables.category_measures(of_side)
+    for i, of_side in rows.items()
+  }
+  having = collections.Counter(
+    key for keys in measures.values() for key in keys
+  )
+  if not having:
+    return {}, []
+  # Of equal counts the first that was counted.
+  (main, _), *_ = having.most_common(1)
+  by_side = {
+    i: report_eval_tables.by_category(rows[i], main)
+    for i, keys in measures.items()
+    if main in keys
+  }
+  return by_side, [
+    i for i, keys in measures.items() if keys and main not in keys
+  ]
+
+
 def _categories(
-  table: str, by_side: Mapping[int, Mapping[str, Figure]], names: Sequence[str]
+  table: str,
+  by_side: Mapping[int, Mapping[str, Figure]],
+  names: Sequence[str],
+  left: Sequence[str],
 ) -> list[str]:
   """A radar of grades, and bars."""
   categories = list(
@@ -258,7 +288,12 @@ def _categories(
       unit=report_eval_tables.with_interval(unit, every),
       kind="bars" if every[0].unit else "dots",
       legend={i: names[i] for i in by_side},
-      note=report_eval_tables.left_out(len(categories)),
+      note=" ".join(
+        [
+          report_eval_tables.left_out(len(categories)),
+          *(f"{name} has no such figure." for name in left),
+        ]
+      ).strip(),
     )
   )
   return drawn

@@ -80,18 +80,21 @@ def final_figures(sides: Sequence[Side]) -> str:
       rows.append([report_text.escaped(title, 120), *cells])
   if not rows:
     return ""
-  steps = [
-    f"{max((c.steps[-1] for c in side.run.curves.values()), default=0):,}"
-    if side.run is not None
-    else _dash()
-    for side in sides
-  ]
+  steps = [_steps(side.run) if side.run else _dash() for side in sides]
   shown = table([side.name for side in sides], [*rows, ["Steps", *steps]])
   return (
     f'<div class="card tablecard">{shown}<p class="hint">The last value of each;'
     " in brackets its 95 % interval, where it was logged. Figures on other"
     " held-out rows cannot be compared.</p></div>"
   )
+
+
+def _steps(run: Run) -> str:
+  """How far a run came; of one in rounds with the unit, as it has no steps."""
+  curves = run.curves.values()
+  steps = max((curve.steps[-1] for curve in curves), default=0)
+  is_round = any(curve.axis == "round" for curve in curves)
+  return f"{steps:,} rounds" if is_round else f"{steps:,}"
 
 
 def overlays(sides: Sequence[Side]) -> list[str]:
@@ -112,11 +115,13 @@ def _overlay(metric: _Metric, sides: Sequence[Side], has_unit: bool) -> str:
   """The curves of one metric; of a noisy one, their running means."""
   title, chart, line = metric
   series, notes = [], []
+  axes: dict[str, None] = {}
   for tint, side in zip(report_points.RUNS, sides, strict=False):
     curve = side.run and side.run.curves.get(line.key)
     if not curve:
       continue
     name = report_text.visible(side.name, 60)
+    axes[curve.axis] = None
     values = curve.values
     width = 1 if line.mark == "dots" else report_charts.window(chart, curve)
     if width > 1:
@@ -137,7 +142,7 @@ def _overlay(metric: _Metric, sides: Sequence[Side], has_unit: bool) -> str:
   return curves.line_chart(
     series,
     title=title,
-    x_label="step",
+    x_label=" or ".join(axes),
     y_label=", ".join(units),
     y_log=use_log,
     y_zero=chart.zero,
@@ -190,6 +195,7 @@ def samples(sides: Sequence[Side]) -> str:
         one.response,
         _verified(one.verified),
         None if one.verified is None else float(one.verified),
+        0.5,
       )
       for one in found
       if one.step == found[-1].step

@@ -31,7 +31,10 @@ _SHARE = (", share", "_share", " share")
 _NAMED_PERCENT = (_WIN_RATE, "discrete_win_rate")
 _NAMED_SHARE = ("win_share_adjusted", "accuracy", "passed")
 # Of the harness, behind the task and before the filter, if there are any.
-_TASK_SHARE = re.compile(r"(^| )(acc|acc_norm|exact_match)( \([\w-]+\))?$")
+_TASK_SHARE = re.compile(
+  r"(^| )(acc|acc_norm|exact_match|f1|pass@\d+|(prompt|inst)_level_\w+_acc)"
+  r"( \([\w-]+\))?$"
+)
 
 # A standard error or an end of an interval stands behind its figure.
 _ERROR = re.compile("standard[ _]error|stderr")
@@ -204,7 +207,10 @@ def _unit(figures: Mapping[str, Value], key: str) -> tuple[str, str, float]:
     or key.startswith(_CONTROLLED)
   ):
     return stem, "%", 1.0
-  if key.endswith(_SHARE) or stem in _NAMED_SHARE or _TASK_SHARE.search(key):
+  if key.endswith(_SHARE) or stem in _NAMED_SHARE:
+    return stem, "%", 100.0
+  # A task of the harness may give its F1 in percent already.
+  if _TASK_SHARE.search(key) and not _number(figures[key]) > 1:
     return stem, "%", 100.0
   return key, "", 1.0
 

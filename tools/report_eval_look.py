@@ -91,6 +91,9 @@ ul.said { padding-left: 18px; margin-top: 6px; }
 .intervals .track-row {
   grid-template-columns: minmax(0, 9em) minmax(0, 1fr) 152px; }
 .track-name small { display: block; }
+.compares > .tracks:first-child,
+.compares > .tracks:first-child ~ .chart:nth-child(even):last-child {
+  grid-column: 1 / -1; }
 .charts:has(> .tracks:only-child) { grid-template-columns: minmax(0, 1fr); }
 .track-name { font-size: 13px; line-height: 1.35; overflow-wrap: anywhere; }
 .track-value { font-size: 13px; line-height: 18px; white-space: nowrap;

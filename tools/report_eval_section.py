@@ -11,7 +11,6 @@ from ramjax.tools import (
   report_eval_steps,
   report_eval_tables,
   report_evals,
-  report_length_groups,
   report_scatter,
   report_text,
   report_tracks,
@@ -111,7 +110,7 @@ def _said(one: Shown) -> str:
   """Benchmark, model and step, escaped."""
   parts = [one.evaluation.benchmark, one.evaluation.model]
   if one.step is not None:
-    parts.append(f"step {one.step:,}")
+    parts.append(f"{one.axis} {one.step:,}")
   return report_text.escaped(" · ".join(parts), 300)
 
 
@@ -172,7 +171,7 @@ def detailed(one: Shown) -> str:
   samples = ""
   if verdicts := one.verdicts:
     samples = report_verdict_samples.table(verdicts)
-    if rows := report_length_groups.by_length(verdicts):
+    if rows := one.lengths:
       drawn.append(
         report_tracks.tracks(
           rows,

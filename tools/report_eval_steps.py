@@ -51,6 +51,6 @@ def _chart(steps: Sequence[Shown]) -> str:
       )
     ],
     title=report_text.visible(title, 60),
-    x_label="step",
+    x_label=steps[-1].axis,
     y_label="percent" if last.unit == "%" else last.unit,
   )

@@ -28,8 +28,8 @@ _CANARY_HINT = (
   " passed is the share that did."
 )
 _GRADE_HINT = (
-  "Answers that deserve no better grade than the ones that they were made of;"
-  " passed is the share that got none."
+  "No answer, or a request to the judge in its place, passes with a lower grade"
+  " than the answer's or the lowest; padding passes unless it raises the grade."
 )
 
 Table = Sequence[Mapping[str, Value]]
@@ -49,42 +49,39 @@ def charts(evaluation: Evaluation) -> list[str]:
   return [figure for figure in drawn if figure]
 
 
-def category_measure(rows: Table) -> tuple[str, str] | None:
-  """The column that names the rows of a table, and the main one it is about.
+def category_measures(rows: Table) -> list[str]:
+  """Columns of a table by category, named by its first, that are a measure.
 
   Returns:
-    Their keys; None of a table that is not of one measure by category.
+    Their keys, the main one first; none of another table.
   """
   if len(rows) < 2 or len(rows[0]) < 2:
-    return None
+    return []
   names, second = list(rows[0])[:2]
   labels = [row[names] for row in rows]
   if not all(isinstance(x, str) for x in labels) or len(set(labels)) < len(
     rows
   ):
-    return None
-  if report_eval_figures.figure(rows[0], second).has_interval:
-    return names, second
+    return []
   measures = _measures(rows)
-  return (names, measures[0]) if measures else None
+  if report_eval_figures.figure(rows[0], second).has_interval:
+    measures = [second, *(key for key in measures if key != second)]
+  return measures
 
 
-def by_category(rows: Table) -> dict[str, Figure]:
-  """The main measure by the name of the row; none of another table."""
-  found = category_measure(rows)
-  if found is None:
-    return {}
+def by_category(rows: Table, measure: str) -> dict[str, Figure]:
+  """A measure by the name of the row, which is in the first column."""
+  names = next(iter(rows[0]))
   return {
-    str(row[found[0]]): report_eval_figures.figure(row, found[1])
-    for row in rows
+    str(row[names]): report_eval_figures.figure(row, measure) for row in rows
   }
 
 
 def _grades(rows: Table) -> str:
   """Grades of each turn as a radar; "" of another table."""
-  found = category_measure(rows)
-  if found is None or not report_eval_figures.is_grade(rows[0]):
+  if not category_measures(rows) or not report_eval_figures.is_grade(rows[0]):
     return ""
+  names = next(iter(rows[0]))
   turns = [key for key in ("turn_1", "turn_2") if key in rows[0]]
   series = {
     i: (
@@ -94,7 +91,7 @@ def _grades(rows: Table) -> str:
     for i, turn in enumerate(turns)
   }
   return report_radar.radar(
-    [str(row[found[0]]) for row in rows],
+    [str(row[names]) for row in rows],
     series,
     title="Grades by category",
     unit="mean grade, by turn",
@@ -123,6 +120,7 @@ def calibration(bins: Sequence[report_calibration.Bin]) -> str:
   return report_calibration.chart(
     bins,
     unit="pairs named rightly, by confidence",
+    dots="pairs",
     hint="Below the line the rewards promise more than they hold.",
   )
 
@@ -212,10 +210,10 @@ def _shares(evaluation: Evaluation) -> str:
 
 def _bars(name: str, rows: Table) -> str:
   """A table of a measure by category; "" of another."""
-  found = category_measure(rows)
-  if found is None:
+  measures = category_measures(rows)
+  if not measures:
     return ""
-  names, main = found
+  names, main = next(iter(rows[0])), measures[0]
   keys = [main]
   if report_eval_figures.is_grade(rows[0]) and "turn_2" in rows[0]:
     keys = ["turn_1", "turn_2"]

@@ -8,13 +8,22 @@ An `evaluation.json` may be anyone's: what does not have the shape that
 import math
 import os
 import pathlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ramjax.data import strict_json
 from ramjax.evals.evaluation import Evaluation, Value
-from ramjax.tools import eval_result, report_verdicts
+from ramjax.tools import (
+  eval_result,
+  report_budget,
+  report_eval_data,
+  report_eval_names,
+  report_length_groups,
+  report_verdicts,
+)
+from ramjax.tools.report_budget import Budget
+from ramjax.tools.report_eval_data import Data
+from ramjax.tools.report_tracks import Row
 from ramjax.tools.report_verdicts import Verdicts
 
 # Of one file: a thousand tables would not fill it.
@@ -30,25 +39,30 @@ _MAX_CELLS = 1_000_000
 # A larger number could not be drawn.
 _LARGEST = 1e100
 
-_STEP = re.compile(r"step_([0-9]{1,15})")
-
 
 class Shown(NamedTuple):
   """One evaluation.
 
   Attributes:
-    name: Its folder below that of all, without the step; "" if it is that one.
-    step: Of the run, where training wrote it.
+    name: Its folder below that of all, without the step and without the model
+      that it is of; "" if it is that one.
+    step: Of the run, where training wrote it; or the round.
     folder: Where its other files are.
     evaluation: What it came to.
+    data: What it was made from.
     verdicts: A judge's, where they lie beside it; read at the last step alone.
+    lengths: Win rates by length of all verdicts.
+    axis: What `step` counts: "step" or "round".
   """
 
   name: str
   step: int | None
   folder: pathlib.Path
   evaluation: Evaluation
+  data: Data = report_eval_data.NOTHING
   verdicts: Verdicts | None = None
+  lengths: Sequence[Row] = ()
+  axis: str = "step"
 
 
 class Found(NamedTuple):
@@ -58,52 +72,119 @@ class Found(NamedTuple):
   problems: list[str]
 
 
-def read_below(folder: pathlib.Path) -> Found:
-  """Every evaluation below a folder, at any depth.
+def read_below(
+  folder: pathlib.Path, budget: Budget | None = None, *, whole: bool = False
+) -> Found:
+  """Every evaluation below a folder, at any depth; see `read_run`."""
+  return read_run({None: folder}, budget, whole=whole)
+
+
+def read_run(
+  folders: Mapping[int | None, pathlib.Path],
+  budget: Budget | None = None,
+  *,
+  whole: bool = False,
+) -> Found:
+  """Every evaluation below the folders of a run, at any depth.
 
   Args:
-    folder: May be missing: then there are none.
+    folders: By round, whose number is then the step of its last evaluation of
+      each name; None is that of the run. They may be missing.
+    budget: What may be read yet; None is that of a page of its own.
+    whole: Whether all verdicts are kept, and not only those that a page shows.
 
   Returns:
     What was found. Links to folders are not followed.
   """
-  shown, problems = [], []
-  paths, is_cut = _paths(folder)
+  budget = budget or report_budget.of_page()
+  problems: list[str] = []
+  shown: list[Shown] = []
+  most = MAX_FILES
+  for number, folder in folders.items():
+    found = _read_folder(folder, budget, most, problems)
+    most -= len(found)
+    if number is not None:
+      found = [
+        one._replace(step=number, axis="round") for one in last_steps(found)
+      ]
+    shown += found
+  shown.sort(key=lambda one: (one.name, -1 if one.step is None else one.step))
+  detailed = {one.folder for one in last_steps(shown)[:MOST_DETAILED]}
+  spent = []
+  for i, one in enumerate(shown):
+    try:
+      if one.folder in detailed:
+        shown[i] = with_verdicts(one, budget, whole=whole)
+    except report_budget.Spent as error:
+      spent.append(error)
+    except (ValueError, OSError) as error:
+      problems.append(f"The verdicts of an evaluation are left out: {error}")
+  if spent:
+    problems.append(
+      f"The verdicts of {len(spent):,} evaluations are left out: {spent[0]}"
+    )
+  return Found(shown, problems)
+
+
+def _read_folder(
+  folder: pathlib.Path, budget: Budget, most: int, problems: list[str]
+) -> list[Shown]:
+  """Evaluations of one folder without their verdicts, by name and step."""
+  shown: list[Shown] = []
+  unread: list[pathlib.Path] = []
+  paths, is_cut = _paths(folder, most)
   for path in paths:
     try:
-      evaluation = read(path)
+      evaluation, data = read(path, budget)
+    except report_budget.Spent:
+      unread.append(path)
+      continue
     except (ValueError, OSError) as error:
       problems.append(f"An evaluation is left out: {error}")
       continue
-    name, step = _name_and_step(path.parent.relative_to(folder))
-    shown.append(Shown(name, step, path.parent, evaluation))
+    name, step = report_eval_names.name_and_step(
+      path.parent.relative_to(folder)
+    )
+    shown.append(Shown(name, step, path.parent, evaluation, data))
+  if unread:
+    problems.append(
+      f"{len(unread):,} evaluations are left out, as one page reads"
+      f" {budget.evaluations.most:,} bytes of them: {unread[0]}"
+      f"{', …' if len(unread) > 1 else ''}"
+    )
+  names = report_eval_names.without_models(
+    [(one.name, one.step, one.evaluation) for one in shown]
+  )
+  shown = [
+    one._replace(name=name) for one, name in zip(shown, names, strict=True)
+  ]
   if is_cut:
     problems.append(
       f"{folder} has more evaluations or folders than a page can show: the"
       f" first {len(paths):,} are here."
     )
   shown.sort(key=lambda one: (one.name, -1 if one.step is None else one.step))
-  detailed = {one.folder for one in last_steps(shown)[:MOST_DETAILED]}
-  shown = [
-    with_verdicts(one, problems) if one.folder in detailed else one
-    for one in shown
-  ]
-  return Found(shown, problems)
+  return shown
 
 
-def with_verdicts(one: Shown, problems: list[str]) -> Shown:
+def with_verdicts(one: Shown, budget: Budget, *, whole: bool) -> Shown:
   """An evaluation with the verdicts that lie beside it.
 
   Args:
     one: The evaluation.
-    problems: Gets a sentence where they cannot be read.
+    budget: What may be read yet.
+    whole: Whether all are kept, and not only those that a page shows.
+
+  Raises:
+    report_budget.Spent: They are larger than that.
+    ValueError, OSError: They cannot be read.
   """
-  try:
-    verdicts = report_verdicts.read(one.folder, one.evaluation)
-  except (ValueError, OSError) as error:
-    problems.append(f"The verdicts of an evaluation are left out: {error}")
+  verdicts = report_verdicts.read(one.folder, one.evaluation, budget.verdicts)
+  if verdicts is None:
     return one
-  return one._replace(verdicts=verdicts)
+  lengths = report_length_groups.by_length(verdicts)
+  kept = verdicts if whole else report_verdicts.condensed(verdicts)
+  return one._replace(verdicts=kept, lengths=lengths)
 
 
 def last_steps(shown: Sequence[Shown]) -> list[Shown]:
@@ -112,39 +193,34 @@ def last_steps(shown: Sequence[Shown]) -> list[Shown]:
   return list(last.values())
 
 
-def _name_and_step(folder: pathlib.PurePath) -> tuple[str, int | None]:
-  """A folder's name without its step; MT-Bench has the model's name behind it."""
-  for i, part in enumerate(folder.parts):
-    if match := _STEP.fullmatch(part):
-      rest = (*folder.parts[:i], *folder.parts[i + 1 :])
-      return "/".join(rest), int(match[1])
-  return "/".join(folder.parts), None
-
-
-def _paths(folder: pathlib.Path) -> tuple[list[pathlib.Path], bool]:
+def _paths(folder: pathlib.Path, most: int) -> tuple[list[pathlib.Path], bool]:
   """Paths of evaluations, and whether there are more."""
   paths: list[pathlib.Path] = []
   for number, (root, folders, files) in enumerate(os.walk(folder)):
     folders.sort()
-    if number >= _MAX_FOLDERS or len(paths) >= MAX_FILES:
+    if number >= _MAX_FOLDERS or len(paths) >= most:
       return paths, True
     if eval_result.FILE in files:
       paths.append(pathlib.Path(root) / eval_result.FILE)
   return paths, False
 
 
-def read(path: pathlib.Path) -> Evaluation:
-  """Reads one evaluation.
+def read(path: pathlib.Path, budget: Budget) -> tuple[Evaluation, Data]:
+  """Reads one evaluation, and what it was made from.
 
   Args:
     path: Of its file.
+    budget: What may be read yet.
 
   Raises:
+    report_budget.Spent: It is larger than that.
     ValueError: It is not what `ramjax eval` writes; with the path.
     OSError: It cannot be read.
   """
   if not path.is_file():
     raise ValueError(f"{path} is no regular file.")
+  if path.stat().st_size <= MAX_BYTES:
+    budget.evaluations.take(path)
   with path.open("rb") as file:
     raw = file.read(MAX_BYTES + 1)
   if len(raw) > MAX_BYTES:
@@ -160,7 +236,7 @@ def read(path: pathlib.Path) -> Evaluation:
       raise value
     if strict_json.skip_space(text, end) != len(text):
       raise ValueError("text follows the object")
-    return _evaluation(value)
+    return _evaluation(value), report_eval_data.of(value)
   except ValueError as error:
     raise ValueError(
       f"{path} is not what `ramjax eval --out` writes ({error!s:.200})."

@@ -73,7 +73,7 @@ def _figures(
   figures = []
   if "eval/perplexity" in curves:
     curve = curves["eval/perplexity"]
-    detail = f"after {curve.steps[-1]:,} steps"
+    detail = f"after {curve.steps[-1]:,} {curve.axis}s"
     if "eval/unigram_perplexity" in curves:
       guess = curves["eval/unigram_perplexity"].values[-1]
       detail = f"token frequencies alone: {report_text.number(guess, 3)}"
@@ -103,9 +103,11 @@ def _figures(
     last = report_text.number(losses[-1])
     figures.append(("Final train loss", last, detail))
   steps = max((curve.steps[-1] for curve in curves.values()), default=0)
-  planned = config.get("run.total_steps")
+  axis = next((curve.axis for curve in curves.values()), "step")
+  key = "rounds.num_rounds" if axis == "round" else "run.total_steps"
+  planned = config.get(key)
   detail = f"of {planned:,} planned" if isinstance(planned, int) else ""
-  figures.append(("Steps", f"{steps:,}", detail))
+  figures.append((f"{axis.title()}s", f"{steps:,}", detail))
   return figures + _costs(run, manifest)
 
 

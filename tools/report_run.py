@@ -6,16 +6,23 @@ import itertools
 import json
 import math
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ramjax.tools import report_evals
+from ramjax.tools.report_budget import Budget
 from ramjax.tools.report_evals import Shown
+from ramjax.trainers import recorder, round_files
 
-METRICS = "metrics.jsonl"
+METRICS = recorder.METRICS_FILE
+# What a run in rounds has in its place: a line a round.
+ROUNDS = round_files.LOG
 # Where `ramjax eval --out` and training put evaluations of a run.
 EVALS = "evals"
 
+# Rounds' names with so many digits are nobody's.
+_ROUND = re.compile(r"round_([0-9]{1,9})")
 # Steps beyond this are no counts: a float could not tell them apart.
 _MOST_STEPS = 2**53
 
@@ -27,10 +34,12 @@ class Curve:
   Attributes:
     steps: [N] ascending steps, at least one.
     values: [N] values; may hold NaN and infinities.
+    axis: What is counted: "step", or "round" of a run in rounds.
   """
 
   steps: list[int]
   values: list[float]
+  axis: str = "step"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Run:
     config: The resolved config; None if the file is missing.
     manifest: Where the run comes from; None if the file is missing.
     notes: What the reader should know: missing files, lines left out.
-    evaluations: Those of `ramjax eval` in its folder `evals`, by name and step.
+    evaluations: Those of `ramjax eval` in its folder `evals`, by name and step;
+      and those of its rounds.
   """
 
   name: str
@@ -72,11 +82,15 @@ class Run:
   evaluations: list[Shown] = dataclasses.field(default_factory=list)
 
 
-def read_run(workdir: pathlib.Path) -> Run:
-  """Reads a run's metrics, samples, config and manifest.
+def read_run(
+  workdir: pathlib.Path, budget: Budget | None = None, *, whole: bool = False
+) -> Run:
+  """Reads a run's metrics, samples, config, manifest and evaluations.
 
   Args:
     workdir: The folder that `ramjax train --workdir` wrote.
+    budget: What may be read of evaluations; None is that of a page of its own.
+    whole: Whether all verdicts are kept, and not only those that a page shows.
 
   Returns:
     The run; what is missing is None or empty and named in its notes.
@@ -91,22 +105,31 @@ def read_run(workdir: pathlib.Path) -> Run:
       f"workdir={str(workdir)!r} is not a folder. Give the folder that"
       " `ramjax train --workdir=DIR` wrote."
     )
-  metrics_path = workdir / METRICS
+  if is_in_rounds(workdir):
+    metrics_path, axis = workdir / ROUNDS, "round"
+  else:
+    metrics_path, axis = workdir / METRICS, "step"
   if not metrics_path.is_file():
     raise FileNotFoundError(
       f"{metrics_path} does not exist. `ramjax train --workdir=DIR` writes it"
       " from its first logged step on: give that folder."
     )
   notes: list[str] = []
-  found = report_evals.read_below(workdir / EVALS)
+  folders: dict[int | None, pathlib.Path] = {None: workdir / EVALS}
+  folders |= _rounds(workdir)
+  found = report_evals.read_run(folders, budget, whole=whole)
   curves, wall_time_s = _read_metrics(
-    metrics_path, notes, is_evaluated=bool(found.shown)
+    metrics_path, axis, notes, is_evaluated=bool(found.shown)
   )
+  samples_path = workdir / "samples.jsonl"
+  samples = []
+  if axis == "step" or samples_path.is_file():
+    samples = _read_samples(samples_path, notes)
   run = Run(
     name=workdir.resolve().name,
     curves=curves,
     wall_time_s=wall_time_s,
-    samples=_read_samples(workdir / "samples.jsonl", notes),
+    samples=samples,
     config=_read_object(workdir / "config.json", "the config", notes),
     manifest=_read_object(workdir / "manifest.json", "the provenance", notes),
     notes=notes,
@@ -116,8 +139,28 @@ def read_run(workdir: pathlib.Path) -> Run:
   return run
 
 
+def is_run(workdir: pathlib.Path) -> bool:
+  """Whether a folder is that of a run, in rounds or not."""
+  return (workdir / METRICS).is_file() or is_in_rounds(workdir)
+
+
+def is_in_rounds(workdir: pathlib.Path) -> bool:
+  """Whether a folder is that of a run in rounds, which has its steps below."""
+  return (workdir / ROUNDS).is_file() and not (workdir / METRICS).is_file()
+
+
+def _rounds(workdir: pathlib.Path) -> dict[int, pathlib.Path]:
+  """Where each round's run has its evaluations; none of another run."""
+  found: dict[int, pathlib.Path] = {}
+  for path in workdir.iterdir() if is_in_rounds(workdir) else ():
+    match = _ROUND.fullmatch(path.name)
+    if match and not path.is_symlink():
+      found[int(match[1])] = path / round_files.FIT / EVALS
+  return dict(sorted(found.items()))
+
+
 def _read_metrics(
-  path: pathlib.Path, notes: list[str], *, is_evaluated: bool
+  path: pathlib.Path, axis: str, notes: list[str], *, is_evaluated: bool
 ) -> tuple[dict[str, Curve], float | None]:
   """Curves by name, and the wall time; entries that are no number are left."""
   points: dict[str, dict[int, float]] = {}
@@ -125,7 +168,7 @@ def _read_metrics(
   resumed_at: list[int] = []
   previous = -1
   for where, line in _lines(path, notes):
-    step = _step(line, where)
+    step = _step(line, where, axis)
     if step < previous:
       resumed_at.append(step)
     previous = step
@@ -133,7 +176,7 @@ def _read_metrics(
       if key == "time_s":
         if isinstance(value, (int, float)) and 0 <= value < math.inf:
           times.append(float(value))
-      elif key != "step" and (value is None or isinstance(value, (int, float))):
+      elif key != axis and (value is None or isinstance(value, (int, float))):
         points.setdefault(key, {})[step] = _number(value)
   if not points:
     notes.append(f"{path.name} holds no metric yet, so there are no curves.")
@@ -151,7 +194,7 @@ def _read_metrics(
   curves = {}
   for key, by_step in points.items():
     steps = sorted(by_step)
-    curves[key] = Curve(steps, [by_step[step] for step in steps])
+    curves[key] = Curve(steps, [by_step[step] for step in steps], axis)
   return curves, _wall_time(times)
 
 
@@ -255,11 +298,11 @@ def _parse(raw: bytes, where: str) -> dict[str, Any]:
   return parsed
 
 
-def _step(line: dict[str, Any], where: str) -> int:
-  step = line.get("step")
+def _step(line: dict[str, Any], where: str, axis: str = "step") -> int:
+  step = line.get(axis)
   if type(step) is not int or not 0 <= step < _MOST_STEPS:
     raise ValueError(
-      f"{where}: step={step!r:.40} is not a count of steps, and every line"
+      f"{where}: {axis}={step!r:.40} is not a count of {axis}s, and every line"
       " has one. Repair or remove the line."
     )
   return step

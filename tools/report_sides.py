@@ -5,7 +5,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ramjax.tools import eval_result, report_evals, report_points, report_run
+from ramjax.tools import (
+  eval_result,
+  report_budget,
+  report_evals,
+  report_points,
+  report_run,
+)
+from ramjax.tools.report_budget import Budget
 from ramjax.tools.report_evals import Shown
 from ramjax.tools.report_run import Run
 
@@ -31,7 +38,7 @@ class Side(NamedTuple):
 
 def is_evaluation(folder: pathlib.Path) -> bool:
   """Whether a folder is that of one evaluation, and of no run."""
-  return (folder / eval_result.FILE).is_file() and not _is_run(folder)
+  return (folder / eval_result.FILE).is_file() and not report_run.is_run(folder)
 
 
 def read(folders: Sequence[pathlib.Path]) -> list[Side]:
@@ -51,10 +58,10 @@ def read(folders: Sequence[pathlib.Path]) -> list[Side]:
     )
   seen: dict[pathlib.Path, pathlib.Path] = {}
   for folder in folders:
-    if not _is_run(folder) and not is_evaluation(folder):
+    if not report_run.is_run(folder) and not is_evaluation(folder):
       raise FileNotFoundError(
-        f"{str(folder)!r} is neither a run's folder, with {report_run.METRICS},"
-        f" nor an evaluation's, with {eval_result.FILE}."
+        f"{str(folder)!r} is neither a run's folder, with {report_run.METRICS}"
+        f" or {report_run.ROUNDS}, nor an evaluation's, with {eval_result.FILE}."
       )
     path = folder.resolve()
     if path in seen:
@@ -64,24 +71,26 @@ def read(folders: Sequence[pathlib.Path]) -> list[Side]:
       )
     seen[path] = folder
   names = _names([*seen])
+  budget = report_budget.of_page()
   return [
-    _side(folder, name) for folder, name in zip(folders, names, strict=True)
+    _side(folder, name, budget)
+    for folder, name in zip(folders, names, strict=True)
   ]
 
 
-def _is_run(folder: pathlib.Path) -> bool:
-  return (folder / report_run.METRICS).is_file()
-
-
-def _side(folder: pathlib.Path, name: str) -> Side:
-  if _is_run(folder):
-    run = report_run.read_run(folder)
+def _side(folder: pathlib.Path, name: str, budget: Budget) -> Side:
+  if report_run.is_run(folder):
+    run = report_run.read_run(folder, budget, whole=True)
     last = report_evals.last_steps(run.evaluations)
     return Side(name, run, last, list(run.notes))
   notes: list[str] = []
-  evaluation = report_evals.read(folder / eval_result.FILE)
-  shown = Shown("", None, folder, evaluation)
-  return Side(name, None, [report_evals.with_verdicts(shown, notes)], notes)
+  evaluation, data = report_evals.read(folder / eval_result.FILE, budget)
+  shown = Shown("", None, folder, evaluation, data)
+  try:
+    shown = report_evals.with_verdicts(shown, budget, whole=True)
+  except (ValueError, OSError) as error:
+    notes.append(f"The verdicts of an evaluation are left out: {error}")
+  return Side(name, None, [shown], notes)
 
 
 def _names(folders: Sequence[pathlib.Path]) -> list[str]:

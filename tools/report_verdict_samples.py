@@ -46,7 +46,7 @@ def table(verdicts: Verdicts) -> str:
   }
   # The best, the worst, and one between them.
   first = sorted({0, len(rows) // 2, len(rows) - 1})
-  shown = [_row(row, heads, has_words) for row in rows]
+  shown = [_row(row, heads, has_words, verdicts.tie) for row in rows]
   rest = [cells for i, cells in enumerate(shown) if i not in first]
   more = ""
   if rest:
@@ -58,7 +58,8 @@ def table(verdicts: Verdicts) -> str:
   if verdicts.tie is not None:
     picked = "clear wins, what is next to a tie, and clear losses"
   hint = (
-    f"{len(rows):,} of {len(verdicts.rows):,} verdicts on {verdicts.parties}:"
+    f"{len(rows):,} of {verdicts.left + len(verdicts.rows):,} verdicts on"
+    f" {verdicts.parties}:"
     f" {picked}."
   )
   if not has_words:
@@ -76,11 +77,13 @@ def _head(heads: Mapping[str, bool]) -> str:
   return f'<div class="sample head c{len(names)}">{cells}</div>'
 
 
-def _row(row: Verdict, heads: Mapping[str, bool], has_words: bool) -> str:
+def _row(
+  row: Verdict, heads: Mapping[str, bool], has_words: bool, tie: float | None
+) -> str:
   words = "".join(text(word) for word in row.words)
   if has_words and not words:
     words = '<span class="cut">(its words are not recorded)</span>'
-  verdict = f"<div>{_mark(row.said)}</div>{words}"
+  verdict = f"<div>{_mark(row.said, row.worth, tie)}</div>{words}"
   cells = [text(row.instruction), text(row.baseline), text(row.answer), verdict]
   found = zip(heads.items(), cells, strict=True)
   shown = [(name, cell) for (name, is_shown), cell in found if is_shown]
@@ -99,12 +102,14 @@ def _cells(cells: Sequence[str], heads: Sequence[str]) -> str:
 class Answer(NamedTuple):
   """An answer to a prompt, what is said of it, and what that is worth.
 
-  `said` is "" for nothing, and `worth` None where answers are not rated.
+  `said` is "" for nothing, and `worth` None where answers are not rated; above
+  `tie` it is good, below it bad, and None is neither.
   """
 
   text: str
   said: str
   worth: float | None = None
+  tie: float | None = None
 
 
 def same_prompts(
@@ -191,14 +196,15 @@ def _apart(row: Sequence[Answer | None]) -> float:
 def _answer(answer: Answer | None) -> str:
   if answer is None:
     return '<span class="cut">(no answer to it here)</span>'
-  return (f"<div>{_mark(answer.said)}</div>" if answer.said else "") + text(
-    answer.text
-  )
+  said = ""
+  if answer.said:
+    said = f"<div>{_mark(answer.said, answer.worth, answer.tie)}</div>"
+  return said + text(answer.text)
 
 
-def _mark(said: str) -> str:
-  kind = {"w": "right", "✓": "right", "l": "wrong", "✗": "wrong"}
-  return (
-    f'<span class="mark {kind.get(said[0], "kind")}">'
-    f"{report_text.escaped(said, 60)}</span>"
-  )
+def _mark(said: str, worth: float | None, tie: float | None) -> str:
+  """What is said, in the colour of what it is worth."""
+  kind = "kind"
+  if worth is not None and tie is not None and worth != tie:
+    kind = "right" if worth > tie else "wrong"
+  return f'<span class="mark {kind}">{report_text.escaped(said, 60)}</span>'

@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 from ramjax.evals import alpaca_annotations, mt_bench_files, win_rate
 from ramjax.evals.evaluation import Evaluation
 from ramjax.evals.mt_bench_files import Judgment, PairJudgment
-from ramjax.tools import (
-  eval_mt_bench_shown,
-  report_text,
-)
+from ramjax.tools import eval_mt_bench_shown, report_budget, report_text
+from ramjax.tools.report_budget import Bytes
 
 ANNOTATIONS_FILE = "annotations.json"
 # What official annotations have the judge's words under.
 _WORDS = "raw_completion"
+# What stands about a question in the authors' prompts for judges.
+_QUESTION_MARKS = (
+  ("### User:\n", "\n\n### "),
+  ("[Question]\n", "\n\n[The Start of "),
+  ("[User Question]\n", "\n\n[The Start of "),
+)
 # Of a file of verdicts or answers, which is read whole.
 MAX_BYTES = 32 << 20
 _MAX_FILES = 50
@@ -36,6 +40,8 @@ class Verdict(NamedTuple):
       1 to 2, with 1.5 for a tie.
     said: The verdict in words.
     words: Of the judge; empty where they are not here.
+    question: What was asked first, where the key is but a number and the judge's
+      prompt shows it.
   """
 
   key: str
@@ -45,28 +51,41 @@ class Verdict(NamedTuple):
   worth: float
   said: str
   words: Sequence[str] = ()
+  question: str | None = None
 
 
 class Verdicts(NamedTuple):
   """The verdicts of an evaluation, in the order of their file.
 
   Attributes:
-    rows: Those with a verdict.
+    rows: Those with a verdict, or the few of them that a page shows.
     tie: The worth of a tie; None where answers are graded one by one.
-    parties: Who is judged, against whom and by whom.
+    model: Who is judged.
+    terms: Against whom and by whom: figures under others do not compare.
+    left: How many verdicts there are besides the rows.
   """
 
   rows: list[Verdict]
   tie: float | None
-  parties: str
+  model: str
+  terms: str = ""
+  left: int = 0
+
+  @property
+  def parties(self) -> str:
+    """Who is judged, against whom and by whom."""
+    return f"{self.model}{self.terms}"
 
 
-def read(folder: pathlib.Path, evaluation: Evaluation) -> Verdicts | None:
+def read(
+  folder: pathlib.Path, evaluation: Evaluation, budget: Bytes | None = None
+) -> Verdicts | None:
   """The verdicts that lie beside an evaluation.
 
   Args:
     folder: Where the evaluation is.
     evaluation: What it came to.
+    budget: What may be read yet; None is that of a page.
 
   Returns:
     What was found, None where nothing is there.
@@ -76,13 +95,21 @@ def read(folder: pathlib.Path, evaluation: Evaluation) -> Verdicts | None:
     OSError: It cannot be read.
   """
   path = folder / ANNOTATIONS_FILE
+  budget = budget or report_budget.of_page().verdicts
   if path.is_file():
     # A question of two turns may be asked twice there.
     by_question = evaluation.benchmark == "mt_bench_li"
-    return _of_annotations(path, by_question)
+    return _of_annotations(path, by_question, budget)
   if evaluation.benchmark.startswith("mt_bench"):
-    return _of_judgments(folder, evaluation.model)
+    return _of_judgments(folder, evaluation.model, budget)
   return None
+
+
+def condensed(verdicts: Verdicts) -> Verdicts:
+  """What a page shows of verdicts: `chosen` gives the same of them."""
+  rows = chosen(verdicts)
+  left = verdicts.left + len(verdicts.rows) - len(rows)
+  return verdicts._replace(rows=rows, left=left)
 
 
 def chosen(verdicts: Verdicts) -> list[Verdict]:
@@ -106,8 +133,10 @@ def chosen(verdicts: Verdicts) -> list[Verdict]:
   return [rows[i] for i in order if i in picked]
 
 
-def _of_annotations(path: pathlib.Path, by_question: bool) -> Verdicts:
-  _require_small(path)
+def _of_annotations(
+  path: pathlib.Path, by_question: bool, budget: Bytes
+) -> Verdicts:
+  _take(path, budget)
   judged = alpaca_annotations.read(
     path, key="question_id" if by_question else "instruction"
   )
@@ -124,10 +153,10 @@ def _of_annotations(path: pathlib.Path, by_question: bool) -> Verdicts:
     for row in judged.rows
     if row.preference is not None
   ]
-  parties = f"{judged.model} against {judged.baseline}"
+  terms = f" against {judged.baseline}"
   if judged.annotator:
-    parties += f", judged by {judged.annotator}"
-  return Verdicts(rows, win_rate.TIE, parties)
+    terms += f", judged by {judged.annotator}"
+  return Verdicts(rows, win_rate.TIE, judged.model, terms)
 
 
 def _preferred(preference: float) -> str:
@@ -145,24 +174,26 @@ def _words(value: Any) -> list[str]:
   return [text for text in texts if isinstance(text, str)]
 
 
-def _of_judgments(folder: pathlib.Path, model: str) -> Verdicts | None:
+def _of_judgments(
+  folder: pathlib.Path, model: str, budget: Bytes
+) -> Verdicts | None:
   """MT-Bench's, whose files lie beside the folders of the models."""
   for base in (folder, folder.parent):
     found = (base / eval_mt_bench_shown.JUDGMENTS).rglob("*.jsonl")
     for path in sorted(found)[:_MAX_FILES]:
       if not path.is_file():
         continue
-      _require_small(path)
-      if (verdicts := _judged(path, model, base)) is not None:
+      _take(path, budget)
+      if (verdicts := _judged(path, model, base, budget)) is not None:
         return verdicts
   return None
 
 
 def _judged(
-  path: pathlib.Path, model: str, base: pathlib.Path
+  path: pathlib.Path, model: str, base: pathlib.Path, budget: Bytes
 ) -> Verdicts | None:
   """The verdicts on a model in one file; None if there are none."""
-  answers = _Answers(base)
+  answers = _Answers(base, budget)
   if mt_bench_files.mode_of(path) == "single":
     grades = mt_bench_files.read_judgments(path)
     graded = [row for row in grades if row.model == model and row.score >= 0]
@@ -182,7 +213,7 @@ def _judged(
     tie = win_rate.TIE
   if not rows:
     return None
-  return Verdicts(rows, tie, f"{model}, judged by {', '.join(judges[:5])}")
+  return Verdicts(rows, tie, model, f", judged by {', '.join(judges[:5])}")
 
 
 def _graded(row: Judgment, answers: "_Answers") -> Verdict:
@@ -194,6 +225,7 @@ def _graded(row: Judgment, answers: "_Answers") -> Verdict:
     row.score,
     f"grade {row.score:g}",
     [row.judgment],
+    _question(row.user_prompt),
   )
 
 
@@ -216,6 +248,7 @@ def _played(row: PairJudgment, model: str, answers: "_Answers") -> Verdict:
     win_rate.TIE + sum(won) / 4,
     said,
     [row.g1_judgment, row.g2_judgment],
+    _question(row.g1_user_prompt),
   )
 
 
@@ -228,10 +261,26 @@ def _asked(row: Judgment | PairJudgment, prompt: str | None) -> str:
   return f"{_key(row)}\n{prompt}" if prompt else _key(row)
 
 
+def _question(prompt: str | None) -> str | None:
+  """What was asked first, between the authors' marks in the judge's prompt."""
+  found = [
+    (prompt.index(start) + len(start), end)
+    for start, end in _QUESTION_MARKS
+    if prompt and start in prompt
+  ]
+  if prompt is None or not found:
+    return None
+  # The first mark: those behind it may be an answer's.
+  start, mark = min(found)
+  end = prompt.find(mark, start)
+  return prompt[start:end] if end >= 0 else None
+
+
 class _Answers:
   """Answers of models, read where they lie beside the judgments."""
 
-  def __init__(self, base: pathlib.Path):
+  def __init__(self, base: pathlib.Path, budget: Bytes):
+    self._budget = budget
     self._folder = base / eval_mt_bench_shown.ANSWERS
     self._read: dict[str, dict[int, tuple[str, ...]]] = {}
 
@@ -242,17 +291,19 @@ class _Answers:
       path = self._folder / name
       self._read[model] = {}
       if path.is_file():
-        _require_small(path)
+        _take(path, self._budget)
         found = mt_bench_files.read_answers(path)
         self._read[model] = {key: x.turns for key, x in found.items()}
     turns = self._read[model].get(question, ())
     return turns[turn - 1] if 0 < turn <= len(turns) else None
 
 
-def _require_small(path: pathlib.Path) -> None:
+def _take(path: pathlib.Path, budget: Bytes) -> None:
+  """Counts a file that is about to be read; raises a ValueError at too much."""
   size = path.stat().st_size
   if size > MAX_BYTES:
     raise ValueError(
       f"{path} has {size:,} bytes, and a page reads samples from at most"
       f" {MAX_BYTES:,}."
     )
+  budget.take(path)

@@ -25,12 +25,10 @@ from ramjax.models import open_model as open_model_lib
 from ramjax.models.config import LlamaConfig
 from ramjax.models.hf_folder import HFFolder
 from ramjax.tools import eval_likelihood, loaded_model
+from ramjax.tools.eval_likelihood import NO_TEMPLATE
 from ramjax.tools.loaded_model import LoadedModel
 
 T = TypeVar("T")
-
-# Raw text is rendered by no template; naming one spares the search for it.
-_NO_TEMPLATE = "plain"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +50,7 @@ class OpenedModel:
       self.folder,
       step=self.step,
       average=self.average,
-      template=self.template or _NO_TEMPLATE,
+      template=self.template or NO_TEMPLATE,
       dtype=self.dtype,
       num_labels=self.config.num_labels,
     )
@@ -106,7 +104,7 @@ class Scoring:
         f"{self.model.folder} does not say its chat template, or has none of"
         f" ours: name it with --template: {', '.join(templates.TEMPLATE_NAMES)}."
       )
-    return self.model.template or _NO_TEMPLATE
+    return self.model.template or NO_TEMPLATE
 
   def tokenized(
     self, make: Callable[[Tokenizer], tuple[list[Row], T]]
@@ -135,17 +133,28 @@ class Scoring:
       )
     return rows, more
 
-  def score(self, rows: Sequence[Row]) -> np.ndarray:
-    """[n] float64 scores; says how far it is on a terminal.
+  def score(self, rows: Sequence[Row], places: Sequence[str]) -> np.ndarray:
+    """Scores rows; says how far it is on a terminal.
+
+    Args:
+      rows: To score; those that cannot be are refused before loading.
+      places: Of each row, for messages.
+
+    Returns:
+      [n] float64.
 
     Raises:
       ValueError: What `ResponseScorer.score` raises, or too little memory.
     """
-    num_models = 1 if self.reference is None else 2
+    models = [x for x in (self.model, self.reference) if x is not None]
+    for model in models:
+      response_scorers.check_rows(
+        rows, model.config, kind=self.kind, places=places
+      )
     with (
       eval_likelihood.memory_named(),
       tqdm.tqdm(
-        total=num_models * len(rows),
+        total=len(models) * len(rows),
         unit="answer",
         dynamic_ncols=True,
         disable=not sys.stderr.isatty(),
@@ -157,7 +166,7 @@ class Scoring:
         load_reference=None if self.reference is None else self.reference.load,
         beta=self.beta,
         batch_size=self.batch_size,
-      ).score(rows, bar.update)
+      ).score(rows, bar.update, places=places)
 
   def identity(self) -> dict[str, Any]:
     """For `evaluation.json`."""

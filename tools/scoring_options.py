@@ -6,7 +6,13 @@ import pathlib
 
 from ramjax.evals.padded_rows import MOST_TOKENS
 from ramjax.evals.response_scorers import IMPLICIT, KINDS, REWARD
-from ramjax.tools import loaded_model, option_types, scoring_model
+from ramjax.tools import (
+  eval_likelihood,
+  loaded_model,
+  option_types,
+  scoring_model,
+)
+from ramjax.tools.eval_likelihood import NO_TEMPLATE
 from ramjax.tools.scoring_model import OpenedModel, Scoring
 
 SCORES_FILE = "scores.jsonl"
@@ -68,8 +74,50 @@ def given(args: argparse.Namespace) -> list[str]:
   ]
 
 
+def check(args: argparse.Namespace) -> None:
+  """Refuses options that do not go together, whatever the model is.
+
+  Args:
+    args: Of `add_options`.
+
+  Raises:
+    ValueError: They do not, or --reference can be no reference.
+    OSError: --reference has no model, or cannot be read.
+  """
+  if args.scorer == IMPLICIT and args.reference is None:
+    raise ValueError(
+      "--scorer=implicit needs --reference=FOLDER, the model that DPO started"
+      " from."
+    )
+  for name in ("reference", "beta"):
+    if args.scorer not in (None, IMPLICIT) and getattr(args, name) is not None:
+      raise ValueError(
+        f"--{name}={getattr(args, name)}: --scorer={args.scorer} compares with"
+        " no reference: leave it out."
+      )
+  if args.beta is not None and args.reference is None:
+    raise ValueError(
+      f"--beta={args.beta} is of an implicit reward: name what it is compared"
+      " with (--reference=FOLDER, the model that DPO started from), or leave"
+      " --beta out."
+    )
+  if args.reference is not None:
+    reference = scoring_model.open_model(args.reference, template=NO_TEMPLATE)
+    if reference.config.num_labels:
+      raise ValueError(
+        f"--reference={args.reference} has a score head: an implicit reward"
+        " compares with a language model."
+      )
+    eval_likelihood.check_max_length(
+      args.max_length, args.reference, reference.config.max_positions
+    )
+
+
 def open_scoring(args: argparse.Namespace) -> Scoring:
   """Opens what `--model` and the options name; reads no weights.
+
+  Args:
+    args: Of `add_options`, and `model`; `check` has nothing against them.
 
   Raises:
     ValueError, OSError: A folder without a model, or options that do not go
@@ -88,11 +136,6 @@ def open_scoring(args: argparse.Namespace) -> Scoring:
     reference = scoring_model.open_model(
       args.reference, dtype=model.dtype, template=model.template
     )
-    if reference.config.num_labels:
-      raise ValueError(
-        f"--reference={args.reference} has a score head: an implicit reward"
-        " compares with a language model."
-      )
   return Scoring(
     kind=kind,
     beta=args.beta or 1.0,
@@ -127,29 +170,19 @@ def _kind(args: argparse.Namespace, model: OpenedModel) -> str:
       f"--scorer={kind}: --model={args.model} has a score head in place of the"
       " one that predicts tokens: leave --scorer out."
     )
-  if kind == IMPLICIT and args.reference is None:
+  if kind != IMPLICIT and args.reference is not None:
     raise ValueError(
-      "--scorer=implicit needs --reference=FOLDER, the model that DPO started"
-      " from."
+      f"--reference={args.reference}: --scorer={kind} compares with no"
+      " reference: leave it out."
     )
-  for name in ("reference", "beta"):
-    if kind != IMPLICIT and getattr(args, name) is not None:
-      raise ValueError(
-        f"--{name}={getattr(args, name)}: --scorer={kind} compares with no"
-        " reference: leave it out."
-      )
   return kind
 
 
 def _max_length(
   args: argparse.Namespace, model: OpenedModel, reference: OpenedModel | None
 ) -> int:
-  opened = [model, *([] if reference is None else [reference])]
+  opened = [model] if reference is None else [model, reference]
   least = min(opened, key=lambda one: one.config.max_positions)
   positions = least.config.max_positions
-  if (args.max_length or 0) > positions:
-    raise ValueError(
-      f"--max-length={args.max_length}: {least.folder} is for {positions}"
-      " positions at most."
-    )
+  eval_likelihood.check_max_length(args.max_length, least.folder, positions)
   return args.max_length or min(_MAX_LENGTH, positions)

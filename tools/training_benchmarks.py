@@ -7,8 +7,10 @@ import json
 import math
 import pathlib
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 
+from ramjax.models.config import LlamaConfig
 from ramjax.tools import eval as eval_tool
 from ramjax.tools import eval_result, resident_model
 from ramjax.trainers.benchmarks import SavedModel
@@ -16,24 +18,39 @@ from ramjax.trainers.benchmarks import SavedModel
 # Options that the run gives.
 _OWN = ("--model", "--step", "--average", "--model-step", "--model-average")
 _OWN += ("--out", "--dtype", "--model-dtype")
+# Of a model with a score head.
+_SCORE = ("preference", "reward_bench")
 # Whose models have options with a prefix each, as other models take part.
 _WITH_A_JUDGE = (
-  "alpaca_eval", "alpaca_eval_li", "mt_bench", "rubric", "win_rate",
+  "alpaca_eval", "alpaca_eval_li", "mt_bench", "mt_bench_li", "rubric",
+  "win_rate",
 )  # fmt: skip
 
 
 class Runner:
   """See `trainers.benchmarks.Runner`."""
 
-  def check(self, command: str) -> None:
+  def check(self, command: str, config: LlamaConfig | None) -> None:
     """Refuses a command that could not run.
+
+    Args:
+      command: See `trainers.benchmarks.Runner`.
+      config: Of the model; None where that is not known yet.
 
     Raises:
       ValueError: No such benchmark, an option of the run's own, or one that the
         benchmark does not take.
     """
     words = _words(command)
-    eval_tool.check(_argv(words, pathlib.Path("RUN"), 1, False, "OUT"))
+    if config is not None and config.num_labels and words[0] not in _SCORE:
+      raise ValueError(
+        f"`ramjax eval {words[0]}` is for a language model, and this run trains"
+        f" one with a score head: take {' or '.join(_SCORE)}."
+      )
+    # A folder that is there stands for the run's, which is not yet.
+    with tempfile.TemporaryDirectory() as folder:
+      run = pathlib.Path(folder)
+      eval_tool.check(_argv(words, run, 1, False, str(run / "out")))
 
   def run(
     self, command: str, model: SavedModel, folder: pathlib.Path
@@ -52,22 +69,23 @@ class Runner:
       resident_model.hold(model),
     ):
       eval_tool.run(argv)
-    (path,) = _evaluations(folder)
-    found = json.loads(path.read_text("utf-8"))
+    found = self.figures(folder)
+    if found is None:
+      raise ValueError(f"{folder} has no {eval_result.FILE}, or several.")
+    return found
+
+  def figures(self, folder: pathlib.Path) -> Mapping[str, float] | None:
+    """The figures in a folder's evaluation, which is what is written last."""
+    # MT-Bench puts it into a folder for the model.
+    paths = list(folder.rglob(eval_result.FILE))
+    if len(paths) != 1:
+      return None
+    found = json.loads(paths[0].read_text("utf-8"))
     return {
       name: float(value)
       for name, value in found["figures"].items()
       if isinstance(value, int | float) and math.isfinite(value)
     }
-
-  def is_done(self, folder: pathlib.Path) -> bool:
-    """Whether an evaluation is there, which is what is written last."""
-    return bool(_evaluations(folder))
-
-
-def _evaluations(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Those below a folder: MT-Bench puts it into one for the model."""
-  return list(folder.rglob(eval_result.FILE))
 
 
 def _words(command: str) -> list[str]:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Benchmarks during training: `ramjax eval` on the model in memory.
 
-They run on checkpoints, when these are saved: what was measured is then still
-there, and a run that is killed meanwhile measures when it goes on.
+They run on checkpoints, when these are saved, so that a run that is killed
+meanwhile measures when it goes on. What one writes lies in
+`evals/NAME/step_00000500/` of the run's folder; of one that fails, why.
 """
 
 import dataclasses
+import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -16,15 +18,23 @@ from jax.sharding import Mesh
 
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import critic
+from ramjax.trainers.recorder import METRICS_FILE
 from ramjax.trainers.state import TrainState
 
 # Below a run's folder; `ramjax report` looks there, too.
 FOLDER = "evals"
+# In the folder of one that failed: why.
+FAILED_FILE = "failed.txt"
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
-  """A model that is in memory and, the same, in a run's checkpoint.
+  """A model that is in memory and in a run's checkpoint.
+
+  In memory it is as it is trained: adapters beside their base, which may be
+  quantised, and weights in float32 that are computed with in `config.dtype`.
+  Loaded from the checkpoint, adapters are merged into the base as it is stored,
+  and all is held in that dtype: figures may then differ a little.
 
   Attributes:
     workdir: The run's folder.
@@ -46,14 +56,15 @@ class SavedModel:
 class Runner(Protocol):
   """Runs benchmarks; `ramjax train` brings one."""
 
-  def check(self, command: str) -> None:
+  def check(self, command: str, config: LlamaConfig | None) -> None:
     """Refuses a command that could not run, before a run begins.
 
     Args:
       command: What would follow `ramjax eval`, without model and folder.
+      config: Of the run's model; None where that is not known yet.
 
     Raises:
-      ValueError: It cannot be used.
+      ValueError, OSError: It cannot be used.
     """
     ...
 
@@ -68,13 +79,29 @@ class Runner(Protocol):
       folder: Gets what the benchmark writes.
 
     Raises:
-      ValueError, OSError: It has no figures.
+      Exception, SystemExit: It has no figures.
     """
     ...
 
-  def is_done(self, folder: pathlib.Path) -> bool:
-    """Whether a folder has what `run` leaves at its end."""
+  def figures(self, folder: pathlib.Path) -> Mapping[str, float] | None:
+    """The figures of one that ran to its end in a folder; None of another."""
     ...
+
+
+class Log(Protocol):
+  """Where figures go; `recorder.Recorder` is one."""
+
+  def log(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Records metrics of a step."""
+    ...
+
+  def say(self, text: str) -> None:
+    """Prints a line."""
+    ...
+
+
+class BenchmarksFailed(ValueError):
+  """A run is finished and saved, but some of its benchmarks are not."""
 
 
 class Benchmarks:
@@ -85,6 +112,7 @@ class Benchmarks:
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
     runner: Runner | None,
+    model_config: LlamaConfig | None = None,
   ):
     """Checks the commands in `config.evals.benchmarks`.
 
@@ -93,6 +121,7 @@ class Benchmarks:
         `run.total_steps` are read.
       workdir: Its folder.
       runner: Runs them; None where nothing can.
+      model_config: Of its model; None where that is not known yet.
 
     Raises:
       ValueError: A command or a period that cannot be used, or no runner.
@@ -102,87 +131,131 @@ class Benchmarks:
     self._total = config.run.total_steps
     self._average = config.optim.ema_decay > 0
     self._runner = runner
-    self._failed: dict[str, str] = {}
+    self._logged = _logged(workdir / METRICS_FILE, self._wanted)
     for name, entry in self._wanted.items():
-      _check(name, entry, runner)
+      _check(name, entry, runner, model_config)
 
   def due(self, step: int) -> list[str]:
-    """Names of those that are to run at a step and have no figures yet."""
+    """Names of those that are to run at a step and are not in the log yet."""
     return [
       name
       for name, entry in self._wanted.items()
       if _is_due(step, entry["every_steps"], self._total)
-      and self._runner is not None
-      and not self._runner.is_done(self._folder(name, step))
+      and (step, name) not in self._logged
     ]
 
-  def evaluate(
-    self,
-    state: TrainState,
-    step: int,
-    model_config: LlamaConfig,
-    mesh: Mesh,
-    say: Callable[[str], None],
-  ) -> dict[str, float]:
-    """Runs those that are due; metrics named `eval/NAME/...`.
-
-    One that fails is told and remembered; the run goes on.
+  def model(
+    self, state: TrainState, step: int, config: LlamaConfig, mesh: Mesh
+  ) -> SavedModel:
+    """What is measured.
 
     Args:
       state: As in the checkpoint of the step.
       step: Of the state.
-      model_config: Of the model.
+      config: Of the model.
       mesh: Where the state is.
-      say: Gets a line for each.
+    """
+    params = critic.without(state.eval_params)
+    return SavedModel(self._workdir, step, self._average, params, config, mesh)
+
+  def run(self, model: SavedModel, log: Log, check: Callable[[], None]) -> None:
+    """Runs those that are due; logs metrics named `eval/NAME/...`.
+
+    One that fails, in whatever way, is told and noted in its folder; training
+    goes on.
+
+    Args:
+      model: From `model`.
+      log: Gets the figures of each as it ends.
+      check: Called before each; what it raises passes.
     """
     assert self._runner is not None
-    model = SavedModel(
-      self._workdir,
-      step,
-      self._average,
-      critic.without(state.eval_params),
-      model_config,
-      mesh,
-    )
-    metrics = {}
-    for name in self.due(step):
+    for name in self.due(model.step):
+      check()
       command = self._wanted[name]["command"]
-      say(f"benchmark {name} at step {step}: ramjax eval {command}")
-      folder = self._folder(name, step)
-      try:
-        figures = self._runner.run(command, model, folder)
-      except (ValueError, OSError) as error:
-        self._failed[f"{name} at step {step}"] = str(error)
-        say(f"benchmark {name} FAILED at step {step}: {error}")
-        continue
-      metrics |= {f"eval/{name}/{key}": x for key, x in figures.items()}
+      folder = self._folder(name, model.step)
+      # A kill may have come between its end and the log.
+      figures = self._runner.figures(folder)
+      if figures is None:
+        log.say(f"benchmark {name} at step {model.step}: ramjax eval {command}")
+        try:
+          figures = self._runner.run(command, model, folder)
+        # Whatever it is, such as too little memory beside the optimizer's
+        # state, it must not cost the run.
+        except (Exception, SystemExit) as error:
+          said = f"{type(error).__name__}: {error}"
+          _note_failure(folder, said)
+          log.say(f"benchmark {name} FAILED at step {model.step}: {said}")
+          continue
+      (folder / FAILED_FILE).unlink(missing_ok=True)
+      log.log(model.step, {f"eval/{name}/{k}": x for k, x in figures.items()})
+      self._logged.add((model.step, name))
       shown = ", ".join(f"{key} {x:.4g}" for key, x in figures.items())
-      say(f"benchmark {name} at step {step}: {shown}")
-    return metrics
-
-  def refuse_failed(self) -> None:
-    """Ends a run some of whose benchmarks failed with an error.
-
-    Raises:
-      ValueError: Names them.
-    """
-    if self._failed:
-      told = "\n  ".join(f"{k}: {error}" for k, error in self._failed.items())
-      raise ValueError(
-        f"training is finished and saved, but benchmarks failed:\n  {told}\n"
-        "The same command again runs those of the last step; `ramjax eval` runs"
-        " any, with --model and --step."
-      )
+      log.say(f"benchmark {name} at step {model.step}: {shown}")
 
   def _folder(self, name: str, step: int) -> pathlib.Path:
     return self._workdir / FOLDER / name / f"step_{step:08d}"
+
+
+def refuse_failed(workdirs: Iterable[pathlib.Path]) -> None:
+  """Ends runs some of whose benchmarks failed with an error.
+
+  Args:
+    workdirs: Folders of runs.
+
+  Raises:
+    BenchmarksFailed: Names them, and why.
+  """
+  told = [
+    f"{path.parent}: {path.read_text('utf-8').strip()}"
+    for workdir in workdirs
+    for path in sorted(workdir.glob(f"{FOLDER}/*/step_*/{FAILED_FILE}"))
+  ]
+  if told:
+    raise BenchmarksFailed(
+      "training is finished and saved, but benchmarks failed:\n  "
+      + "\n  ".join(told)
+      + "\nThe same command again runs those of the last step. `ramjax eval`"
+      " runs any whose checkpoint was kept, with --model and --step"
+      f" (checkpoint.keep_every keeps them); delete {FAILED_FILE} of what you do"
+      " without."
+    )
+
+
+def _note_failure(folder: pathlib.Path, said: str) -> None:
+  folder.mkdir(parents=True, exist_ok=True)
+  (folder / FAILED_FILE).write_text(said + "\n", "utf-8")
+
+
+def _logged(path: pathlib.Path, names: Iterable[str]) -> set[tuple[int, str]]:
+  """Step and name of each benchmark whose figures are in `metrics.jsonl`."""
+  found = set()
+  wanted = set(names)
+  if not wanted or not path.is_file():
+    return found
+  # A kill may have torn the last line.
+  for line in path.read_text("utf-8").splitlines():
+    if not line.endswith("}"):
+      continue
+    record = json.loads(line)
+    for key in record:
+      first, _, rest = key.partition("/")
+      name, slash, _ = rest.partition("/")
+      if first == "eval" and slash and name in wanted:
+        found.add((record["step"], name))
+  return found
 
 
 def _is_due(step: int, every: int, total: int) -> bool:
   return step == total or (every > 0 and step > 0 and step % every == 0)
 
 
-def _check(name: str, entry: Any, runner: Runner | None) -> None:
+def _check(
+  name: str,
+  entry: Any,
+  runner: Runner | None,
+  config: LlamaConfig | None,
+) -> None:
   what = f"evals.benchmarks.{name}"
   if not name.isidentifier():
     raise ValueError(
@@ -193,11 +266,14 @@ def _check(name: str, entry: Any, runner: Runner | None) -> None:
     raise ValueError(
       f"{what} must be made by base.benchmark(command, every_steps=...)."
     )
-  if entry["every_steps"] < 0:
+  every = entry["every_steps"]
+  if type(every) is not int or every < 0:
     raise ValueError(
-      f"{what}.every_steps={entry['every_steps']} must be at least 0; 0 is only"
-      " at the end."
+      f"{what}.every_steps={every!r} must be a whole number, at least 0; 0 is"
+      " only at the end."
     )
+  if not isinstance(entry["command"], str):
+    raise ValueError(f"{what}.command={entry['command']!r} must be a text.")
   if runner is None:
     raise ValueError(
       f"{what}: benchmarks run under `ramjax train` alone. Start the run with"
@@ -210,6 +286,6 @@ def _check(name: str, entry: Any, runner: Runner | None) -> None:
       " checkpoints."
     )
   try:
-    runner.check(entry["command"])
-  except ValueError as error:
+    runner.check(entry["command"], config)
+  except (ValueError, OSError) as error:
     raise ValueError(f"{what}: {error}") from error

@@ -128,7 +128,7 @@ def train(
   count_batch: Callable[[Any], BatchCounts],
   evaluate: Callable[[TrainState, int], Mapping[str, float]],
   is_measured: Callable[[int], bool],
-  evaluate_saved: Callable[[TrainState, int], Mapping[str, float]],
+  measure: Callable[[TrainState, int, Callable[[], None]], None],
   check_first_step: Callable[[Mapping[str, float]], list[str]],
   learning_rate: Callable[[int], Any],
   schedule: Schedule,
@@ -152,9 +152,11 @@ def train(
     place_batch: Puts a host batch on the devices.
     count_batch: Counts a host batch.
     evaluate: Held-out metrics of a state at a step; names start with `eval/`.
-    is_measured: Whether `evaluate_saved` has something to do at a step, which
-      is saved then.
-    evaluate_saved: The same of a state that is in a checkpoint.
+    is_measured: Whether `measure` has something to do at a step, which is saved
+      then.
+    measure: Measures and logs a state that is in a checkpoint. It is given the
+      state, its step, and a function to call between two long parts, which
+      raises where SIGTERM has come: the rest is for the next process.
     check_first_step: What is wrong with the metrics of the first step, which
       are those of the model before any update; a sentence each.
     learning_rate: Of a step, for the log.
@@ -207,7 +209,7 @@ def train(
     if step == 0:
       _evaluate(evaluate, state, 0, recorder, interval)
     elif is_measured(step):  # A kill came between.
-      _evaluate(evaluate_saved, state, step, recorder, interval)
+      _measure(measure, state, step, sigterm, interval)
     while step < total and not sigterm.received:
       try:
         host_batch, sampled = next_batch(state, settle, sigterm.check)
@@ -221,19 +223,19 @@ def train(
       if _due(step, schedule.eval_every) or step == total:
         settle()
         _evaluate(evaluate, state, step, recorder, interval)
-      measured = is_measured(step)
-      if _due(step, schedule.save_every) or measured or step == total:
+      if _due(step, schedule.save_every) or is_measured(step) or step == total:
         settle()
         save()
-      if measured:
+      if is_measured(step):
         checkpoints.wait()
-        _evaluate(evaluate_saved, state, step, recorder, interval)
+        _measure(measure, state, step, sigterm, interval)
     settle()
     if step < total:
       recorder.say(f"SIGTERM: saving step {step} and stopping.")
       save()
     checkpoints.wait()
-  return state, Outcome.FINISHED if step >= total else Outcome.PREEMPTED
+    left = step < total or (sigterm.received and is_measured(step))
+  return state, Outcome.PREEMPTED if left else Outcome.FINISHED
 
 
 def _evaluate(evaluate, state, step, recorder, interval) -> None:
@@ -242,6 +244,17 @@ def _evaluate(evaluate, state, step, recorder, interval) -> None:
   metrics = evaluate(state, step)
   if metrics:
     recorder.log(step, metrics)
+  interval.start += time.monotonic() - started
+
+
+def _measure(measure, state, step, sigterm, interval) -> None:
+  """Runs benchmarks, unless SIGTERM has come; their time is not the steps'."""
+  started = time.monotonic()
+  try:
+    sigterm.check()
+    measure(state, step, sigterm.check)
+  except Stopped:
+    pass  # The loop ends next.
   interval.start += time.monotonic() - started
 
 

@@ -169,7 +169,13 @@ def fit(
     reference=None if roles.reference == roles.start else roles.reference,
     seed=config.seed + number,
   )
-  outcome = _module(tree.algorithm).main(tree, folder / round_files.FIT, runner)
+  try:
+    outcome = _module(tree.algorithm).main(
+      tree, folder / round_files.FIT, runner
+    )
+  except benchmarks.BenchmarksFailed:
+    # It was told, and is told again at the end of all rounds.
+    outcome = loop.Outcome.FINISHED
   if outcome is loop.Outcome.FINISHED:
     made = Start(folder / round_files.FIT, tree.run.total_steps)
     round_files.write_json(

@@ -102,6 +102,11 @@ def main(
   provenance.refuse_other_config(workdir, config.to_dict())
   provenance.refuse_foreign_model(workdir)
   benchmarks.Benchmarks(round_fit.whole_tree(config), workdir, runner)
+  if config.evals.benchmarks and not config.rounds.fit:
+    raise ValueError(
+      "evals.benchmarks measure what a round has fitted, and rounds.fit=False:"
+      " leave them out."
+    )
   total = config.rounds.num_rounds
   if _num_logged(workdir) > total:
     _say(f"all {total} rounds in {workdir} are finished: nothing is left to do")
@@ -115,6 +120,10 @@ def main(
   except Stopped:
     _say("SIGTERM: what is done is on disk; stopping.")
     return loop.Outcome.PREEMPTED
+  benchmarks.refuse_failed(
+    round_files.folder(workdir, number) / round_files.FIT
+    for number in range(1, total + 1)
+  )
   return loop.Outcome.FINISHED
 
 

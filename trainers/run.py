@@ -161,7 +161,7 @@ def run(
   start = starting_model.choose(config, workdir)
   model_config = initial_weights.make_model_config(config, start)
   schedule = from_config.make_loop_schedule(config)
-  measured = benchmarks.Benchmarks(config, workdir, runner)
+  measured = benchmarks.Benchmarks(config, workdir, runner, model_config)
   learning_rate = from_config.make_learning_rate(config)
   optimizer = from_config.make_optimizer(config, learning_rate)
   templates.template_digest(config.data.template)  # Refuses an unknown name.
@@ -318,10 +318,9 @@ def _train(
     recorder.samples(samples)
     return metrics
 
-  def evaluate_saved(state: TrainState, step: int) -> Mapping[str, float]:
-    return measured.evaluate(
-      state, step, setting.model_config, mesh, recorder.say
-    )
+  def measure(state: TrainState, step: int, check: Callable[[], None]) -> None:
+    model = measured.model(state, step, setting.model_config, mesh)
+    measured.run(model, recorder, check)
 
   def check_first_step(metrics: Mapping[str, float]) -> list[str]:
     if not config.run.first_step_checks:
@@ -338,7 +337,7 @@ def _train(
     count_batch=algorithm.count_batch,
     evaluate=evaluate,
     is_measured=lambda step: bool(measured.due(step)),
-    evaluate_saved=evaluate_saved,
+    measure=measure,
     check_first_step=check_first_step,
     learning_rate=learning_rate,
     schedule=schedule,
@@ -346,7 +345,8 @@ def _train(
     recorder=recorder,
     progress=progress,
   )
-  measured.refuse_failed()
+  if outcome is loop.Outcome.FINISHED:
+    benchmarks.refuse_failed([workdir])
   return outcome
 
 

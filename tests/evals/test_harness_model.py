@@ -21,6 +21,7 @@ from ramjax.evals.harness_model import HarnessModel, harness_lm
 from ramjax.evals.pair_encoding import encode_pair
 from ramjax.models import sampler
 from ramjax.models.sampler import Sample
+from ramjax.models.sampling_options import SamplingOptions
 from ramjax.tools import eval_harness, loaded_model, local_model
 
 _CHAT = [
@@ -182,7 +183,19 @@ def test_an_answer_ends_before_the_first_text_that_ends_it(tokenizer):
   cuts = [r.cut(np.array(i)) for r, i in zip(asked.requests, ids, strict=True)]
   assert cuts[0] is not None and 1 < cuts[0] < len(ids[0])
   assert cuts[2] == len(ids[2])  # The name of EOS, letter by letter.
-  assert cuts[3] is None
+  assert cuts[3] == len(ids[3])  # Its id.
+
+
+def test_a_special_token_that_a_task_names_ends_a_text(tokenizer):
+  bos = tokenizer.bos_id
+  ids = [*tokenizer.encode("and", at_start=False), bos, bos]
+  model, asked = _model(tokenizer, answers=[ids, ids])
+  ends = [{"until": [end], "max_gen_toks": 8} for end in ("<s>", "<t>")]
+  assert (
+    model.generate_until(_requests(*(("a", k) for k in ends))) == ["and"] * 2
+  )
+  cuts = [request.cut(np.array(ids)) for request in asked.requests]
+  assert cuts == [len(ids) - 1, None]
 
 
 @pytest.mark.parametrize(
@@ -264,9 +277,12 @@ def both(exported):
   pytest.importorskip("lm_eval")
   torch = pytest.importorskip("torch")
   torch.set_num_threads(1)
+  return _both(*exported)
+
+
+def _both(hf, template):
   from lm_eval.models import huggingface
 
-  hf, template = exported
   theirs = huggingface.HFLM(
     pretrained=str(hf), device="cpu", dtype="float32", batch_size=4
   )
@@ -403,6 +419,48 @@ def test_texts_are_those_of_the_harness(both):
   assert any(a != b for a, b in zip(found[:6], found[6:12], strict=True)), (
     "no end was met"
   )
+
+
+@pytest.mark.peers
+def test_texts_end_at_special_tokens_as_those_of_the_harness(tmp_path):
+  pytest.importorskip("lm_eval")
+  pytest.importorskip("torch").set_num_threads(1)
+  from safetensors import numpy as files
+
+  hf = tiny_exported.export(tmp_path, "llama3")
+  tokenizer = load_tokenizer(hf)
+  (path,) = hf.glob("*.safetensors")
+  arrays = files.load_file(path)
+  contexts = ["User: What", "The quick ", "x  =\n"]
+  names = ("<|start_header_id|>", "<|end_header_id|>")
+  request = sampler.Request(
+    prompt=np.array([tokenizer.bos_id, 40, 41], np.int32),
+    options=SamplingOptions(max_tokens=24, temperature=0.0),
+    seed=0,
+  )
+  # What is written as the fifth token becomes a special one, and what then
+  # follows it another.
+  for at, name in enumerate(names, 4):
+    ours, _ = _both(hf, "llama3")
+    written = int(ours._sample([request])[0].tokens[at])
+    head = arrays["lm_head.weight"]
+    head[tokenizer.specials[name]] = 1.5 * head[written]
+    files.save_file(arrays, path, metadata={"format": "pt"})
+  ours, theirs = _both(hf, "llama3")
+  ends = [[], [names[0]], [names[1], "never"], ["".join(names)]]
+  asked = [
+    (c, {"max_gen_toks": 24, "until": until})
+    for c in contexts
+    for until in ends
+  ]
+  # One by one, for in a batch theirs goes on until all have ended.
+  expected = [
+    theirs.generate_until(_instances("generate_until", one))[0] for one in asked
+  ]
+  found = ours.generate_until(_instances("generate_until", *asked))
+  assert found == expected
+  met = [found[i + k] != found[i] for i in range(0, 12, 4) for k in (1, 2, 3)]
+  assert sum(met) >= 4, "hardly an end was met"
 
 
 @pytest.mark.peers

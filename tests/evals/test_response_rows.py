@@ -20,13 +20,23 @@ _ASKED = (
 
 
 def _tokenized(conversation, max_length=1000):
-  (row,), num_cut = response_rows.conversation_rows(
+  (row,), num_cut, num_responses_cut = response_rows.conversation_rows(
     [conversation],
     template="plain",
     tokenizer=tiny_letters.Letters(),
     max_length=max_length,
   )
+  assert num_responses_cut == 0
   return row, num_cut
+
+
+def _answers(max_length, *answers):
+  return response_rows.answer_rows(
+    [[Conversation(_ASKED, answer) for answer in answers]],
+    template="plain",
+    tokenizer=tiny_letters.Letters(),
+    max_length=max_length,
+  )
 
 
 def test_an_answer_follows_its_prompt_as_in_training():
@@ -63,6 +73,39 @@ def test_an_empty_answer_is_its_end():
   row, _ = _tokenized(Conversation(_ASKED, ""))
   assert row.tokens[-1] == tiny_letters.Letters().eos_id
   assert row.mask[-1]
+
+
+def test_the_prompt_gives_way_to_answers_that_are_to_be_predicted():
+  wholes = [_tokenized(Conversation(_ASKED, x))[0] for x in ("no.", "no, oh!")]
+  lengths = [len(row.tokens) for row in wholes]
+  rows, num_cut, num_responses_cut = _answers(lengths[1], "no.", "no, oh!")
+  assert (num_cut, num_responses_cut) == (0, 0)
+  for row, whole in zip(rows, wholes, strict=True):
+    np.testing.assert_array_equal(row.tokens, whole.tokens)
+    np.testing.assert_array_equal(row.mask, whole.mask)
+  # Of both the prompt loses four tokens, though one would have room.
+  found = _answers(lengths[1] - 4, "no.", "no, oh!")
+  assert (found.num_cut, found.num_responses_cut) == (2, 0)
+  for row, whole in zip(found.rows, wholes, strict=True):
+    np.testing.assert_array_equal(row.tokens, whole.tokens[4:])
+    np.testing.assert_array_equal(row.mask, whole.mask[4:])
+
+
+def test_an_answer_without_room_loses_its_end_behind_one_token_of_the_prompt():
+  whole, _ = _tokenized(Conversation(_ASKED, "no, oh!"))
+  start = int(np.argmax(whole.mask))
+  num_answer = len(whole.tokens) - start
+  found = _answers(num_answer + 1, "no, oh!", "no.")
+  assert (found.num_cut, found.num_responses_cut) == (2, 0)
+  np.testing.assert_array_equal(found.rows[0].tokens, whole.tokens[start - 1 :])
+  found = _answers(num_answer, "no, oh!", "no.")
+  assert (found.num_cut, found.num_responses_cut) == (2, 1)
+  np.testing.assert_array_equal(
+    found.rows[0].tokens, whole.tokens[start - 1 : -1]
+  )
+  assert not found.rows[0].mask[0] and found.rows[0].mask[1:].all()
+  with pytest.raises(ValueError, match="max_length=1 leaves no token"):
+    _answers(1, "no.")
 
 
 @pytest.mark.parametrize("size", [1, 3])

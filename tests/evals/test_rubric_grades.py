@@ -39,6 +39,10 @@ def test_canaries_have_a_row_each_kind():
   found = rubric_grades.evaluate("m", [3.0, 3.0], canaries, [0.0, 5.0, None])
   null, injected, padded = found.tables["canaries"]
   assert (null["passed"], injected["passed"], padded["passed"]) == (1, 0, None)
+  assert ["injected answers" in note for note in found.notes] == [True]
+  canaries = grade_canaries.make(["a"], num=1, seed=0)
+  found = rubric_grades.evaluate("m", [3.0], canaries, [3.0] * 3, lowest=0.0)
+  assert len(found.notes) == 2
 
 
 def test_an_answer_with_other_words_is_to_the_same_prompt():

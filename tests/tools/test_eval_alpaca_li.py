@@ -283,6 +283,40 @@ def test_a_judge_and_a_reference_with_the_models_name_are_told_apart(
     assert server.asked == []
 
 
+def test_known_good_answers_in_out_are_not_taken_for_the_models(argv, tmp_path):
+  folder, out = tmp_path / "tiny", tmp_path / "out"
+  config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
+  tiny_model_folder.write(folder, config)
+  options = ["--model-template=plain", "--model-max-tokens=4"]
+  _run([argv[0], f"--model={folder}", *options], out)
+  outputs = out / "model_outputs.json"
+  before = outputs.read_bytes()
+  shown = tiny_judge.TEMPLATE.replace("Which is", "{reference}\nWhich is")
+  with TinyEndpoint(tiny_judge.act) as server:
+    judge = _judge(server, tmp_path)
+    (tmp_path / "prompt.txt").write_text(shown)
+    argv = [argv[0], f"--model={folder}", *options, *judge]
+    with pytest.raises(ValueError, match="is the file that is read as"):
+      eval_alpaca_li.main([*argv, f"--references={outputs}", f"--out={out}"])
+    assert server.asked == []
+  assert outputs.read_bytes() == before
+
+
+def test_who_answered_and_who_judged_stands_in_the_evaluation(argv, tmp_path):
+  folder = tmp_path / "tiny"
+  config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
+  tiny_model_folder.write(folder, config)
+  options = ["--model-template=plain", "--model-max-tokens=2"]
+  with TinyEndpoint(tiny_judge.act) as server:
+    judge = _judge(server, tmp_path)
+    argv = [argv[0], f"--model={folder}", *options, *judge]
+    found = _run(argv, tmp_path / "out")
+  assert found["model_identity"]["template"] == "plain"
+  asked = found["model_identity"]["judge"]
+  assert asked["name"] == "tiny" and asked["endpoint"].startswith(server.url)
+  assert found["counted"]["answers were cut off at the most tokens"] == 10
+
+
 def test_prompts_are_made_and_then_read(tmp_path, capsys):
   for name, words in (("one", 5), ("two", 3)):
     rows = [

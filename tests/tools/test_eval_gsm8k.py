@@ -126,7 +126,7 @@ def test_problems_that_are_shown_as_examples_are_refused(tmp_path):
     eval_gsm8k.main([*argv, "--num-shots=2"])
   with pytest.raises(ValueError, match="has 4 examples"):
     eval_gsm8k.main([*argv, "--num-shots=5"])
-  with pytest.raises(SystemExit):
+  with pytest.raises(ValueError, match="--shots and --num-shots go together"):
     eval_gsm8k.main(argv)
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import sys
 import types
 from typing import Any
@@ -12,7 +13,14 @@ import tiny_exported
 import tiny_model_folder
 
 from ramjax.tools import eval as eval_command
-from ramjax.tools import eval_harness, loaded_model, local_model
+from ramjax.tools import (
+  eval_harness,
+  eval_likelihood,
+  harness_results,
+  harness_tasks,
+  loaded_model,
+  local_model,
+)
 
 _TASKS = "tiny_rolling,tiny_choices,tiny_writing,tiny_words"
 
@@ -32,12 +40,30 @@ class _Manager:
     self.all_tasks = [*own, *(["mine"] if include_path else [])]
     self.all_subtasks = self.all_tasks
     self.task_index = {
-      name: types.SimpleNamespace(yaml_path=f"{include_path}/{name}.yaml")
+      name: types.SimpleNamespace(
+        name=name,
+        yaml_path=f"{include_path}/{name}.yaml",
+        tags=set(),
+        cfg=_CONFIGS.get(name, {}),
+      )
       for name in self.all_tasks
     }
 
   def match_tasks(self, names):
     return [name for name in self.all_tasks if name == names[0]]
+
+  def load(self, names):
+    configs = {name: _CONFIGS.get(name, {}) for name in names}
+    return {
+      "tasks": {
+        name: types.SimpleNamespace(get_config=config.get)
+        for name, config in configs.items()
+      }
+    }
+
+
+# What the harness has of each task, beside nothing.
+_CONFIGS: dict[str, dict[str, Any]] = {}
 
 
 def _simple_evaluate(**asked):
@@ -45,6 +71,9 @@ def _simple_evaluate(**asked):
   print("theirs")
   assert os.environ["DISABLE_MULTIPROC"] == "1"
   model = asked["model"]
+  asked["task_manager"].load(asked["tasks"])
+  if error := _CONFIGS.get("stop", {}).get("error"):
+    raise error
 
   def request(*args):
     return types.SimpleNamespace(args=args, task_name="mine")
@@ -82,6 +111,7 @@ def harness(monkeypatch):
     "lm_eval": {},
     "lm_eval.evaluator": {"simple_evaluate": _simple_evaluate},
     "lm_eval.tasks": {"TaskManager": _Manager},
+    "lm_eval.tasks._yaml_loader": {"load_yaml": lambda path, **unused: {}},
     "lm_eval.api": {},
     "lm_eval.api.model": {"LM": type("LM", (), {"rank": 0})},
   }
@@ -89,6 +119,8 @@ def harness(monkeypatch):
     module = types.ModuleType(name)
     module.__dict__.update(content)
     monkeypatch.setitem(sys.modules, name, module)
+  yield
+  _CONFIGS.clear()
 
 
 def _run(*argv):
@@ -182,16 +214,97 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
 @pytest.mark.parametrize(
   "argv, message",
   [
-    (["--template=plain"], "--template goes with --apply-chat-template"),
-    (["--log-samples"], "--log-samples goes with --out"),
     (["--limit=0"], "no whole number above 0"),
     (["--num-fewshot=-1"], "no whole number from 0 on"),
   ],
 )
-def test_options_that_say_nothing_are_refused(folder, capsys, argv, message):
+def test_numbers_that_mean_nothing_are_refused(folder, capsys, argv, message):
   with pytest.raises(SystemExit):
     _run("--tasks=arc_easy", f"--model={folder}", *argv)
   assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  "argv, message",
+  [
+    (["--tasks=,"], "--tasks names no task"),
+    (["--tasks=arc_easy,mein"], "no task 'mein'"),
+    (["--tasks=arc_easy", "--include-path=nowhere"], "nowhere is no folder"),
+    (["--template=plain"], "--template=plain goes with --apply-chat-template"),
+    (["--log-samples"], "--log-samples goes with --out=DIR"),
+    ([], "'arc_easy' .*: generation_kwargs has num_beams=4"),
+  ],
+)
+def test_a_command_is_checked_without_a_model(tmp_path, harness, argv, message):
+  wrong = {"until": ["a"], "num_beams": 4}
+  base = ["--tasks=arc_easy", f"--model={tmp_path}", "--step=1"]
+  parsed = eval_harness.parse([*base, f"--out={tmp_path / 'new'}"])
+  assert parsed.tasks.names == ["arc_easy"]
+  assert not (tmp_path / "new").exists()
+  _CONFIGS["arc_easy"] = {"generation_kwargs": wrong}
+  with pytest.raises(ValueError, match=message):
+    eval_harness.parse([*base, *argv])
+
+
+def test_the_harness_is_missed_without_a_model(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, "lm_eval.evaluator", None)
+  with pytest.raises(ValueError, match="pip install 'ramjax\\[harness\\]'"):
+    eval_harness.parse(["--tasks=arc_easy", f"--model={tmp_path}"])
+
+
+def test_what_a_task_asks_for_is_checked_before_the_model_is_loaded(
+  folder, harness, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  _CONFIGS["arc_easy"] = {
+    "output_type": "generate_until",
+    "generation_kwargs": {"until": ["a"], "max_gen_toks": 64},
+  }
+  argv = ["--tasks=arc_easy", f"--model={folder}", "--limit=2"]
+  assert _run(*argv) == 1
+  shown = capsys.readouterr().err
+  assert "task 'arc_easy' asks for max_gen_toks=64" in shown
+  assert _run(*argv, "--max-length=9") == 1
+  assert "the model reads 9 at a time" in capsys.readouterr().err
+  data = tmp_path / "results.json"
+  data.write_text("[]")
+  _CONFIGS["arc_easy"] = {
+    "output_type": "loglikelihood",
+    "dataset_kwargs": {"data_files": {"test": str(data)}},
+  }
+  assert _run(*argv, f"--out={tmp_path}") == 1
+  assert "results.json would be written" in capsys.readouterr().err
+  assert data.read_text() == "[]"
+
+
+def test_errors_of_the_model_are_its_own(folder, harness, monkeypatch, capsys):
+  argv = ["--tasks=arc_easy", f"--model={folder}", "--limit=2"]
+  _CONFIGS["stop"] = {"error": TypeError("no such field")}
+  assert _run(*argv) == 1
+  shown = capsys.readouterr().err
+  assert "at task one of arc_easy (TypeError: no such field): look" in shown
+  del _CONFIGS["stop"]
+
+  def fail(*unused, **more):
+    raise KeyError("ours")
+
+  for name in ("score", "load"):
+    monkeypatch.setattr(eval_likelihood, name, fail)
+    with pytest.raises(KeyError, match="ours"):
+      _run(*argv)
+
+
+def test_a_task_s_name_leads_nowhere(tmp_path):
+  found = {"date": 1.5e9}
+  tasks = {"mine/v2": [], "../x": [], "mine_v2": []}
+  (tmp_path / "out").mkdir()
+  written = harness_results.write(tmp_path / "out", found, tasks)
+  assert len({path.name for path in written}) == 4
+  assert all(path.parent == tmp_path / "out" for path in written)
+  assert sorted(p.name for p in tmp_path.glob("**/*.jsonl")) == sorted(
+    path.name for path in written[1:]
+  )
+  assert written[1].name.startswith("samples_mine_v2_2017-07-")
 
 
 def test_results_of_another_task_are_not_replaced(
@@ -379,6 +492,59 @@ def test_scores_are_those_of_the_harness(
   assert "tiny_writing exact_match (letters)" in figures["figures"]
   assert str(tasks / "documents.jsonl") in figures["inputs"]
   _check_samples(out, expected["samples"], tmp_path)
+
+
+@pytest.mark.peers
+def test_files_of_groups_and_functions_are_inputs(tasks, tmp_path):
+  pytest.importorskip("lm_eval")
+  for name in ("tiny_words", "tiny_writing"):
+    text = (tasks / f"{name}.yaml").read_text()
+    (tmp_path / f"{name}.yaml").write_text(f"{text}tag: mine_tag\n")
+  (tmp_path / "base.yaml").write_text(
+    "group: mine\ntask:\n  - task: mine_choices\n    num_fewshot: 0\n"
+    "  - mine_tag\n"
+  )
+  text = (tasks / "tiny_choices.yaml").read_text()
+  (tmp_path / "common").write_text(text)
+  (tmp_path / "choices.yaml").write_text(
+    "include: common\ntask: mine_choices\nprocess_docs: !function code.same\n"
+  )
+  (tmp_path / "code.py").write_text("def same(dataset):\n  return dataset\n")
+  (tmp_path / "other.yaml").write_text(text.replace("tiny", "other"))
+  found = harness_tasks.find_tasks(["mine"], tmp_path)
+  assert sorted(path.name for path in found.files) == [
+    *("base.yaml", "choices.yaml", "code.py", "common"),
+    *("tiny_words.yaml", "tiny_writing.yaml"),
+  ]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    ('doc_to_text: "{{question"', "at task tiny_words .TemplateSyntaxError"),
+    ("no_such_key: 1", "at task tiny_words .TypeError: "),
+    ("doc_to_text: !function code.broken", "task tiny_words .TypeError: no"),
+    ("process_docs: !function code.no", "task tiny_words .AttributeError: "),
+  ],
+)
+def test_the_task_at_fault_is_named(
+  exported, tasks, tmp_path, capsys, monkeypatch, change, message
+):
+  pytest.importorskip("lm_eval")
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  key = change.partition(":")[0]
+  for name in ("tiny_choices", "tiny_words"):
+    lines = (tasks / f"{name}.yaml").read_text().splitlines()
+    if name == "tiny_words":
+      lines = [line for line in lines if not line.startswith(key)] + [change]
+    (tmp_path / f"{name}.yaml").write_text("\n".join(lines))
+  (tmp_path / "code.py").write_text(
+    "def broken(doc):\n  raise TypeError('no')\n"
+  )
+  argv = ["--tasks=tiny_choices,tiny_words", f"--include-path={tmp_path}"]
+  assert _run(*argv, f"--model={exported}") == 1
+  assert re.search(message, capsys.readouterr().err.splitlines()[-1])
 
 
 def _check_samples(out, expected, tmp_path):

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ramjax eval mt_bench_li`: files in, a real judge over HTTP, files out."""
 
+import dataclasses
 import gzip
 import json
 import pathlib
 
 import pytest
 import tiny_judge
-from tiny_endpoint import TinyEndpoint
+import tiny_model_folder
+from tiny_endpoint import TinyEndpoint, answer, reply
 
-from ramjax.evals import http_engine, length_instructed_files, word_tokens
+from ramjax.evals import (
+  http_engine,
+  length_instructed_files,
+  mt_bench_files,
+  word_tokens,
+)
 from ramjax.evals.http_retries import RetryPolicy
 from ramjax.tools import eval as eval_command
 from ramjax.tools import eval_mt_bench_li, eval_sides
@@ -227,6 +234,60 @@ def test_plain_questions_are_refused_in_a_line(argv, tmp_path, capsys):
   assert eval_command.main(["mt_bench_li", *argv]) == 1
   error = capsys.readouterr().err
   assert "max_len=3 it must begin with 'Answer the following" in error
+
+
+def test_an_endpoint_answers_first_as_mt_bench_asks(argv, tmp_path):
+  def act(number, asked):
+    if asked.body["model"] == "tiny":
+      return tiny_judge.act(number, asked)
+    words = asked.body["messages"][0]["content"].split("\n\n")[1].split()
+    return reply(answer(" ".join(["bb"] * len(words)), "length"))
+
+  with TinyEndpoint(act) as server:
+    judge = _judge(server, tmp_path)
+    words = [argv[0], f"--model={server.url}", "--model-name=lab/m", *judge]
+    found = _run(words, tmp_path / "out")
+    num_asked = len(server.asked)
+    assert _run(words, tmp_path / "out")["figures"] == found["figures"]
+    assert len(server.asked) == num_asked
+  bodies = [a.body for a in server.asked if a.body["model"] == "lab/m"]
+  # As many as there are questions: each has a seed of its own.
+  assert len(bodies) == 5
+  assert all(len(body["messages"]) == 1 for body in bodies)
+  assert {body["max_tokens"] for body in bodies} == {1024}
+  assert sorted(body["temperature"] for body in bodies) == [0, 0, 0.7, 0.7, 0.7]
+  path = tmp_path / "out" / "model_answer.jsonl"
+  answers = mt_bench_files.read_answers(path)
+  assert list(answers) == list(_QUESTIONS)
+  assert {a.model_id for a in answers.values()} == {"lab/m"}
+  assert found["model"] == "lab/m"
+  assert found["model_identity"]["judge"]["name"] == "tiny"
+  assert found["counted"]["answers were cut off at the most tokens"] == 5
+  assert str(path) in found["inputs"]
+  # Two words each: beyond the limit of one alone.
+  assert found["figures"]["violations"] == 1
+  again = _run([argv[0], f"--model={path}"], tmp_path / "again")
+  assert again["figures"].items() <= found["figures"].items()
+
+
+def test_a_folder_answers_and_its_answers_are_not_replaced_by_anothers(
+  argv, tmp_path
+):
+  folder, out = tmp_path / "tiny", tmp_path / "out"
+  config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
+  tiny_model_folder.write(folder, config)
+  options = ["--model-template=plain", "--model-max-tokens=4"]
+  found = _run([argv[0], f"--model={folder}", *options], out)
+  assert found["model"] == "tiny"
+  assert found["figures"]["prompts"] == len(_QUESTIONS)
+  assert found["model_identity"]["template"] == "plain"
+  (out / "evaluation.json").unlink()
+  with pytest.raises(ValueError, match="would be replaced"):
+    _run([argv[0], f"--model={folder}", "--model-name=x", *options], out)
+  with pytest.raises(ValueError, match="--out=DIR is missing"):
+    eval_mt_bench_li.main([argv[0], f"--model={folder}", *options])
+  with pytest.raises(ValueError, match=r"--model-slots: --model=.* is a file"):
+    eval_mt_bench_li.main([*argv, "--model-slots=2"])
 
 
 def test_real_answers_have_the_words_that_are_counted(tmp_path):

@@ -3,11 +3,13 @@
 
 import argparse
 import json
+import pathlib
 
 import pytest
 import tiny_model_folder
 
 from ramjax.evals import local_engine
+from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import eval_outputs, generate
 
 _INSTRUCTIONS = ["Say 3.", "What is word 12?", "Sort 2 1."]
@@ -82,7 +84,11 @@ def test_what_was_answered_is_not_asked_again(folder, tmp_path, monkeypatch):
 def test_a_file_is_taken_as_it_is(tmp_path):
   path = tmp_path / "outputs.json"
   args = _args(path)
-  assert eval_outputs.get(args, _INSTRUCTIONS, None, _nothing) == (path, None)
+  assert eval_outputs.get(args, _INSTRUCTIONS, None, _nothing) == (
+    path,
+    None,
+    0,
+  )
   assert eval_outputs.inputs(args) == [path] and eval_outputs.files(args) == []
 
 
@@ -107,3 +113,53 @@ def test_an_instruction_without_room_is_refused_before_weights(
   monkeypatch.delattr(local_engine.LocalEngine, "complete")
   with pytest.raises(ValueError, match="no room for an answer"):
     eval_outputs.get(_local(folder), ["word " * 2000], tmp_path, _nothing)
+
+
+def test_answers_that_were_cut_off_are_counted_those_of_an_earlier_run_too(
+  folder, tmp_path
+):
+  evaluation = Evaluation("b", "m", {})
+  for _ in range(2):
+    found = eval_outputs.get(_local(folder), _INSTRUCTIONS, tmp_path, _nothing)
+    # Five tokens are too few for this model, which never ends.
+    assert found.num_cut_off == len(_INSTRUCTIONS)
+    counted = found.told_in(evaluation).counted
+    assert counted == {"answers were cut off at the most tokens": 3}
+  path = tmp_path / "x.json"
+  found = eval_outputs.get(_args(path), _INSTRUCTIONS, None, _nothing)
+  assert found.told_in(evaluation) == evaluation
+
+
+def test_answers_that_were_not_made_here_are_not_replaced(folder, tmp_path):
+  path = tmp_path / "model_outputs.json"
+  rows = [{"instruction": "a", "output": "b", "generator": "tiny"}]
+  path.write_text(json.dumps(rows))
+  args = _local(folder)
+  for check in (
+    lambda: eval_outputs.check(args, tmp_path),
+    lambda: eval_outputs.get(args, _INSTRUCTIONS, tmp_path, _nothing),
+  ):
+    with pytest.raises(ValueError, match="would be replaced"):
+      check()
+  assert json.loads(path.read_text()) == rows
+  path.unlink()
+  eval_outputs.get(args, _INSTRUCTIONS, tmp_path, _nothing)
+  assert eval_outputs.check(args, tmp_path) == "tiny"
+  # Whose they are matters beside our own answers, too.
+  for text in (json.dumps([{**rows[0], "generator": "x"}]), "[]", "words"):
+    path.write_text(text)
+    with pytest.raises(ValueError, match="would be replaced"):
+      eval_outputs.check(args, tmp_path)
+
+
+def test_a_judge_stands_beside_the_model_in_what_tells_them_from_others():
+  path = pathlib.Path("x")
+  asked = eval_outputs.Outputs(path, {"template": "plain"})
+  assert asked.identity_with(None) == {"template": "plain"}
+  assert asked.identity_with({"name": "j"}) == {
+    "template": "plain",
+    "judge": {"name": "j"},
+  }
+  there = eval_outputs.Outputs(path, None)
+  assert there.identity_with({}) is None
+  assert there.identity_with({"name": "j"}) == {"judge": {"name": "j"}}

@@ -23,11 +23,12 @@ from ramjax.configs import base
 from ramjax.data import group_rows, parse_rows, train_tokenizer
 from ramjax.data.tokenizers import load_tokenizer
 from ramjax.evals import response_scorers
+from ramjax.evals.padded_rows import Row
 from ramjax.models import heads, llama, source_params
 from ramjax.models.lora_config import LoraConfig, LoraModule
 from ramjax.models.open_model import open_model
 from ramjax.tools import eval as eval_command
-from ramjax.tools import loaded_model
+from ramjax.tools import eval_preference, loaded_model, scoring_model
 from ramjax.trainers import reward
 from ramjax.trainers.group_data import GroupData
 from ramjax.trainers.group_evaluator import GroupEvaluator
@@ -40,6 +41,7 @@ _HH = (
 _REWARD = dataclasses.replace(
   tiny_model_folder.CONFIG, num_labels=1, tie_embeddings=False
 )
+_FOLDERS = ("reward", "policy", "other")
 _WORDS = [
   ("word 1 and 7", "word 2, then", "more"),
   ("more of it", "word 3", "then word 4 and word 5"),
@@ -174,7 +176,8 @@ def test_a_reward_model_is_right_where_its_head_says_so(
   assert [
     [r["tokens_chosen"], r["tokens_rejected"]] for r in records
   ] == lengths
-  assert [r["where"] for r in records] == [f"row {i}" for i in range(1, 6)]
+  places = [f"pairs.jsonl:{i}" for i in range(1, 6)]
+  assert [r["where"] for r in records] == places
   assert [r["subset"] for r in records] == ["odd", "even"] * 2 + ["odd"]
   assert found["inputs"] == {
     str(data): hashlib.sha256(data.read_bytes()).hexdigest()
@@ -319,7 +322,8 @@ def test_pairs_that_are_too_long_are_cut_and_counted(tmp_path, folders):
     _jsonl(tmp_path, pairs), folders / "reward", "--max-length=40"
   )
   assert list(found["counted"].values()) == [1, 2]
-  assert [r["where"] for r in records] == ["row 1", "row 2", "row 4", "row 5"]
+  places = [f"pairs.jsonl:{i}" for i in (1, 2, 4, 5)]
+  assert [r["where"] for r in records] == places
   assert found["model_identity"]["max_length"] == 40
   one = _jsonl(tmp_path, [pairs[2]])
   assert _run(one, folders / "reward") == (None, None)
@@ -369,6 +373,9 @@ def test_rows_that_cannot_be_read_are_named_or_set_aside(
   assert "set --max-bad-share above 0" in shown
   found, records = _run(data, folders / "reward", "--max-bad-share=0.2")
   assert found["figures"]["pairs"] == 5 and len(records) == 5
+  # Each by its own place, and not by that among the rows that are left.
+  places = [f"pairs.jsonl:{i}" for i in (1, 2, 4, 5, 6)]
+  assert [r["where"] for r in records] == places
   assert list(found["counted"].values()) == [1]
   aside = (tmp_path / "out/quarantine.jsonl").read_text().splitlines()
   assert len(aside) == 1 and "pairs.jsonl:3" in aside[0]
@@ -385,7 +392,7 @@ def test_rows_that_cannot_be_read_are_named_or_set_aside(
     ("policy", ["--scorer=implicit"], "needs --reference=FOLDER"),
     ("reward", ["--scorer=logp"], "leave --scorer out"),
     ("reward", ["--reference=policy"], "compares with no reference"),
-    ("reward", ["--beta=2"], "--beta=2.0: --scorer=reward compares with no"),
+    ("reward", ["--beta=2"], "--beta=2.0 is of an implicit reward: name"),
     (
       "policy",
       ["--scorer=logp", "--reference=other"],
@@ -415,6 +422,65 @@ def test_options_that_do_not_go_together_are_refused_before_loading(
     None,
   )
   assert message in capsys.readouterr().err
+
+
+_IMPLICIT = "--scorer=implicit"
+
+
+@pytest.mark.parametrize(
+  "argv, message",
+  [
+    (["--data=nope.jsonl"], "nope.jsonl"),
+    (["--data={bad}"], "bad.jsonl:2: .*chosen"),
+    (["--data={bad}", "--max-bad-share=0.6"], "--max-bad-share needs --out"),
+    (
+      ["--data={bad}", "--max-bad-share=0.1", "--out={new}"],
+      "1 of 2 records are bad, more than --max-bad-share=0.1.*Mend them, or",
+    ),
+    (["--subset-field=topic"], "no row of .* has that field"),
+    ([_IMPLICIT], "needs --reference=FOLDER"),
+    (["--beta=2"], "--beta=2.0 is of an implicit reward"),
+    (["--scorer=logp", "--reference={policy}"], "--scorer=logp compares with"),
+    (["--scorer=reward", "--beta=2"], "--scorer=reward compares with no refer"),
+    (["--reference={reward}"], "has a score head"),
+    (["--reference={new}"], "holds no model|does not exist"),
+    (["--reference={policy}", "--max-length=65"], "is for 64 positions at"),
+  ],
+)
+def test_a_command_is_checked_without_a_model(tmp_path, folders, argv, message):
+  empty, new = tmp_path / "empty", tmp_path / "new"
+  empty.mkdir()
+  bad = _jsonl(tmp_path, [_pairs()[0], {"prompt": "x"}], "bad.jsonl")
+  base = [f"--data={_jsonl(tmp_path, _pairs())}", f"--model={empty}"]
+  base += ["--step=1"]
+  parsed = eval_preference.parse(
+    [*base, f"--out={new}", f"--reference={folders / 'policy'}"]
+  )
+  assert len(parsed.loaded.rows) == 5
+  values = dict(bad=bad, new=new, **{x: folders / x for x in _FOLDERS})
+  with pytest.raises((ValueError, OSError), match=message):
+    eval_preference.parse([*base, *(x.format(**values) for x in argv)])
+  assert not new.exists()
+
+
+def test_a_row_that_cannot_be_scored_is_named_before_loading(
+  folders, monkeypatch
+):
+  monkeypatch.setattr(loaded_model, "load", pytest.fail)
+  opened = scoring_model.open_model(folders / "policy", template="plain")
+  scoring = scoring_model.Scoring(
+    kind="logp",
+    beta=1.0,
+    model=opened,
+    reference=None,
+    max_length=64,
+    batch_size=1,
+  )
+  good = Row(np.array([1, 5], np.int32), np.array([False, True]))
+  bad = good._replace(mask=np.array([True, False]))
+  places = ["pairs.jsonl:7, chosen", "pairs.jsonl:7, rejected"]
+  with pytest.raises(ValueError, match="l:7, rejected has no token to predict"):
+    scoring.score([good, bad], places)
 
 
 def test_a_reference_that_reads_other_tokens_is_refused(

@@ -19,7 +19,11 @@ from ramjax.data.tokenizers import load_tokenizer
 from ramjax.models import heads, llama, source_params
 from ramjax.models.open_model import open_model
 from ramjax.tools import eval as eval_command
-from ramjax.tools import eval_reward_bench_run, loaded_model
+from ramjax.tools import (
+  eval_reward_bench,
+  eval_reward_bench_run,
+  loaded_model,
+)
 
 _REWARD = dataclasses.replace(
   tiny_model_folder.CONFIG, num_labels=1, tie_embeddings=False
@@ -243,6 +247,62 @@ def test_what_cannot_count_is_refused_before_loading(
   model = f"--model={folders / 'reward'}"
   assert _main(model, f"--data={data}", "--template=plain", *argv) == 1
   assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  "rows, argv, message",
+  [
+    (None, [], "name what it is run on with --data"),
+    (None, ["--data=nope.jsonl"], "nope.jsonl"),
+    (_version_1(), ["--prior=x.json"], "--prior: for files of scores"),
+    (_version_1(), ["--beta=2"], "--beta=2.0 is of an implicit reward"),
+    (_version_1(), ["--scorer=implicit"], "needs --reference=FOLDER"),
+    (_changed(_version_1(), 1, subset="xyz"), [], "data.jsonl:2: subset='xyz'"),
+    (_changed(_version_1(), 1, chosen=None), [], "data.jsonl:2: no 'chosen'"),
+  ],
+)
+def test_a_command_is_checked_without_a_model(tmp_path, rows, argv, message):
+  empty = tmp_path / "empty"
+  empty.mkdir()
+  base = [f"--model={empty}", "--step=1", f"--out={tmp_path / 'new'}"]
+  good = _jsonl(tmp_path, _version_1(), "good.jsonl")
+  parsed = eval_reward_bench.parse([*base, f"--data={good}"])
+  assert parsed.asked is not None and len(parsed.asked.questions) == 10
+  if rows is not None:
+    base.append(f"--data={_jsonl(tmp_path, rows)}")
+  with pytest.raises((ValueError, OSError), match=message):
+    eval_reward_bench.parse([*base, *argv])
+  assert not (tmp_path / "new").exists()
+
+
+def _cut(found):
+  """How many answers were cut, by the end of what is said of it."""
+  return {
+    rule.rpartition(": ")[2].rpartition(", and ")[2]: n
+    for rule, n in found["counted"].items()
+    if "--max-length" in rule
+  }
+
+
+def test_of_log_probabilities_the_prompt_gives_way_and_not_the_answer(
+  tmp_path, folders
+):
+  rows = _version_1()
+  long = "word 3 and then more of it, then word 4, "
+  rows[3] |= {"prompt": long * 8}
+  options = ["--scorer=logp", "--max-length=48"]
+  found, records = _run(_jsonl(tmp_path, rows), folders / "policy", *options)
+  assert _cut(found) == {"prompts lose their start": 2}
+  rows[3]["prompt"] = "something else, " + rows[3]["prompt"]
+  (tmp_path / "b").mkdir()
+  data = _jsonl(tmp_path / "b", rows)
+  _, again = _run(data, folders / "policy", *options)
+  assert again[3] == pytest.approx(records[3], abs=1e-4)
+  rows[3]["chosen"] = long * 8
+  (tmp_path / "c").mkdir()
+  data = _jsonl(tmp_path / "c", rows)
+  found, _ = _run(data, folders / "policy", *options)
+  assert _cut(found) == {"prompts lose their start": 2, "lose their end": 1}
 
 
 def test_options_of_folders_and_of_files_are_not_mixed(

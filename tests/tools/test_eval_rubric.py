@@ -53,6 +53,10 @@ def test_grades_are_averaged_written_and_canaries_told(tmp_path):
   assert by_kind["injected"]["passed"] == 0
   assert len(server.asked) == 5 + 6
   assert {asked.body["temperature"] for asked in server.asked} == {0}
+  (note,) = found["notes"]
+  assert "a request to the judge alone can get a good grade" in note
+  assert found["figures"]["judge_requests"] == len(server.asked)
+  assert found["figures"]["judge_tokens"] > 0
 
 
 def test_an_answer_cannot_close_the_tags_it_stands_in(tmp_path):
@@ -108,6 +112,10 @@ def test_a_folder_answers_first(tmp_path):
     )
   assert found["model"] == "tiny" and found["figures"]["answers"] == 1
   assert found["model_identity"]["template"] == "plain"
+  judge = found["model_identity"]["judge"]
+  assert judge["name"] == "j" and judge["endpoint"].startswith(server.url)
+  assert judge["highest"] == 5 and len(judge["rubric"]) == 64
+  assert found["counted"]["answers were cut off at the most tokens"] == 1
   (made,) = json.loads((tmp_path / "out" / "model_outputs.json").read_text())
   assert made["instruction"] == "Say 3."
 
@@ -132,3 +140,60 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     assert _run(tmp_path, server, *words) is None
     assert not server.asked
   assert problem in capsys.readouterr().err
+
+
+def test_a_judge_that_always_gives_the_highest_grade_is_found_out(tmp_path):
+  with TinyEndpoint(lambda *_: reply(answer("Score: 5"))) as server:
+    found = _run(tmp_path, server, "--canaries=2")
+  passed = [row["passed"] for row in found["tables"]["canaries"]]
+  assert passed == [0, 0, None]
+  assert len(found["notes"]) == 2
+
+
+def test_a_rubric_in_a_file_is_an_input_and_never_written_over(
+  tmp_path, capsys
+):
+  rubric = tmp_path / "out" / "grades.jsonl"
+  rubric.parent.mkdir()
+  rubric.write_text("{prompt} <answer>\n{response}\n</answer>")
+  with TinyEndpoint(_grade) as server:
+    assert _run(tmp_path, server, f"--rubric={rubric}") is None
+    assert "is the file that is read" in capsys.readouterr().err
+    assert not server.asked
+    other = rubric.rename(tmp_path / "rubric.txt")
+    found = _run(tmp_path, server, f"--rubric={other}", "--canaries=0")
+  assert str(other) in found["inputs"]
+
+
+def test_as_many_as_the_share_says_may_have_no_verdict(tmp_path):
+  """A share of 0.29 of 100 is 29, whatever floats make of it."""
+  outputs = [
+    {"instruction": f"ask {i}", "output": f"answer {i % 5}."}
+    for i in range(100)
+  ]
+
+  def act(number, asked):
+    text = asked.body["messages"][-1]["content"]
+    number = int(re.findall(r"ask ([0-9]+)", text)[0])
+    if number < 29:
+      return reply(answer("I would rather not."))
+    return _grade(number, asked)
+
+  with TinyEndpoint(act) as server:
+    words = ("--canaries=0", "--max-invalid=0.29")
+    found = _run(tmp_path, server, *words, outputs=outputs)
+  assert found["counted"] == {"answers have no verdict": 29}
+
+
+def test_requests_that_fail_are_counted(tmp_path):
+  def act(number, asked):
+    if "answer 2" in asked.body["messages"][-1]["content"]:
+      return reply({"error": "refused by a filter"}, 400)
+    return _grade(number, asked)
+
+  with TinyEndpoint(act) as server:
+    found = _run(tmp_path, server, "--canaries=0", "--max-invalid=0.2")
+  assert found["counted"] == {
+    "answers have no verdict": 1,
+    "requests that the judge gave no answer to: no verdict": 1,
+  }

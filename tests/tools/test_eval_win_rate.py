@@ -125,7 +125,10 @@ def test_a_folder_answers_first_and_is_judged_as_its_outputs_are(
   assert first["model"] == again["model"] == "tiny"
   assert first["figures"] == again["figures"]
   assert first["model_identity"]["template"] == "plain"
-  assert again["model_identity"] is None
+  judge = first["model_identity"].pop("judge")
+  assert again["model_identity"] == {"judge": judge}
+  assert judge["name"] == "tiny" and judge["endpoint"].startswith(server.url)
+  assert judge["reader"] == {"identifiers": ["m", "M"], "num_top": 5}
   assert set(first["inputs"]) == set(again["inputs"])
   made = json.loads(outputs.read_text())
   assert [row["instruction"] for row in made] == _TASKS
@@ -403,6 +406,18 @@ def test_a_process_that_is_killed_loses_nothing_that_it_was_told(
 def test_options_that_do_not_go_together_are_refused(files, extra, match):
   with pytest.raises(ValueError, match=match):
     eval_win_rate.main([*files, *extra])
+
+
+def test_a_baseline_with_the_models_name_is_refused_before_it_is_judged(
+  files, tmp_path
+):
+  path = tmp_path / "reference.json"
+  rows = [{**row, "generator": "mine"} for row in json.loads(path.read_text())]
+  path.write_text(json.dumps(rows))
+  with TinyEndpoint(tiny_judge.act) as server:
+    with pytest.raises(ValueError, match="both called 'mine'"):
+      eval_win_rate.main([*files, *_judge(server)])
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(

@@ -84,3 +84,31 @@ def test_an_endpoint_is_asked_and_a_file_is_not(tmp_path):
   path.write_text("[]")
   assert pair_judging_options.is_asked("https://example.com/v1")
   assert not pair_judging_options.is_asked(str(path))
+
+
+@pytest.mark.parametrize(
+  "argv,match",
+  [
+    (["--temperature=0.5"], r"^--temperature=0.5 is for --pattern"),
+    (["--temperature=0"], r"^--temperature=0.0 is for --pattern"),
+    (["--samples=1"], r"^--samples=1 is for --pattern"),
+    (["--judge-max-tokens=9"], r"^--judge-max-tokens=9 is for --pattern"),
+    (["--pattern=x", "--top-logprobs=20"], r"^--top-logprobs=20 is for --id"),
+    (["--max-invalid=nan"], r"--max-invalid=nan must be a share"),
+  ],
+)
+def test_an_option_of_the_other_way_to_read_is_refused(tmp_path, argv, match):
+  args = _parser().parse_args([f"--judge={tmp_path}", "--prompt=p", *argv])
+  with pytest.raises(ValueError, match=match):
+    pair_judging_options.check(args)
+
+
+def test_what_is_not_given_is_filled_in(tmp_path):
+  args = _parser().parse_args([f"--judge={tmp_path}", "--prompt=p"])
+  pair_judging_options.check(args)
+  assert (args.samples, args.temperature, args.top_logprobs) == (1, 0.0, 5)
+  args = _parser().parse_args(
+    [f"--judge={tmp_path}", "--prompt=p", "--pattern=x", "--samples=3"]
+  )
+  pair_judging_options.check(args)
+  assert (args.samples, args.temperature) == (3, 0.0)

@@ -11,7 +11,9 @@ import pytest
 from tiny_curves import PAIRS
 from tiny_page import EVIL, Seen
 
+from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import (
+  eval_result,
   report,
   report_run,
   report_samples,
@@ -436,3 +438,51 @@ def test_names_of_a_stranger_stay_text(tmp_path):
   page = report.page(report_run.read_run(tmp_path))
   assert Seen(page).tags.count("script") == 1
   assert "<script>alert(1)" in Seen(page).text
+
+
+def test_only_a_page_is_replaced(tmp_path, capsys):
+  metrics = tmp_path / "metrics.jsonl"
+  metrics.write_text('{"step": 1, "train/loss": 1.0}\n')
+  before = metrics.read_text()
+  assert report.main([str(tmp_path), f"--out={metrics}"]) == 1
+  assert "exists and is no page" in capsys.readouterr().err
+  assert metrics.read_text() == before
+  page = tmp_path / "p.HTML"
+  page.write_text("old")
+  assert report.main([str(tmp_path), f"--out={page}"]) == 0
+  assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+  assert report.main([str(tmp_path), f"--out={tmp_path / 'new'}"]) == 0
+
+
+def test_a_page_is_replaced_whole_and_not_through_a_link(tmp_path):
+  metrics = tmp_path / "metrics.jsonl"
+  metrics.write_text('{"step": 1, "train/loss": 1.0}\n')
+  before = metrics.read_text()
+  page = tmp_path / "report.html"
+  page.symlink_to(metrics)
+  assert report.main([str(tmp_path)]) == 0
+  assert metrics.read_text() == before
+  assert not page.is_symlink()
+
+
+def test_a_run_in_rounds_has_a_page_of_its_rounds(tmp_path, capsys):
+  lines = [{"round": i, "eval/score": i / 10} for i in range(3)]
+  log = "".join(json.dumps(line) + "\n" for line in lines)
+  (tmp_path / "rounds.jsonl").write_text(log)
+  config = {"algorithm": "rounds", "rounds": {"num_rounds": 5}}
+  (tmp_path / "config.json").write_text(json.dumps(config))
+  for number, rate in ((1, 10.0), (2, 20.0)):
+    folder = tmp_path / f"round_{number}" / "fit" / "evals" / "math"
+    found = Evaluation("gsm8k", f"m{number}", {"accuracy, %": rate})
+    eval_result.write(found, folder / "step_00000120", inputs=[], command=["x"])
+  assert report.main([str(tmp_path)]) == 0
+  assert "samples" not in capsys.readouterr().out
+  text = (tmp_path / "report.html").read_text(encoding="utf-8")
+  seen = Seen(text).text
+  assert "Rounds 2 of 5 planned" in seen
+  assert "gsm8k · m1 · round 1 accuracy 10.0%" in seen
+  assert "Evaluations over the run math: accuracy" in seen
+  assert ">step</text>" not in text and ">round</text>" in text
+  (tmp_path / "rounds.jsonl").write_text('{"step": 1}\n')
+  assert report.main([str(tmp_path)]) == 1
+  assert "round=None is not a count of rounds" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 
 import pytest
 
-from ramjax.tools import report_calibration
+from ramjax.tools import report_calibration, report_eval_tables
 from ramjax.tools.report_calibration import Bin
 from ramjax.tools.report_run import Curve
 
@@ -56,6 +56,7 @@ def test_bins_of_an_evaluation_lie_at_their_mean_confidence():
   found = report_calibration.chart(
     [Bin(0.5, 0.6, 0.5, 0.5), Bin(0.7, 0.8, 1.0, 0.75)],
     unit="u",
+    dots="pairs",
     hint="h",
   )
   assert '<circle cx="52.0" cy="112.0"' in found
@@ -67,4 +68,12 @@ def test_bins_of_an_evaluation_lie_at_their_mean_confidence():
 
 def test_mean_confidence_that_is_none_is_not_drawn():
   bins = [Bin(0.5, 0.6, 0.5, mean) for mean in (0.4, 1.5, float("nan"))]
-  assert report_calibration.chart(bins, unit="u", hint="h") == ""
+  assert report_calibration.chart(bins, unit="u", dots="d", hint="h") == ""
+
+
+def test_the_legend_says_what_the_dots_are():
+  held_out = report_calibration.calibration_chart(_BINS)
+  given = report_eval_tables.calibration([Bin(0.5, 0.6, 0.5)])
+  assert "held-out pairs" in held_out
+  # `ramjax eval preference` takes any pairs.
+  assert "held-out" not in given and "pairs</span>" in given

@@ -11,7 +11,7 @@ from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import (
   eval_result,
   report,
-  report_compare_evals,
+  report_compare_groups,
   report_compare_runs,
   report_sides,
 )
@@ -230,7 +230,7 @@ def test_evaluations_of_one_benchmark_belong_together_by_name(tmp_path):
   b = write_run(tmp_path / "b", [2.0])
   evaluate(b / "evals" / "y", "m", 3.0)
   alone = evaluate(tmp_path / "x", "m", 4.0)
-  groups = report_compare_evals.groups(report_sides.read([a, b, alone]))
+  groups = report_compare_groups.groups(report_sides.read([a, b, alone]))
   found = {
     group.title: [
       one and one.evaluation.figures["win_rate, %"] for one in group.sides
@@ -322,3 +322,88 @@ def test_everything_a_stranger_wrote_stays_text(tmp_path, page):
   assert not [key for key, _ in seen.attributes if key.startswith("on")]
   assert "\u202e" not in seen.text and "\x1b" not in seen.text
   assert "<script>alert(1)</script>" in seen.text
+
+
+def test_categories_are_of_the_measure_that_most_sides_have(tmp_path, page):
+  def table(*names):
+    return [
+      {"task": task, "acc, %": None, "acc_norm, %": None}
+      | {f"{name}, %": value for name, value in zip(names, found, strict=True)}
+      for task, *found in (("x", 10.0, 20.0), ("y", 30.0, 40.0))
+    ]
+
+  one = evaluate(tmp_path / "a", "one", 40.0, table("acc", "acc_norm"))
+  two = evaluate(tmp_path / "b", "two", 60.0, table("acc_norm", "acc"))
+  seen = Seen(page(one, two)).text
+  assert "By category acc, percent a b x 10.0% 20.0% y 30.0% 40.0%" in seen
+  norm = [{**row, "acc, %": None} for row in table("acc", "acc_norm")]
+  three = evaluate(tmp_path / "c", "three", 60.0, norm)
+  seen = Seen(page(one, three)).text
+  assert "acc norm, percent a c x 20.0% 20.0% y 40.0% 40.0%" in seen
+
+
+def test_a_side_without_the_measure_is_left_out_and_said(tmp_path, page):
+  def table(name):
+    return [{"task": task, f"{name}, %": 10.0} for task in "xy"]
+
+  a, b, c = (
+    evaluate(tmp_path / name, name, 40.0, table(measure))
+    for name, measure in (("a", "acc"), ("b", "acc_norm"), ("c", "acc"))
+  )
+  assert "By category" not in Seen(page(a, b)).text
+  seen = Seen(page(a, b, c)).text
+  assert "acc, percent a c x 10.0% 10.0%" in seen
+  assert "b has no such figure." in seen
+
+
+def test_other_questions_under_one_number_do_not_stand_side_by_side(
+  tmp_path, page
+):
+  def graded(name, questions):
+    folder = tmp_path / name / "mt"
+    found = Evaluation("mt_bench", name, {"average": 5.0, "turn_1": 5.0})
+    eval_result.write(found, folder, inputs=[], command=["x"])
+    rows = [
+      {
+        "question_id": number,
+        "model": name,
+        "judge": ["gpt", "single-v1"],
+        "user_prompt": f"[Question]\n{asked}\n\n[The Start of {name}"
+        if asked
+        else None,
+        "judgment": f"words of {name}",
+        "score": 5,
+        "turn": 1,
+        "tstamp": 1.0,
+      }
+      for number, asked in questions.items()
+    ]
+    path = folder / "model_judgment" / "gpt_single" / "m.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+  a = graded("a", {81: "What is one?", 82: "What is two?", 83: None})
+  b = graded("b", {81: "What is three?", 82: "What is two?", 83: "Four?"})
+  seen = Seen(page(a, b)).text
+  assert "What is one?" not in seen and "What is three?" not in seen
+  assert "Question 82, turn 1 What is two? grade 5, in the judge's" in seen
+  # Where one does not record it, the number has to do.
+  assert "Question 83, turn 1 Four?" in seen
+  assert "1 turns are of other questions under the same number" in seen
+
+
+def test_a_run_in_rounds_stands_beside_another(tmp_path, page):
+  a = write_run(tmp_path / "a", [2.0])
+  b = tmp_path / "b"
+  b.mkdir()
+  (b / "rounds.jsonl").write_text('{"round": 4, "eval/loss": 0.5}\n')
+  evaluate(a / "evals" / "x", "m", 40.0)
+  evaluate(b / "round_4" / "fit" / "evals" / "x", "m", 60.0)
+  text = page(a, b)
+  seen = Seen(text).text
+  assert "b run, 4 rounds" in seen
+  assert "Steps 1 4 rounds" in seen
+  assert "40.0% (38.0 to 42.0) 60.0% (58.0 to 62.0)" in seen
+  assert "a: m · b: m, round 4" in seen
+  assert ">step or round</text>" in text

@@ -172,3 +172,20 @@ def test_a_grade_is_of_ten_and_a_share_of_a_hundred():
   assert Figure("a", 1.0, unit="of 10").ends == (0.0, 10.0)
   assert Figure("a", 1.0, unit="%").ends == (0.0, 100.0)
   assert Figure("a", 1.0).ends is None
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "text"),
+  [
+    ("ifeval prompt_level_strict_acc", 0.31, "31.0%"),
+    ("inst_level_loose_acc (none)", 0.31, "31.0%"),
+    ("drop f1", 0.4, "40.0%"),
+    ("humaneval pass@1 (create_test)", 0.25, "25.0%"),
+    ("humaneval pass@10", 1, "100.0%"),
+    # Of another task it is in percent already.
+    ("squadv2 f1", 71.5, "71.50"),
+    ("bypass@1x", 0.25, "0.2500"),
+  ],
+)
+def test_shares_of_the_harness_are_in_percent(key, value, text):
+  assert report_eval_figures.figure({key: value}, key).text == text

@@ -7,7 +7,13 @@ import os
 import pytest
 
 from ramjax.evals.evaluation import Evaluation
-from ramjax.tools import eval_result, report_evals
+from ramjax.tools import (
+  eval_result,
+  report_evals,
+  report_verdict_samples,
+  report_verdicts,
+)
+from ramjax.tools.report_budget import Budget, Bytes
 
 GOOD = Evaluation(
   "preference",
@@ -151,3 +157,81 @@ def test_a_table_of_a_file_cannot_grow_beyond_it(tmp_path):
   rows = [{f"c{i}": 1} for i in range(1001)]
   raw(tmp_path / "wide", record(tables={"t": rows}))
   assert "cells" in report_evals.read_below(tmp_path).problems[0]
+
+
+def test_one_budget_is_for_all_evaluations(tmp_path):
+  for name in "abcd":
+    write(tmp_path / name)
+  size = (tmp_path / "a" / "evaluation.json").stat().st_size
+  budget = Budget(Bytes(2 * size + 1), Bytes(0))
+  found = report_evals.read_below(tmp_path, budget)
+  assert [one.name for one in found.shown] == ["a", "b"]
+  (problem,) = found.problems
+  assert "2 evaluations are left out" in problem
+  assert f"{tmp_path / 'c' / 'evaluation.json'}, …" in problem
+
+
+def test_a_page_has_one_budget_for_the_verdicts_of_all(tmp_path):
+  row = {
+    "instruction": "p",
+    "output_1": "a",
+    "output_2": "b",
+    "generator_1": "base",
+    "generator_2": "mine",
+    "preference": 2.0,
+  }
+  for name in "abc":
+    write(tmp_path / name, Evaluation("win_rate", "m", {}))
+    (tmp_path / name / "annotations.json").write_text(json.dumps([row]))
+  size = (tmp_path / "a" / "annotations.json").stat().st_size
+  budget = Budget(Bytes(1 << 20), Bytes(2 * size - 1))
+  found = report_evals.read_below(tmp_path, budget)
+  assert [one.verdicts is None for one in found.shown] == [False, True, True]
+  (problem,) = found.problems
+  assert "The verdicts of 2 evaluations are left out" in problem
+  assert "b/annotations.json has" in problem
+
+
+def test_a_run_s_page_keeps_the_verdicts_that_it_shows(tmp_path):
+  rows = [
+    {
+      "instruction": f"p{i}",
+      "output_1": "a" * 10,
+      "output_2": "b" * i,
+      "generator_1": "base",
+      "generator_2": "mine",
+      "preference": 1.0 + i / 100,
+    }
+    for i in range(100)
+  ]
+  write(tmp_path / "a", Evaluation("win_rate", "m", {}))
+  (tmp_path / "a" / "annotations.json").write_text(json.dumps(rows))
+  (whole,) = report_evals.read_below(tmp_path, whole=True).shown
+  (few,) = report_evals.read_below(tmp_path).shown
+  assert whole.verdicts is not None and few.verdicts is not None
+  assert len(whole.verdicts.rows) == 100
+  assert (len(few.verdicts.rows), few.verdicts.left) == (10, 90)
+  assert report_verdicts.chosen(few.verdicts) == few.verdicts.rows
+  assert report_verdicts.chosen(whole.verdicts) == few.verdicts.rows
+  # All of them are in the groups by length.
+  assert len(few.lengths) == 5 and few.lengths == whole.lengths
+  assert sum(int(row.detail.split()[0]) for row in few.lengths) == 100
+  assert "10 of 100 verdicts on mine" in report_verdict_samples.table(
+    few.verdicts
+  )
+
+
+def test_a_round_is_the_step_of_its_last_evaluation(tmp_path):
+  for number, name in ((1, "step_00000040"), (1, "step_00000080"), (10, "")):
+    write(tmp_path / f"round_{number}" / "pairs" / name)
+  write(tmp_path / "all" / "pairs")
+  folders = {None: tmp_path / "all"} | {
+    i: tmp_path / f"round_{i}" for i in (1, 2, 10)
+  }
+  found = report_evals.read_run(folders)
+  assert [(one.name, one.step, one.axis) for one in found.shown] == [
+    ("pairs", None, "step"),
+    ("pairs", 1, "round"),
+    ("pairs", 10, "round"),
+  ]
+  assert found.shown[1].folder.name == "step_00000080"

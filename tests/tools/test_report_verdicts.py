@@ -2,11 +2,17 @@
 """A judge's verdicts as a report reads, picks and groups them."""
 
 import json
+import re
 
 import pytest
 
 from ramjax.evals.evaluation import Evaluation
-from ramjax.tools import report_length_groups, report_verdicts
+from ramjax.tools import (
+  report_length_groups,
+  report_verdict_samples,
+  report_verdicts,
+)
+from ramjax.tools.report_verdict_samples import Answer
 from ramjax.tools.report_verdicts import Verdict, Verdicts
 
 
@@ -219,3 +225,56 @@ def test_few_pairs_and_grades_have_no_groups():
   assert report_length_groups.by_length(pairs([1.5] * 9)) == []
   grades = pairs([1.5] * 50)._replace(tie=None)
   assert report_length_groups.by_length(grades) == []
+
+
+@pytest.mark.parametrize(
+  ("prompt", "question"),
+  [
+    ("[Instruction]\nx\n\n[Question]\nWhy?\n\n[The Start of A", "Why?"),
+    ("[User Question]\nWhy?\n\n[The Start of Reference", "Why?"),
+    (
+      "<|The Start|>\n\n### User:\nWhy?\n\n### Assistant A:\nx\n\n### User:\n"
+      "How?\n\n### Assistant A:\n[Question]\nNo\n\n[The Start of ",
+      "Why?",
+    ),
+    # What an answer holds is no question.
+    ("[Question]\nWhy?\n\n[The Start of A\n### User:\nNo\n\n### x", "Why?"),
+    ("[Question]\nthat does not end", None),
+    ("another form", None),
+    (None, None),
+  ],
+)
+def test_the_question_is_read_from_what_the_judge_saw(
+  tmp_path, prompt, question
+):
+  row = {**grade(81, 2, 7), "user_prompt": prompt}
+  lines(tmp_path / "model_judgment/gpt_single/mine.jsonl", [row])
+  assert read(tmp_path, "mt_bench", "mine").rows[0].question == question
+
+
+def test_verdicts_have_the_colour_of_their_worth(tmp_path):
+  rows = [
+    game(81, "model_1", "model_2"),
+    game(82, "tie", "model_1"),
+    game(83, "tie", "model_2"),
+    game(84, "model_2", "tie"),
+  ]
+  lines(tmp_path / "model_judgment/gpt_pair/mine.jsonl", rows)
+  page = report_verdict_samples.table(read(tmp_path, "mt_bench", "mine"))
+  found = re.findall('class="mark (.*?)">(.*?)<', page)
+  assert sorted(found) == [
+    ("kind", "won and lost"),
+    ("right", "tie and won"),
+    ("wrong", "lost and tie"),
+    ("wrong", "tie and lost"),
+  ]
+
+
+def test_answers_side_by_side_have_the_colour_of_their_worth():
+  answers = {
+    "a": {"p": Answer("x", "won and lost", 1.5, 1.5)},
+    "b": {"p": Answer("y", "tie and won", 1.75, 1.5)},
+    "c": {"p": Answer("z", "losses", 3.0)},
+  }
+  page = report_verdict_samples.same_prompts(answers, "abc")
+  assert re.findall('class="mark (.*?)">', page) == ["kind", "right", "kind"]

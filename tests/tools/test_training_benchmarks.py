@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Benchmarks in a run: of the model in memory, as `ramjax eval` has it later."""
 
+import dataclasses
 import json
 
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
 import pytest
+from tiny_endpoint import TinyEndpoint, answer, reply
 
+from ramjax.models import presets
 from ramjax.tools import cli, resident_model, training_benchmarks
 from ramjax.tools import eval as eval_tool
 from ramjax.tools import loaded_model as loaded_model_lib
@@ -106,6 +112,9 @@ def test_the_model_is_not_loaded_again(folder, monkeypatch):
   """What a kill left undone is done from memory when the run goes on."""
   done = folder / "run" / "evals" / "pages" / "step_00000003"
   (done / "evaluation.json").unlink()
+  metrics = folder / "run" / "metrics.jsonl"
+  lines = metrics.read_text().splitlines(keepends=True)
+  metrics.write_text("".join(x for x in lines if "eval/pages" not in x))
 
   def refuse(*args, **kwargs):
     raise AssertionError("parameters were loaded")
@@ -113,6 +122,7 @@ def test_the_model_is_not_loaded_again(folder, monkeypatch):
   monkeypatch.setattr(loaded_model_lib.source_params, "load_params", refuse)
   assert _train(folder) == 0
   assert (done / "evaluation.json").is_file()
+  assert _metrics(folder)[3]["eval/pages/token_ppl"] > 1
 
 
 @pytest.mark.parametrize(
@@ -121,22 +131,110 @@ def test_the_model_is_not_loaded_again(folder, monkeypatch):
     ("", "command is empty"),
     ("gsm8l --data=x", "'gsm8l' is not a benchmark"),
     ("gsm8k", "--data"),
-    ("gsm8k --data=nowhere.jsonl", "--data=nowhere.jsonl does not exist"),
+    ("gsm8k --data=nowhere.jsonl", "nowhere.jsonl"),
+    ("gsm8k --data={data} --shots={data}", "--shots and --num-shots go"),
+    ("gsm8k --help", "--help runs nothing"),
+    ("mt_bench --judge=http://localhost:1", "--questions"),
     ("gsm8k --data={data} --model=other", "--model=other cannot be given"),
     ("gsm8k --data={data} --out other", "--out cannot be given"),
     ("gsm8k --data={data} --limit=1", "--limit=1 cannot be given"),
     ("gsm8k --data={data} --slotz=1", "--slotz=1"),
-    ("perplexity --data={data} --slotz=1", "does not take --slotz=1"),
+    ("perplexity --data={data} --slotz=1", "unrecognized arguments: --slotz=1"),
     ("perplexity --data={data} --batch-size=0", "--batch-size"),
     ("perplexity --data='{data}", "quotation"),
-    ("arena --verdicts={data}", "does not take"),
+    ("arena --verdicts={data}", "unrecognized arguments: --model"),
   ],
 )
 def test_a_command_that_could_not_run_is_refused(tmp_path, command, problem):
   data = tmp_path / "data.jsonl"
-  data.write_text("{}\n")
-  with pytest.raises(ValueError, match=problem):
-    training_benchmarks.Runner().check(command.replace("{data}", str(data)))
+  data.write_text('{"question": "1?", "answer": "#### 1", "text": "a"}\n')
+  with pytest.raises((ValueError, OSError), match=problem):
+    training_benchmarks.Runner().check(
+      command.replace("{data}", str(data)), None
+    )
+
+
+def test_a_model_with_a_score_head_is_measured_by_scores_alone(tmp_path):
+  data = tmp_path / "data.jsonl"
+  data.write_text('{"question": "1?", "answer": "#### 1"}\n')
+  command = f"gsm8k --data={data}"
+  runner = training_benchmarks.Runner()
+  runner.check(command, presets.PRESETS["tiny"])
+  head = dataclasses.replace(presets.PRESETS["tiny"], num_labels=1)
+  with pytest.raises(ValueError, match="take preference or reward_bench"):
+    runner.check(command, head)
+
+
+@pytest.mark.filterwarnings("ignore:Sharding info not provided")
+def test_a_run_ends_in_the_same_bits_with_benchmarks_and_without(folder):
+  """They draw nothing, move no data, and change no state."""
+  text = (folder / "config.py").read_text()
+  a, b = text.index("  config.evals.benchmarks.math"), text.index("  return c")
+  plain = folder / "plain"
+  plain.mkdir()
+  (plain / "config.py").write_text(text[:a] + text[b:])
+  assert _train(plain) == 0
+  restored = [_restored(path / "run") for path in (folder, plain)]
+  assert jax.tree.structure(restored[0]) == jax.tree.structure(restored[1])
+  for one, other in zip(*map(jax.tree.leaves, restored), strict=True):
+    np.testing.assert_array_equal(one, other)
+  one, other = (
+    (path / "run" / "checkpoints" / "3" / "data").rglob("*")
+    for path in (folder, plain)
+  )
+  assert sorted(_bytes(one)) == sorted(_bytes(other))
+
+
+def _restored(run):
+  """Parameters, average, optimizer state and key of the last checkpoint."""
+  path = run / "checkpoints" / "3"
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    return [
+      checkpointer.restore(path / item)
+      for item in ("params", "average", "train")
+    ]
+
+
+def _bytes(paths):
+  # A marker of Orbax names the folder.
+  return [
+    path.read_bytes()
+    for path in paths
+    if path.is_file() and "commit" not in path.name
+  ]
+
+
+@pytest.mark.slow
+def test_a_judge_grades_the_model_of_an_adapter_run(folder, capsys):
+  """Adapters beside their base answer as the merged checkpoint does."""
+  (folder / "ask.json").write_text('[{"instruction": "Say 3."}]')
+  text = (folder / "config.py").read_text()
+  a, b = text.index("  config.evals.benchmarks.math"), text.index("  return c")
+  with TinyEndpoint(lambda n, asked: reply(answer("Score: 4"))) as server:
+    command = (
+      f"rubric --data={folder}/ask.json --judge={server.url} --judge-name=j"
+      " --model-max-tokens=4 --canaries=0"
+    )
+    adapters = folder / "adapters"
+    adapters.mkdir()
+    (adapters / "config.py").write_text(
+      text[:a].replace("config.optim.ema_decay = 0.5", "config.lora.rank = 2")
+      + f'  config.init.from_run = "{folder / "run"}"\n'
+      + "  config.model.preset = None\n"
+      + f'  config.evals.benchmarks.grade = base.benchmark("{command}")\n'
+      + text[b:]
+    )
+    assert _train(adapters) == 0, capsys.readouterr().err
+    in_run = adapters / "run" / "evals" / "grade" / "step_00000003"
+    words = command.split()
+    words += [f"--model={adapters / 'run'}", f"--out={adapters / 'later'}"]
+    assert eval_tool.main(words) == 0
+  assert _metrics(adapters)[3]["eval/grade/mean grade"] == 4
+  answers = [
+    json.loads((path / "model_outputs.json").read_text())[0]["output"]
+    for path in (in_run, adapters / "later")
+  ]
+  assert answers[0] == answers[1]
 
 
 def test_a_launch_is_refused_before_anything_is_made(tmp_path, capsys):

@@ -52,7 +52,7 @@ def _run(
   on_batch=None,
   evaluate=None,
   is_measured=lambda step: False,
-  evaluate_saved=None,
+  measure=None,
   check=lambda metrics: [],
   next_batch=None,
   **when,
@@ -97,7 +97,7 @@ def _run(
       count_batch=count,
       evaluate=evaluate or (lambda state, step: {}),
       is_measured=is_measured,
-      evaluate_saved=evaluate_saved or (lambda state, step: {}),
+      measure=measure or (lambda state, step, check: None),
       check_first_step=check,
       learning_rate=lambda step: 0.25 + step,
       schedule=loop.Schedule(**{**options, **when}),
@@ -151,32 +151,70 @@ def test_it_saves_periodically_and_at_the_end(tmp_path):
 def test_a_step_that_is_measured_is_on_disk_before(tmp_path):
   seen = []
 
-  def evaluate_saved(state, step):
+  def measure(state, step, check):
+    check()
     seen.append((step, int(state.step)))
     assert (tmp_path / "checkpoints" / str(step)).is_dir()
-    return {"eval/math/accuracy": 1.0}
 
-  _, _, log = _run(
+  _run(
     tmp_path,
     save_every=4,
     is_measured=lambda step: step in (3, 6),
-    evaluate_saved=evaluate_saved,
+    measure=measure,
   )
   assert seen == [(3, 3), (6, 6)]
-  logged = [step for step, line in log.lines if "eval/math/accuracy" in line]
-  assert logged == [3, 6]
 
 
 def test_what_a_kill_left_unmeasured_is_measured_when_the_run_goes_on(tmp_path):
   _run(tmp_path)
   seen = []
 
-  def evaluate_saved(state, step):
+  def measure(state, step, check):
     seen.append((step, int(state.step)))
-    return {}
 
-  _run(tmp_path, is_measured=lambda _: True, evaluate_saved=evaluate_saved)
+  _run(tmp_path, is_measured=lambda _: True, measure=measure)
   assert seen == [(6, 6)]
+
+
+@pytest.mark.parametrize("total_steps", [6, 4])
+def test_sigterm_ends_a_measurement_at_its_next_check(tmp_path, total_steps):
+  """After the last step, too: what is left is for the next process."""
+  parts = []
+
+  def measure(state, step, check):
+    for part in range(3):
+      check()
+      parts.append((step, part))
+      if part == 1 and len(parts) == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+  left = {4}
+  options = dict(total_steps=total_steps, is_measured=lambda step: step in left)
+  _, outcome, _ = _run(tmp_path, **options, measure=measure)
+  assert outcome is loop.Outcome.PREEMPTED
+  assert parts == [(4, 0), (4, 1)]
+  assert (tmp_path / "checkpoints" / "4").is_dir()
+
+  def rest(state, step, check):
+    parts.append((step, 2))
+    left.clear()
+
+  _, outcome, _ = _run(tmp_path, **options, measure=rest)
+  assert outcome is loop.Outcome.FINISHED and parts[-1] == (4, 2)
+
+
+def test_no_measurement_starts_after_sigterm(tmp_path):
+  def terminate(batch):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  measured = []
+  _, outcome, _ = _run(
+    tmp_path,
+    on_batch=terminate,
+    is_measured=lambda step: True,
+    measure=lambda state, step, check: measured.append(step),
+  )
+  assert outcome is loop.Outcome.PREEMPTED and measured == []
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):

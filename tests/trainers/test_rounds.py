@@ -18,6 +18,7 @@ import tiny_model_folder
 from ramjax.configs import base
 from ramjax.models import open_model, sharding
 from ramjax.trainers import (
+  benchmarks,
   group_data,
   loop,
   preference,
@@ -198,6 +199,51 @@ def test_a_second_run_in_the_same_process_is_the_same(folder, whole):
   again = folder / "again"
   assert rounds.main(_config(folder), again) is loop.Outcome.FINISHED
   _assert_same(whole, again)
+
+
+class _Runner:
+  """Measures each round's model, but fails at the first."""
+
+  def __init__(self):
+    self.measured = []
+
+  def check(self, command, config):
+    del command, config
+
+  def run(self, command, model, folder):
+    del command, folder
+    self.measured.append((model.workdir.parent.name, model.step))
+    if len(self.measured) == 1:
+      raise OSError("the judge is away")
+    return {"accuracy": 0.5}
+
+  def figures(self, folder):
+    del folder
+
+
+@pytest.mark.slow
+def test_each_round_is_measured_and_a_failure_ends_the_last_alone(
+  folder, whole
+):
+  config, workdir, runner = _config(folder), folder / "measured", _Runner()
+  config.evals.benchmarks.math = base.benchmark("gsm8k")
+  with pytest.raises(
+    benchmarks.BenchmarksFailed, match=r"round_1/fit/.*the judge is away"
+  ):
+    rounds.main(config, workdir, runner)
+  assert runner.measured == [("round_1", _STEPS), ("round_2", _STEPS)]
+  lines = _lines(workdir / "round_2" / "fit" / "metrics.jsonl")
+  assert lines[-1]["eval/math/accuracy"] == 0.5
+  for name, array in _arrays(whole, 2).items():
+    np.testing.assert_array_equal(array, _arrays(workdir, 2)[name])
+
+
+def test_benchmarks_of_rounds_that_fit_nothing_are_refused(folder):
+  config = _config(folder)
+  config.rounds.fit = False
+  config.evals.benchmarks.math = base.benchmark("gsm8k")
+  with pytest.raises(ValueError, match=r"rounds\.fit=False"):
+    rounds.main(config, folder / "unfitted", _Runner())
 
 
 class _Crash(Exception):
