@@ -227,7 +227,7 @@ def test_canaries_are_judged_in_the_place_of_first_answers(bench, mode):
     del number
     shown = tiny_mt_bench.last(asked)
     if mode == "single":
-      return reply(answer(f"[[{min(len(shown) // 30, 9)}]]"))
+      return reply(answer(f"[[{1 + min(len(shown) // 30, 9)}]]"))
     first, second = shown.partition(": ")[2].split(" | ")
     better = (
       "C" if len(first) == len(second) else "AB"[len(second) > len(first)]
