@@ -74,8 +74,17 @@ def main(argv: Sequence[str]) -> int:
   try:
     return module.main(argv[1:])
   except (ValueError, OSError) as error:
-    print(f"ramjax eval {argv[0]}: {error}", file=sys.stderr)
+    print(f"ramjax eval {argv[0]}: {_told(error, argv)}", file=sys.stderr)
     return 1
+
+
+def _told(error: Exception, argv: Sequence[str]) -> str:
+  """What went wrong; of a file that is not there, which option named it."""
+  name = getattr(error, "filename", None)
+  if not isinstance(error, FileNotFoundError) or name is None:
+    return str(error)
+  option = next((x for x in argv if x.endswith(f"={name}")), str(name))
+  return f"{option} does not exist."
 
 
 def run(argv: Sequence[str]) -> None:
@@ -109,6 +118,8 @@ def check(argv: Sequence[str]) -> None:
       contextlib.redirect_stdout(io.StringIO()),
     ):
       _module(argv[0]).parse(argv[1:])
+  except FileNotFoundError as error:
+    raise ValueError(_told(error, argv)) from error
   except SystemExit as error:
     problem = told.getvalue().rpartition("error: ")[2].strip()
     raise ValueError(

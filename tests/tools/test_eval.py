@@ -52,3 +52,22 @@ def test_what_a_benchmark_raises_is_one_line(error, monkeypatch, capsys):
   assert shown == (
     "ramjax eval gsm8k: rows.jsonl: the problem, and what to do\n"
   )
+
+
+def test_a_file_that_is_not_there_is_named_with_its_option(monkeypatch, capsys):
+  module = importlib.import_module("ramjax.tools.eval_gsm8k")
+
+  def fail(argv):
+    open("nowhere/no.txt")
+
+  monkeypatch.setattr(module, "main", fail)
+  monkeypatch.setattr(module, "parse", fail)
+  argv = ["gsm8k", "--shots=nowhere/no.txt", "--data=x"]
+  assert eval_tool.main(argv) == 1
+  assert capsys.readouterr().err == (
+    "ramjax eval gsm8k: --shots=nowhere/no.txt does not exist.\n"
+  )
+  with pytest.raises(
+    ValueError, match=r"--shots=nowhere/no\.txt does not exist"
+  ):
+    eval_tool.check(argv)
