@@ -20,6 +20,17 @@ _MOST_KEPT = 2000
 _GROUPS = ("A", "B", "tie")
 _PREFERENCES = {"A": 1.0, "B": 2.0, "tie": TIE}
 
+# What official prompts ask a judge to write, by name: [[A]], [[B]] or [[C]] of
+# MT-Bench and its kin, and the ranked list of AlpacaEval 1, where model_1 is the
+# output shown first.
+PATTERNS = {
+  "brackets": r"\[\[(?:(?P<A>A)|(?P<B>B)|(?P<tie>C))\]\]",
+  "ranks": (
+    r"""\{\s*['"]model['"]\s*:\s*['"](?:(?P<A>model_1)|(?P<B>model_2))['"]\s*,"""
+    r"""\s*['"]rank['"]\s*:\s*1\s*\}"""
+  ),
+}
+
 Heard = Callable[[int, Any], None]
 
 
@@ -207,20 +218,24 @@ class PatternReader:
 def check_pattern(pattern: str) -> re.Pattern[str]:
   """The compiled pattern of a verdict.
 
+  Args:
+    pattern: A name in `PATTERNS`, or a regular expression.
+
   Raises:
     ValueError: It does not compile, or has not the groups A and B, or others.
   """
   try:
-    compiled = re.compile(pattern)
+    compiled = re.compile(PATTERNS.get(pattern, pattern))
   except re.error as error:
     raise ValueError(
-      f"pattern={pattern!r} is no regular expression: {error}."
+      f"pattern={pattern!r} is none of {', '.join(PATTERNS)}, and no regular"
+      f" expression: {error}."
     ) from error
   names = set(compiled.groupindex)
   if not {"A", "B"} <= names <= set(_GROUPS):
     raise ValueError(
-      f"pattern={pattern!r} must have the groups (?P<A>...) for the output shown"
-      " first and (?P<B>...) for the other, and may have (?P<tie>...), such as"
-      r" '\[\[(?:(?P<A>A)|(?P<B>B)|(?P<tie>C))\]\]'."
+      f"pattern={pattern!r} must be one of {', '.join(PATTERNS)}, or have the"
+      " groups (?P<A>...) for the output shown first and (?P<B>...) for the"
+      f" other, and may have (?P<tie>...), such as {PATTERNS['brackets']!r}."
     )
   return compiled

@@ -126,9 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
       " --out=results\n"
       "  ramjax eval win_rate --model=runs/mine --reference=reference.json"
       " \\\n    --judge=http://localhost:8000 --judge-name=large"
-      " --prompt=template.txt \\\n    --pattern="
-      r"'\[\[(?:(?P<A>A)|(?P<B>B)|(?P<tie>C))\]\]'"
-      " --both-orders --out=results"
+      " --prompt=template.txt --pattern=brackets \\\n    --both-orders --out=results"
     ),
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,

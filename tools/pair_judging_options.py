@@ -199,9 +199,10 @@ def _add_reading(
   )
   how.add_argument(
     "--pattern",
-    metavar="REGEX",
-    help="read a verdict in the judge's words, by the groups (?P<A>...),"
-    " (?P<B>...) and (?P<tie>...); the last match counts",
+    metavar="NAME|REGEX",
+    help="read a verdict in the judge's words: brackets ([[A]], [[B]], [[C]]),"
+    " ranks (AlpacaEval 1's lists), or a regular expression with the groups"
+    " (?P<A>...), (?P<B>...) and (?P<tie>...); the last match counts",
   )
   group.add_argument(
     "--top-logprobs",

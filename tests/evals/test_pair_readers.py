@@ -56,6 +56,36 @@ def test_a_match_of_two_groups_is_no_verdict():
   assert _pattern(r"(?P<A>x)(?P<B>y)").vote("xy") is None
 
 
+_RANKS = """[
+    {{'model': 'model_{0}', 'rank': {1}}},
+    {{'model': 'model_{2}', 'rank': {3}}}
+]"""
+
+
+@pytest.mark.parametrize(
+  ("words", "preference"),
+  [
+    (_RANKS.format(1, 1, 2, 2), 1.0),
+    (_RANKS.format(2, 1, 1, 2), 2.0),
+    (_RANKS.format(1, 2, 2, 1), 2.0),
+    (_RANKS.format(1, 2, 2, 1).replace("'", '"').replace("\n", ""), 2.0),
+    (_RANKS.format(1, 2, 2, 2), None),
+    (_RANKS.format(1, 10, 2, 11), None),
+    ("model_1 is the best", None),
+  ],
+)
+def test_the_ranked_list_of_alpaca_eval_1_is_read_by_name(words, preference):
+  reader = _pattern("ranks")
+  assert reader.read([Completion(words, True, 1)])[0] == preference
+  # What a file keeps is the expression, whatever it is called.
+  assert "model_1" in reader.identity()["pattern"]
+
+
+def test_double_brackets_are_read_by_name():
+  reader = _pattern("brackets")
+  assert reader.read([Completion("so [[B]]", True, 1)])[0] == 2.0
+
+
 def test_only_the_end_of_many_words_is_kept():
   _, said = _pattern().read([Completion("x" * 5000 + "[[A]]", True, 1)])
   assert len(said[0]) == 2000 and said[0].endswith("[[A]]")
@@ -65,9 +95,9 @@ def test_only_the_end_of_many_words_is_kept():
   "pattern,match",
   [
     ("(", "no regular expression"),
-    ("A|B", "must have the groups"),
-    ("(?P<A>A)", "must have the groups"),
-    ("(?P<A>A)|(?P<B>B)|(?P<c>C)", "must have the groups"),
+    ("A|B", "or have the groups"),
+    ("(?P<A>A)", "or have the groups"),
+    ("(?P<A>A)|(?P<B>B)|(?P<c>C)", "or have the groups"),
   ],
 )
 def test_patterns_without_verdicts_are_refused(pattern, match):
