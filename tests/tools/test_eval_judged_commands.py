@@ -132,8 +132,11 @@ def test_a_command_that_can_run_opens_no_model(benchmark, folder, monkeypatch):
 
 _OF_PAIRS = [
   (["--prompt={folder}/missing.txt"], "missing.txt"),
-  ([r"--pattern=((("], r"--pattern='(((' is no regular expression"),
-  (["--pattern=x"], r"--pattern='x' must have the groups"),
+  (
+    [r"--pattern=((("],
+    r"--pattern='(((' is none of brackets, ranks, and no regular",
+  ),
+  (["--pattern=x"], r"--pattern='x' must be one of brackets, ranks, or have"),
   ([_GROUPS, "--samples=3"], "--samples=3 must be at least 1, and is 1"),
   ([_GROUPS, "--temperature=nan"], "--temperature=nan must be from 0"),
   (["--seed=-1"], "--seed=-1 must be in"),
