@@ -177,13 +177,7 @@ def evaluate(
   if judged is not None:
     rate = win_rate.win_rate(_preferences(answered, judged, every))
     figures |= {
-      "win_rate, %": rate.win_rate,
-      "standard_error, points": rate.standard_error,
-      "n_wins": rate.n_wins,
-      "n_wins_base": rate.n_wins_base,
-      "n_draws": rate.n_draws,
-      "n_total": rate.n_total,
-      "discrete_win_rate, %": rate.discrete_win_rate,
+      **rate.figures(),
       "win_rate within limits, %": _rate(answered, judged, answered.within),
       "n_total within limits": _num_judged(answered, judged),
     }

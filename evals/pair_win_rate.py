@@ -163,13 +163,7 @@ def evaluate(
   """
   rate = win_rate.win_rate([v.preference for v in judging.judged.verdicts])
   figures: dict[str, Value] = {
-    "win_rate, %": rate.win_rate,
-    "standard_error, points": rate.standard_error,
-    "n_wins": rate.n_wins,
-    "n_wins_base": rate.n_wins_base,
-    "n_draws": rate.n_draws,
-    "n_total": rate.n_total,
-    "discrete_win_rate, %": rate.discrete_win_rate,
+    **rate.figures(),
     "avg_length, characters": win_rate.average_length(
       [o.output for o in matched.outputs]
     ),

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ramjax.evals.evaluation import Value
+
 TIE = 1.5
 
 
@@ -36,6 +38,18 @@ class WinRate:
   n_draws: int
   n_total: int
   discrete_win_rate: float
+
+  def figures(self) -> dict[str, Value]:
+    """The same for an evaluation, by names that say the unit."""
+    return {
+      "win_rate, %": self.win_rate,
+      "standard_error, points": self.standard_error,
+      "n_wins": self.n_wins,
+      "n_wins_base": self.n_wins_base,
+      "n_draws": self.n_draws,
+      "n_total": self.n_total,
+      "discrete_win_rate, %": self.discrete_win_rate,
+    }
 
 
 def normalised(preference: float | None) -> float | None:

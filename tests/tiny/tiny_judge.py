@@ -6,7 +6,9 @@ import re
 
 import tiny_endpoint
 
-from ramjax.evals import judge_prompt
+from ramjax.evals import http_engine, judge_prompt
+from ramjax.evals.http_retries import RetryPolicy
+from ramjax.tools import eval_sides
 
 TEMPLATE = """<|im_start|>system
 You compare.
@@ -56,3 +58,14 @@ def act(number, asked):
   share = min(max(share, 1e-9), 1 - 1e-9)
   pairs = [("m", math.log(share)), ("M", math.log1p(-share)), ("x", -30.0)]
   return tiny_endpoint.reply(top(pairs))
+
+
+def retry_quickly(monkeypatch):
+  """Endpoints of a benchmark's sides are asked twice at most, without a wait."""
+
+  class Quick(http_engine.HttpEngine):
+    def __init__(self, *args, **options):
+      retries = RetryPolicy(most=1, first_wait_s=0.0)
+      super().__init__(*args, retries=retries, **options)
+
+  monkeypatch.setattr(eval_sides, "HttpEngine", Quick)

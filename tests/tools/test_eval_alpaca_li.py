@@ -14,14 +14,12 @@ from tiny_endpoint import TinyEndpoint
 
 from ramjax.evals import (
   alpaca_annotations,
-  http_engine,
   length_instructed_files,
   win_rate,
   word_tokens,
 )
-from ramjax.evals.http_retries import RetryPolicy
 from ramjax.tools import eval as eval_command
-from ramjax.tools import eval_alpaca_li, eval_sides
+from ramjax.tools import eval_alpaca_li
 
 _DATA = pathlib.Path(__file__).parents[2].parent / "shared/data"
 _LIMIT = 4
@@ -32,12 +30,7 @@ _BEYOND = [i for i, words in enumerate(_WORDS) if words > _LIMIT]
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch):
-  class Quick(http_engine.HttpEngine):
-    def __init__(self, *args, **options):
-      retries = RetryPolicy(most=1, first_wait_s=0.0)
-      super().__init__(*args, retries=retries, **options)
-
-  monkeypatch.setattr(eval_sides, "HttpEngine", Quick)
+  tiny_judge.retry_quickly(monkeypatch)
 
 
 def _prompt(i):

@@ -12,14 +12,12 @@ import tiny_model_folder
 from tiny_endpoint import TinyEndpoint, answer, reply
 
 from ramjax.evals import (
-  http_engine,
   length_instructed_files,
   mt_bench_files,
   word_tokens,
 )
-from ramjax.evals.http_retries import RetryPolicy
 from ramjax.tools import eval as eval_command
-from ramjax.tools import eval_mt_bench_li, eval_sides
+from ramjax.tools import eval_mt_bench_li
 
 _DATA = pathlib.Path(__file__).parents[2].parent / "shared/data/mt_bench"
 # Question -> category, limit, words of the answer, letters of the baseline's.
@@ -36,12 +34,7 @@ _BEYOND = (82, 191)
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch):
-  class Quick(http_engine.HttpEngine):
-    def __init__(self, *args, **options):
-      retries = RetryPolicy(most=1, first_wait_s=0.0)
-      super().__init__(*args, retries=retries, **options)
-
-  monkeypatch.setattr(eval_sides, "HttpEngine", Quick)
+  tiny_judge.retry_quickly(monkeypatch)
 
 
 def _write(path, rows):

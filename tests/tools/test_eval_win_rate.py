@@ -18,13 +18,11 @@ from tiny_endpoint import TinyEndpoint
 
 from ramjax.evals import (
   alpaca_annotations,
-  http_engine,
   shown_order,
   win_rate,
 )
-from ramjax.evals.http_retries import RetryPolicy
 from ramjax.tools import eval as eval_command
-from ramjax.tools import eval_sides, eval_win_rate
+from ramjax.tools import eval_win_rate
 
 _DATA = pathlib.Path(__file__).parents[2].parent / "shared/data/alpaca_eval"
 _TASKS = [f"task {i}" for i in range(12)]
@@ -32,12 +30,7 @@ _TASKS = [f"task {i}" for i in range(12)]
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch):
-  class Quick(http_engine.HttpEngine):
-    def __init__(self, *args, **options):
-      retries = RetryPolicy(most=1, first_wait_s=0.0)
-      super().__init__(*args, retries=retries, **options)
-
-  monkeypatch.setattr(eval_sides, "HttpEngine", Quick)
+  tiny_judge.retry_quickly(monkeypatch)
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import pytest
 import tiny_judge
 from tiny_endpoint import TinyEndpoint
 
-from ramjax.evals import alpaca_annotations, http_engine
-from ramjax.evals.http_retries import RetryPolicy
-from ramjax.tools import eval_sides, eval_win_rate
+from ramjax.evals import alpaca_annotations
+from ramjax.tools import eval_win_rate
 
 _TASKS = [f"task {i}" for i in range(6)]
 _TEMPLATE = tiny_judge.TEMPLATE.replace(
@@ -21,12 +20,7 @@ _GOOD = re.compile(r"<good>(.*)</good>", re.DOTALL)
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch):
-  class Quick(http_engine.HttpEngine):
-    def __init__(self, *args, **options):
-      retries = RetryPolicy(most=1, first_wait_s=0.0)
-      super().__init__(*args, retries=retries, **options)
-
-  monkeypatch.setattr(eval_sides, "HttpEngine", Quick)
+  tiny_judge.retry_quickly(monkeypatch)
 
 
 @pytest.fixture
