@@ -134,10 +134,11 @@ def test_files_that_results_rest_on_are_found(tmp_path):
   data = tmp_path / "data.jsonl"
   data.write_text("")
   named = {"test": [str(data)], "train": "hub/file.jsonl"}
-  configs = {
-    "one": {"dataset_kwargs": {"data_files": named}},
-    "two": {"dataset_kwargs": {"data_files": str(data)}},
-    "three": {"dataset_kwargs": None},
-    "four": {},
-  }
-  assert harness_results.data_files(_found(configs=configs)) == [data]
+  kwargs = [
+    {"data_files": named},
+    {"data_files": str(data)},
+    {"split": str(data)},
+    None,
+    {},
+  ]
+  assert harness_results.data_files(kwargs) == [data]

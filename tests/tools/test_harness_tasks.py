@@ -25,8 +25,14 @@ class _Manager:
       places |= {"mine": f"{include_path}/mine.yaml", "all": None}
     self.all_tasks = sorted(places)
     self.all_subtasks = [name for name in self.all_tasks if name != "all"]
+    # A tag has no file, and names of tasks.
     self.task_index = {
-      name: types.SimpleNamespace(yaml_path=path)
+      name: types.SimpleNamespace(
+        name=name,
+        yaml_path=path,
+        cfg=None,
+        tags={"mine"} if path is None else set(),
+      )
       for name, path in places.items()
     }
 
@@ -40,6 +46,9 @@ def harness(monkeypatch):
   module.__dict__["TaskManager"] = _Manager
   monkeypatch.setitem(sys.modules, "lm_eval", types.ModuleType("lm_eval"))
   monkeypatch.setitem(sys.modules, "lm_eval.tasks", module)
+  loader = types.ModuleType("lm_eval.tasks._yaml_loader")
+  loader.__dict__["load_yaml"] = lambda path, **options: {}
+  monkeypatch.setitem(sys.modules, loader.__name__, loader)
   monkeypatch.setattr(_Manager, "made", [])
 
 
@@ -56,6 +65,7 @@ def test_a_folder_that_has_all_spares_the_list_of_all(harness, tmp_path):
     (["zeno", "mine"], ["zeno", "mine"]),
     (["mine", "a*"], ["mine", "all", "arc_easy"]),
     (["mine", "all"], ["mine", "all"]),
+    (["zeno", "all"], ["zeno", "all"]),
     (["m*", "mine"], ["mine"]),
   ],
 )
