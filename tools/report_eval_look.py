@@ -13,8 +13,6 @@ _DARK = (
 # Strokes, so that colour is not the only cue; "" is unbroken.
 _DASHES = ("", "8 3", "2 3", "10 3 2 3", "4 4", "14 4", "1 4", "6 2 2 2 2 2")
 
-MOST_SERIES = len(_LIGHT)
-
 
 def _colours(colours: tuple[str, ...]) -> str:
   return " ".join(f"--s{i}: {colour};" for i, colour in enumerate(colours))

@@ -72,13 +72,6 @@ class Found(NamedTuple):
   problems: list[str]
 
 
-def read_below(
-  folder: pathlib.Path, budget: Budget | None = None, *, whole: bool = False
-) -> Found:
-  """Every evaluation below a folder, at any depth; see `read_run`."""
-  return read_run({None: folder}, budget, whole=whole)
-
-
 def read_run(
   folders: Mapping[int | None, pathlib.Path],
   budget: Budget | None = None,

@@ -132,8 +132,7 @@ class Benchmarks:
     self._average = config.optim.ema_decay > 0
     self._runner = runner
     self._logged = _logged(workdir / METRICS_FILE, self._wanted)
-    for name, entry in self._wanted.items():
-      _check(name, entry, runner, model_config)
+    check(config, runner, model_config)
 
   def due(self, step: int) -> list[str]:
     """Names of those that are to run at a step and are not in the log yet."""
@@ -195,6 +194,20 @@ class Benchmarks:
 
   def _folder(self, name: str, step: int) -> pathlib.Path:
     return self._workdir / FOLDER / name / f"step_{step:08d}"
+
+
+def check(
+  config: ml_collections.ConfigDict,
+  runner: Runner | None,
+  model_config: LlamaConfig | None = None,
+) -> None:
+  """Refuses benchmarks that could not run; see `Benchmarks`.
+
+  Raises:
+    ValueError: A command or a period that cannot be used, or no runner.
+  """
+  for name, entry in config.evals.benchmarks.to_dict().items():
+    _check(name, entry, runner, model_config)
 
 
 def refuse_failed(workdirs: Iterable[pathlib.Path]) -> None:

@@ -101,7 +101,7 @@ def main(
     )
   provenance.refuse_other_config(workdir, config.to_dict())
   provenance.refuse_foreign_model(workdir)
-  benchmarks.Benchmarks(round_fit.whole_tree(config), workdir, runner)
+  benchmarks.check(config, runner)
   if config.evals.benchmarks and not config.rounds.fit:
     raise ValueError(
       "evals.benchmarks measure what a round has fitted, and rounds.fit=False:"

@@ -126,3 +126,6 @@ def test_the_baseline_itself_may_have_its_name():
   matched = pair_win_rate.match(_outputs("a"), _outputs("a"))
   names = pair_win_rate.Names("base", "base", "judge")
   pair_win_rate.require_names(matched, names)
+  other = pair_win_rate.match(_outputs("a"), _outputs("a", letter="y"))
+  with pytest.raises(ValueError, match="base"):
+    pair_win_rate.require_names(other, names)

@@ -41,7 +41,7 @@ def record(**changed):
 
 def test_what_eval_writes_is_read_as_it_was(tmp_path):
   write(tmp_path / "a")
-  found = report_evals.read_below(tmp_path)
+  found = report_evals.read_run({None: tmp_path})
   assert [one.evaluation for one in found.shown] == [GOOD]
   assert found.problems == []
 
@@ -54,7 +54,7 @@ def test_names_are_folders_without_the_step(tmp_path):
     "deep/er/still",
   ):
     write(tmp_path / name)
-  found = report_evals.read_below(tmp_path).shown
+  found = report_evals.read_run({None: tmp_path}).shown
   assert [(one.name, one.step) for one in found] == [
     ("deep/er/still", None),
     ("mt/my_model", 40),
@@ -67,7 +67,7 @@ def test_names_are_folders_without_the_step(tmp_path):
 
 
 def test_no_folder_has_no_evaluations(tmp_path):
-  assert report_evals.read_below(tmp_path / "no") == ([], [])
+  assert report_evals.read_run({None: tmp_path / "no"}) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_no_folder_has_no_evaluations(tmp_path):
 def test_a_broken_file_is_named_and_the_rest_is_read(tmp_path, text, why):
   raw(tmp_path / "broken", text)
   write(tmp_path / "good")
-  found = report_evals.read_below(tmp_path)
+  found = report_evals.read_run({None: tmp_path})
   assert [one.name for one in found.shown] == ["good"]
   (problem,) = found.problems
   assert str(tmp_path / "broken" / "evaluation.json") in problem
@@ -109,20 +109,20 @@ def test_a_broken_file_is_named_and_the_rest_is_read(tmp_path, text, why):
 def test_bytes_that_are_no_text_are_named(tmp_path):
   raw(tmp_path / "broken", "")
   (tmp_path / "broken" / "evaluation.json").write_bytes(b'{"a": "\xff"}')
-  assert "utf-8" in report_evals.read_below(tmp_path).problems[0]
+  assert "utf-8" in report_evals.read_run({None: tmp_path}).problems[0]
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
   monkeypatch.setattr(report_evals, "MAX_BYTES", 50)
   write(tmp_path / "a")
-  (problem,) = report_evals.read_below(tmp_path).problems
+  (problem,) = report_evals.read_run({None: tmp_path}).problems
   assert "has more than 50 bytes" in problem
 
 
 def test_what_is_no_regular_file_does_not_stop_a_page(tmp_path):
   (tmp_path / "pipe").mkdir()
   os.mkfifo(tmp_path / "pipe" / "evaluation.json")
-  (problem,) = report_evals.read_below(tmp_path).problems
+  (problem,) = report_evals.read_run({None: tmp_path}).problems
   assert "no regular file" in problem
 
 
@@ -130,14 +130,14 @@ def test_links_to_folders_are_not_followed(tmp_path):
   write(tmp_path / "elsewhere" / "a")
   (tmp_path / "evals").mkdir()
   (tmp_path / "evals" / "link").symlink_to(tmp_path / "elsewhere")
-  assert report_evals.read_below(tmp_path / "evals").shown == []
+  assert report_evals.read_run({None: tmp_path / "evals"}).shown == []
 
 
 def test_more_evaluations_than_a_page_holds_are_said(tmp_path, monkeypatch):
   monkeypatch.setattr(report_evals, "MAX_FILES", 2)
   for name in "abc":
     write(tmp_path / name)
-  found = report_evals.read_below(tmp_path)
+  found = report_evals.read_run({None: tmp_path})
   assert [one.name for one in found.shown] == ["a", "b"]
   assert "the first 2 are here" in found.problems[0]
 
@@ -146,7 +146,7 @@ def test_rows_with_other_columns_have_dashes_there(tmp_path):
   # As the matrix of an arena has, whose rows lack the model itself.
   rows = [{"model": "a", "over b": 0.75}, {"model": "b", "over a": 0.25}]
   raw(tmp_path / "arena", record(tables={"win_matrix": rows}))
-  (found,) = report_evals.read_below(tmp_path).shown
+  (found,) = report_evals.read_run({None: tmp_path}).shown
   assert found.evaluation.tables["win_matrix"] == [
     {"model": "a", "over b": 0.75, "over a": None},
     {"model": "b", "over b": None, "over a": 0.25},
@@ -156,7 +156,7 @@ def test_rows_with_other_columns_have_dashes_there(tmp_path):
 def test_a_table_of_a_file_cannot_grow_beyond_it(tmp_path):
   rows = [{f"c{i}": 1} for i in range(1001)]
   raw(tmp_path / "wide", record(tables={"t": rows}))
-  assert "cells" in report_evals.read_below(tmp_path).problems[0]
+  assert "cells" in report_evals.read_run({None: tmp_path}).problems[0]
 
 
 def test_one_budget_is_for_all_evaluations(tmp_path):
@@ -164,7 +164,7 @@ def test_one_budget_is_for_all_evaluations(tmp_path):
     write(tmp_path / name)
   size = (tmp_path / "a" / "evaluation.json").stat().st_size
   budget = Budget(Bytes(2 * size + 1), Bytes(0))
-  found = report_evals.read_below(tmp_path, budget)
+  found = report_evals.read_run({None: tmp_path}, budget)
   assert [one.name for one in found.shown] == ["a", "b"]
   (problem,) = found.problems
   assert "2 evaluations are left out" in problem
@@ -185,7 +185,7 @@ def test_a_page_has_one_budget_for_the_verdicts_of_all(tmp_path):
     (tmp_path / name / "annotations.json").write_text(json.dumps([row]))
   size = (tmp_path / "a" / "annotations.json").stat().st_size
   budget = Budget(Bytes(1 << 20), Bytes(2 * size - 1))
-  found = report_evals.read_below(tmp_path, budget)
+  found = report_evals.read_run({None: tmp_path}, budget)
   assert [one.verdicts is None for one in found.shown] == [False, True, True]
   (problem,) = found.problems
   assert "The verdicts of 2 evaluations are left out" in problem
@@ -206,8 +206,8 @@ def test_a_run_s_page_keeps_the_verdicts_that_it_shows(tmp_path):
   ]
   write(tmp_path / "a", Evaluation("win_rate", "m", {}))
   (tmp_path / "a" / "annotations.json").write_text(json.dumps(rows))
-  (whole,) = report_evals.read_below(tmp_path, whole=True).shown
-  (few,) = report_evals.read_below(tmp_path).shown
+  (whole,) = report_evals.read_run({None: tmp_path}, whole=True).shown
+  (few,) = report_evals.read_run({None: tmp_path}).shown
   assert whole.verdicts is not None and few.verdicts is not None
   assert len(whole.verdicts.rows) == 100
   assert (len(few.verdicts.rows), few.verdicts.left) == (10, 90)
