@@ -10,9 +10,64 @@ output changes when another segment does.
 import jax
 import jax.numpy as jnp
 
-# Finite, so that a query with every key masked gets a uniform softmax instead
-# of NaN; exp(-1e30 - max) is exactly 0 in float32 otherwise.
-_MASKED_SCORE = -1e30
+from ramjax.models.attention_cudnn import cudnn_attention
+from ramjax.models.attention_splash import splash_attention
+from ramjax.models.attention_xla import (
+  in_reach,
+  masked_attention,
+  xla_attention,
+)
+
+# In each, (query, key, value, segment_ids, branch_ids, window) to the output.
+BACKENDS = {
+  "xla": xla_attention,
+  "splash": splash_attention,
+  "cudnn": cudnn_attention,
+}
+
+# Those that run on a platform, the one that "auto" takes first.
+_ON_PLATFORM = {
+  "cpu": ("xla",),
+  "gpu": ("cudnn", "xla"),
+  "tpu": ("splash", "xla"),
+}
+
+
+def choose_backend(
+  name: str, platform: str, *, dtype: str, branches: bool
+) -> str:
+  """The backend that a setting means on a platform.
+
+  Args:
+    name: "auto", or a name in `BACKENDS`.
+    platform: "cpu", "gpu" ("cuda" is the same) or "tpu".
+    dtype: Of the computation; "auto" leaves cuDNN what it can do.
+    branches: Whether answers stand behind a shared prompt; the same.
+
+  Raises:
+    ValueError: An unknown name or platform, or a backend that does not run
+      there.
+  """
+  platform = "gpu" if platform == "cuda" else platform
+  if platform not in _ON_PLATFORM:
+    raise ValueError(
+      f"platform {platform!r} is not one of {', '.join(_ON_PLATFORM)}: set"
+      " model.attention='xla' with one of those."
+    )
+  allowed = _ON_PLATFORM[platform]
+  if name == "auto":
+    flash = platform != "gpu" or (dtype == "bfloat16" and not branches)
+    return allowed[0] if flash else "xla"
+  if name not in BACKENDS:
+    raise ValueError(
+      f"attention={name!r} is not one of auto, {', '.join(BACKENDS)}."
+    )
+  if name not in allowed:
+    raise ValueError(
+      f"attention={name!r} does not run on {platform}: set model.attention to"
+      f" {' or '.join(map(repr, allowed))}, or 'auto'."
+    )
+  return name
 
 
 def attend(
@@ -44,8 +99,9 @@ def attend(
     [B, T, N, H] in `query`'s dtype.
 
   Raises:
-    ValueError: Unknown backend, or branches and a window: a window counts
-      places in the row, and branches lie behind one another there.
+    ValueError: Unknown backend, or what the backend does not do; branches and
+      a window: a window counts places in the row, and branches lie behind one
+      another there.
   """
   if backend not in BACKENDS:
     raise ValueError(
@@ -80,76 +136,5 @@ def attend_cache(
     [B, T, N, H] in `query`'s dtype.
   """
   distance = slots[:, :, None] - jnp.arange(value.shape[2])[None, None, :]
-  mask = _in_reach(distance, window)
-  return _masked_attention(query, key, value, mask)
-
-
-def _in_reach(distance, window):
-  """Whether a key `distance` positions before its query is seen."""
-  causal = distance >= 0
-  return causal if window is None else causal & (distance < window)
-
-
-def _xla_attention(query, key, value, segment_ids, branch_ids, window):
-  """Dense XLA attention in blocks of queries, each over its own past.
-
-  A block of queries reads keys up to its own end, so about half of the T x T
-  scores of plain masking are never computed: 1.7x faster at T=512 on CPU.
-  """
-  length = query.shape[1]
-  block = _query_block(length)
-  key, value = key.transpose(0, 2, 3, 1), value.transpose(0, 2, 1, 3)
-  outputs = []
-  for start in range(0, length, block):
-    end = start + block
-    first = 0 if window is None else max(0, start - window + 1)
-    distance = jnp.arange(start, end)[:, None] - jnp.arange(first, end)[None]
-    seen = segment_ids[:, start:end, None] == segment_ids[:, None, first:end]
-    if branch_ids is not None:
-      of_key = branch_ids[:, None, first:end]
-      own = branch_ids[:, start:end, None] == of_key
-      seen &= own | (of_key == 0)
-    outputs.append(
-      _masked_attention(
-        query[:, start:end],
-        key[:, :, :, first:end],
-        value[:, :, first:end],
-        _in_reach(distance, window)[None] & seen,
-      )
-    )
-  return jnp.concatenate(outputs, axis=1)
-
-
-def _query_block(length: int) -> int:
-  """Queries per block: at least 64, and at most 8 blocks of program text."""
-  for num_blocks in (8, 4, 2):
-    if length % num_blocks == 0 and length // num_blocks >= 64:
-      return length // num_blocks
-  return length
-
-
-def _masked_attention(query, key, value, mask):
-  """Softmax attention under a [B, T, S] mask; scores and softmax in float32.
-
-  Queries are [B, T, N, H], keys [B, K, H, S] and values [B, K, S, H], and the
-  queries of one KV head go into one matrix: XLA:CPU has fast paths for plain
-  batched matmuls only; elsewhere it is free.
-  """
-  batch, length, num_heads, head_dim = query.shape
-  num_kv_heads = key.shape[1]
-  group = num_heads // num_kv_heads
-  query = query.transpose(0, 2, 1, 3) * head_dim**-0.5
-  query = query.reshape(batch, num_kv_heads, group * length, head_dim)
-  scores = jnp.einsum(
-    "BKTH,BKHS->BKTS", query, key, preferred_element_type=jnp.float32
-  )
-  scores = scores.reshape(batch, num_kv_heads, group, length, -1)
-  scores = jnp.where(mask[:, None, None], scores, _MASKED_SCORE)
-  weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-  weights = weights.reshape(batch, num_kv_heads, group * length, -1)
-  output = jnp.einsum("BKTS,BKSH->BKTH", weights, value)
-  output = output.reshape(batch, num_heads, length, head_dim)
-  return output.transpose(0, 2, 1, 3)
-
-
-BACKENDS = {"xla": _xla_attention}
+  mask = in_reach(distance, window)
+  return masked_attention(query, key, value, mask)

@@ -10,10 +10,17 @@ from ramjax.models.lora_config import LM_HEAD, LoraConfig
 
 # Fields that say how a model is computed, not what it is.
 COMPUTE_FIELDS = ("dtype", "remat", "attention")
-ATTENTION_BACKENDS = ("xla",)
+ATTENTION_BACKENDS = ("xla", "splash", "cudnn")
 DTYPES = ("float32", "bfloat16")
 QUANTIZATIONS = ("none", "nf4")
-REMAT_POLICIES = ("none", "dots", "full")
+REMAT_POLICIES = (
+  "none",
+  "dots",
+  "save_qkv",
+  "save_attention",
+  "offload",
+  "full",
+)
 ROPE_SCALINGS = ("linear", "llama3")
 
 
@@ -82,9 +89,10 @@ class LlamaConfig:
       (a reward model has 1); 0 is a language model.
     dtype: Of activations and matmuls. Parameters are float32 masters; norms,
       softmax and log-probabilities are float32 always.
-    remat: What the backward pass recomputes: "none" (nothing), "dots" (all
-      but matmul outputs), "full" (everything inside a layer).
-    attention: Backend by name.
+    remat: What the backward pass computes again, by the name of a policy of
+      `remat.py`: from "none" (nothing) to "full" (everything inside a layer).
+    attention: Backend by name: "xla" anywhere, "splash" on TPU, "cudnn" on GPU;
+      `attention.choose_backend` picks one.
     lora: Adapters, the only parameters then trained; or None.
     quantization: Of the frozen layer matrices: "none", or "nf4" (QLoRA).
   """

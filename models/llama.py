@@ -13,8 +13,9 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 
-from ramjax.models import attention, layers, lora, sharding
+from ramjax.models import attention, layers, lora, remat, sharding
 from ramjax.models import positions as rope
 from ramjax.models.cache import Cache, one_layer, read_layer, write_layer
 from ramjax.models.config import LlamaConfig
@@ -69,6 +70,7 @@ class _Attention(nn.Module):
     query = rope.rotate(project("query", heads, "heads"), *angles)
     key = rope.rotate(project("key", kv_heads, "kv_heads"), *angles)
     value = project("value", kv_heads, "kv_heads")
+    query, key, value = checkpoint_name((query, key, value), remat.QKV)
     kept = None
     if cache is None:
       output = attention.attend(
@@ -180,10 +182,7 @@ def _layer_stack(config: LlamaConfig, span: int | None, keep: bool):
   """The scanned, optionally rematerialised, stack of blocks."""
   block = _Block
   if config.remat != "none":
-    policy = {
-      "full": jax.checkpoint_policies.nothing_saveable,
-      "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-    }[config.remat]
+    policy = remat.POLICIES[config.remat]
     # The scan already keeps XLA from undoing the recomputation.
     block = nn.remat(_Block, policy=policy, prevent_cse=False)
   stack = nn.scan(
@@ -268,6 +267,8 @@ def prefill(params: Params, config: LlamaConfig, tokens: jax.Array) -> Cache:
 
 def _boxed_init(config: LlamaConfig, key: jax.Array) -> Any:
   dummy = jnp.zeros((1, 1), jnp.int32)
+  # Parameters are the same for all, and this one runs on any machine.
+  config = dataclasses.replace(config, attention="xla")
   return _Llama(config).init(key, dummy, dummy, dummy, None, None)["params"]
 
 

@@ -4,10 +4,12 @@
 Model code names logical axes; only this table knows the mesh.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
@@ -38,20 +40,52 @@ def make_mesh(
 ) -> Mesh:
   """A mesh over all devices, with axes `MESH_AXES`.
 
+  Devices of several slices are told apart by `data`, the outer axis: what is
+  sent between slices, over slow links, is one sum of gradients a step.
+
   Args:
     axis_sizes: Size of each mesh axis; one may be -1 for "the rest"; an axis
       not named has size 1.
-    devices: All devices of the process group by default.
+    devices: All devices of the process group by default. Those of a topology,
+      which no runtime is at hand for, do as well.
 
   Returns:
     A mesh of `AxisType.Auto` axes (JAX's default is Explicit, under which a
     sharded embedding gather is an error).
 
   Raises:
-    ValueError: Unknown axis, or sizes that do not multiply to the number of
-      devices.
+    ValueError: Unknown axis; sizes that do not multiply to the number of
+      devices, or a `data` that is no multiple of the slices.
   """
   devices = list(jax.devices() if devices is None else devices)
+  sizes = _sizes(axis_sizes, len(devices))
+  num_slices = len({_slice_of(device) for device in devices})
+  if sizes[0] % num_slices:
+    raise ValueError(
+      f"mesh data={sizes[0]} is not a multiple of the {num_slices} slices: only"
+      " data crosses slices, and each holds whole replicas of the parameters."
+      f" Set mesh.data to a multiple of {num_slices}."
+    )
+  inner = (sizes[0] // num_slices, *sizes[1:])
+  # Without splitting, an axis must be whole sides of the slice: no mesh of
+  # fsdp=2, tensor=2 on a v5p:4x1x1.
+  options: Any = dict(devices=devices, allow_split_physical_axes=True)
+  if num_slices == 1:
+    placed = mesh_utils.create_device_mesh(inner, **options)
+  else:
+    outer = (num_slices, *[1] * len(inner[1:]))
+    placed = mesh_utils.create_hybrid_device_mesh(inner, outer, **options)
+  return Mesh(placed, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+
+
+def _slice_of(device: Any) -> int:
+  """The TPU slice of a device; 0 of others, whose links all axes cross."""
+  # Devices of a topology of one slice have no such attribute.
+  return getattr(device, "slice_index", 0) if device.platform == "tpu" else 0
+
+
+def _sizes(axis_sizes: Mapping[str, int], num_devices: int) -> list[int]:
+  """Size of each of `MESH_AXES`; the one that is -1 gets the rest."""
   unknown = set(axis_sizes) - set(MESH_AXES)
   if unknown:
     raise ValueError(
@@ -62,20 +96,15 @@ def make_mesh(
   known = 1
   for size in sizes:
     known *= 1 if size == -1 else size
-  if len(free) == 1 and known > 0 and len(devices) % known == 0:
-    sizes[free[0]] = len(devices) // known
-  elif free or min(sizes) < 1 or known != len(devices):
+  if len(free) == 1 and known > 0 and num_devices % known == 0:
+    sizes[free[0]] = num_devices // known
+  elif free or min(sizes) < 1 or known != num_devices:
     shown = ", ".join(f"{a}={s}" for a, s in zip(MESH_AXES, sizes, strict=True))
     raise ValueError(
-      f"mesh {shown} does not cover {len(devices)} device(s): the sizes must"
+      f"mesh {shown} does not cover {num_devices} device(s): the sizes must"
       " multiply to that number; at most one may be -1, for the rest."
     )
-  return jax.make_mesh(
-    tuple(sizes),
-    MESH_AXES,
-    axis_types=(AxisType.Auto,) * len(MESH_AXES),
-    devices=devices,
-  )
+  return sizes
 
 
 def spec_of(
@@ -119,7 +148,16 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 def num_batch_shards(mesh: Mesh) -> int:
   """Ways the rows of a batch are split."""
-  return mesh.shape["data"] * mesh.shape["fsdp"]
+  return math.prod(mesh.shape[axis] for axis in RULES["batch"])
+
+
+def mesh_ways(axes: Sequence[str]) -> int:
+  """Ways that mesh axes split something, on the surrounding `jax.set_mesh`.
+
+  Without a mesh 1.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  return 1 if mesh.empty else math.prod(mesh.shape[axis] for axis in axes)
 
 
 def constrain(x: jax.Array, *axes: str) -> jax.Array:
@@ -135,8 +173,12 @@ def constrain(x: jax.Array, *axes: str) -> jax.Array:
 
 
 def place_batch(batch: Any, mesh: Mesh) -> Any:
-  """This process's rows of a batch, as global arrays split by `batch`."""
+  """A whole batch, equal on every process, as arrays split by `batch`.
+
+  Each process puts what its own devices hold there.
+  """
   sharding = batch_sharding(mesh)
   return jax.tree.map(
-    lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+    lambda x: jax.make_array_from_callback(x.shape, sharding, x.__getitem__),
+    batch,
   )

@@ -127,7 +127,7 @@ def empty_slots(
   def full(value, dtype, *shape):
     return jnp.full((num_slots, *shape), value, dtype)
 
-  return Slots(
+  slots = Slots(
     cache=_laid_out(
       init_cache(config, batch_size=num_slots, length=max_length)
     ),
@@ -151,6 +151,7 @@ def empty_slots(
     logps=full(0, jnp.float32, max_tokens),
     drawn_logps=full(0, jnp.float32, max_tokens),
   )
+  return _readable(slots)
 
 
 prefill = jax.jit(llama.prefill, static_argnames="config")
@@ -175,7 +176,7 @@ def fill(slots: Slots, prompts: Cache, requests: Requests) -> Slots:
     return stored.at[requests.slots].set(new, mode="drop")
 
   none = jnp.zeros_like(requests.last)
-  return slots._replace(
+  filled = slots._replace(
     cache=_laid_out(
       put_rows(
         slots.cache, prompts, rows=requests.slots, source=requests.source
@@ -192,12 +193,13 @@ def fill(slots: Slots, prompts: Cache, requests: Requests) -> Slots:
     seen=None if slots.seen is None else put(slots.seen, requests.seen),
     bias=None if slots.bias is None else put(slots.bias, requests.bias),
   )
+  return _readable(filled)
 
 
 @functools.partial(jax.jit, donate_argnames="slots")
 def halt(slots: Slots, ended: jax.Array) -> Slots:
   """`slots` where those in `ended` [S] bool go on no more."""
-  return slots._replace(active=slots.active & ~ended)
+  return _readable(slots._replace(active=slots.active & ~ended))
 
 
 @functools.partial(
@@ -247,7 +249,7 @@ def decode(
     )
     return step + 1, now
 
-  return jax.lax.while_loop(goes_on, body, (jnp.int32(0), slots))[1]
+  return _readable(jax.lax.while_loop(goes_on, body, (jnp.int32(0), slots))[1])
 
 
 def _advance(params, config, slots, *, span, filtered, vocab_size) -> Slots:
@@ -315,6 +317,21 @@ def _laid_out(cache: Cache) -> Cache:
     over_heads = "kv_heads"
   axes = ("layers", over_rows, over_heads, "activation", "activation")
   return Cache(*(sharding.constrain(x, *axes) for x in cache))
+
+
+def _readable(slots: Slots) -> Slots:
+  """`slots` whose results lie whole on every device: all processes read them."""
+
+  def everywhere(x: jax.Array) -> jax.Array:
+    return sharding.constrain(x, *["activation"] * x.ndim)
+
+  return slots._replace(
+    count=everywhere(slots.count),
+    active=everywhere(slots.active),
+    tokens=everywhere(slots.tokens),
+    logps=everywhere(slots.logps),
+    drawn_logps=everywhere(slots.drawn_logps),
+  )
 
 
 def _uniforms(seeds: jax.Array, counts: jax.Array) -> jax.Array:

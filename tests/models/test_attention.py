@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention: equals a loop over queries, and leaks nothing, to the last bit."""
+"""Attention: equals a loop over queries, and leaks nothing, to the last bit.
+
+By XLA; what every backend is held to is in `test_attention_backends.py`.
+"""
 
 import functools
 
@@ -8,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ramjax.models import attention
+from ramjax.models import attention, config
 from ramjax.models.cache import one_layer
 
 _B, _N, _K, _H = 2, 4, 2, 4
@@ -152,7 +155,9 @@ def test_bfloat16_in_is_bfloat16_out_with_a_float32_softmax():
 
 def test_unknown_backend_is_refused():
   query, key, value = _inputs(1)
-  with pytest.raises(ValueError, match="attention='flash' is not one of xla"):
+  with pytest.raises(
+    ValueError, match="attention='flash' is not one of xla, splash, cudnn"
+  ):
     attention.attend(
       jnp.asarray(query),
       jnp.asarray(key),
@@ -160,6 +165,64 @@ def test_unknown_backend_is_refused():
       segment_ids=jnp.ones((_B, 1), jnp.int32),
       backend="flash",
     )
+
+
+@pytest.mark.parametrize(
+  "name,platform,chosen",
+  [
+    ("auto", "cpu", "xla"),
+    ("auto", "gpu", "cudnn"),
+    ("auto", "cuda", "cudnn"),
+    ("auto", "tpu", "splash"),
+    ("xla", "tpu", "xla"),
+    ("xla", "gpu", "xla"),
+    ("splash", "tpu", "splash"),
+    ("cudnn", "cuda", "cudnn"),
+  ],
+)
+def test_backend_follows_the_platform(name, platform, chosen):
+  found = attention.choose_backend(
+    name, platform, dtype="bfloat16", branches=False
+  )
+  assert found == chosen
+
+
+@pytest.mark.parametrize(
+  "dtype,branches", [("float32", False), ("bfloat16", True)]
+)
+def test_auto_leaves_cudnn_what_it_can_do(dtype, branches):
+  options = dict(dtype=dtype, branches=branches)
+  assert attention.choose_backend("auto", "gpu", **options) == "xla"
+  assert attention.choose_backend("auto", "tpu", **options) == "splash"
+  # Who names it is told by the kernel itself.
+  assert attention.choose_backend("cudnn", "gpu", **options) == "cudnn"
+
+
+@pytest.mark.parametrize(
+  "name,platform,wording",
+  [
+    (
+      "splash",
+      "gpu",
+      "'splash' does not run on gpu: set .* to 'cudnn' or 'xla'",
+    ),
+    (
+      "cudnn",
+      "tpu",
+      "'cudnn' does not run on tpu: set .* to 'splash' or 'xla'",
+    ),
+    ("cudnn", "cpu", "'cudnn' does not run on cpu: set .* to 'xla'"),
+    ("flash", "tpu", "'flash' is not one of auto, xla, splash, cudnn"),
+    ("xla", "rocm", "'rocm' is not one of cpu, gpu, tpu"),
+  ],
+)
+def test_backend_that_does_not_run_is_refused(name, platform, wording):
+  with pytest.raises(ValueError, match=wording):
+    attention.choose_backend(name, platform, dtype="float32", branches=False)
+
+
+def test_backends_are_those_of_a_config():
+  assert tuple(attention.BACKENDS) == config.ATTENTION_BACKENDS
 
 
 def test_cached_attention_equals_a_loop_over_queries():

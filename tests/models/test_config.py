@@ -55,8 +55,8 @@ def test_size_below_one_is_refused(name):
   "name,value,allowed",
   [
     ("dtype", "float16", "float32, bfloat16"),
-    ("remat", "all", "none, dots, full"),
-    ("attention", "flash", "xla"),
+    ("remat", "all", "none, dots, save_qkv, save_attention, offload, full"),
+    ("attention", "flash", "xla, splash, cudnn"),
   ],
 )
 def test_unknown_choice_is_refused_with_the_allowed_ones(name, value, allowed):

@@ -367,6 +367,12 @@ def test_each_device_makes_its_shard_of_the_same_values(config, fresh, name):
     pytest.param(None, "full", id="full", marks=pytest.mark.slow),
     pytest.param({"data": 8}, "dots", id="data-dots", marks=pytest.mark.slow),
     pytest.param(_SEQUENCE, "none", id="sequence", marks=pytest.mark.slow),
+    pytest.param(
+      {"data": 2, "fsdp": 2, "sequence": 2},
+      "save_attention",
+      id="sequence-save",
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_neither_mesh_nor_recomputing_changes_a_result(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sharding: meshes that cover the devices, and specs that name what fails."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +53,81 @@ def test_sizes_that_do_not_cover_the_devices_are_refused(sizes):
 def test_refused_mesh_is_shown_as_it_was_given():
   with pytest.raises(ValueError, match="data=1, fsdp=-1, sequence=1, tensor=3"):
     sharding.make_mesh({"fsdp": -1, "tensor": 3})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chip:
+  """What a mesh asks a TPU device."""
+
+  id: int
+  slice_index: int
+  coords: tuple[int, int, int]
+  core_on_chip: int = 0
+  process_index: int = 0
+  platform: str = "tpu"
+  device_kind: str = "TPU v5 lite"
+
+
+def _chips(num_slices):
+  """Slices of 2 x 2 chips, the last one first."""
+  places = [(x, y, 0) for y in range(2) for x in range(2)]
+  return [
+    _Chip(4 * number + i, number, place)
+    for number in reversed(range(num_slices))
+    for i, place in enumerate(places)
+  ]
+
+
+def _slices_of(sizes, num_slices):
+  """Slice of each device of the mesh [data, fsdp, sequence, tensor]."""
+  mesh = sharding.make_mesh(sizes, _chips(num_slices))
+  return np.vectorize(lambda device: device.slice_index)(mesh.devices)
+
+
+def test_data_is_the_outer_axis_over_slices():
+  found = _slices_of(dict(data=4, fsdp=-1, tensor=2), 2)
+  # Two replicas in each slice, each whole.
+  assert found[:, 0, 0, 0].tolist() == [0, 0, 1, 1]
+  assert np.all(found == found[:, :1, :1, :1])
+
+
+def test_data_that_cannot_be_split_over_slices_is_refused():
+  with pytest.raises(
+    ValueError, match=r"data=2 is not a multiple of the 4 slices: only data"
+  ):
+    _slices_of(dict(data=2, fsdp=8), 4)
+
+
+def test_an_axis_may_be_part_of_a_side_of_a_slice():
+  # 4 chips in a row: fsdp and tensor are two of them each.
+  row = [_Chip(i, 0, (i, 0, 0), device_kind="TPU v5") for i in range(4)]
+  mesh = sharding.make_mesh(dict(fsdp=2, tensor=2), row)
+  assert {chip.id for chip in mesh.devices.flat} == {0, 1, 2, 3}
+
+
+def test_nodes_of_gpus_are_no_slices():
+  # Each node of a cluster is a slice to JAX, and fsdp crosses their links.
+  chips = [
+    dataclasses.replace(chip, platform="gpu", device_kind="NVIDIA H200")
+    for chip in _chips(2)
+  ]
+  mesh = sharding.make_mesh(dict(fsdp=8), chips)
+  ids = [device.id for device in mesh.devices.flat]
+  assert ids == list(range(8))
+
+
+def test_devices_of_a_cpu_keep_their_order():
+  # Those of a process stay together, and so the rows that it reads.
+  mesh = sharding.make_mesh(dict(data=2, fsdp=2, tensor=2))
+  assert mesh.devices.flatten().tolist() == jax.devices()
+
+
+def test_ways_are_those_of_the_surrounding_mesh():
+  assert sharding.mesh_ways(("data", "sequence")) == 1
+  mesh = sharding.make_mesh(dict(data=2, sequence=4))
+  with jax.set_mesh(mesh):
+    assert sharding.mesh_ways(("data", "sequence")) == 8
+    assert sharding.mesh_ways(("tensor",)) == 1
 
 
 def test_spec_follows_the_rules():
