@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramjax.evals import padded_rows
-from ramjax.losses import supervised_chunks
+from ramjax.evals import padded_rows, sharded_head
+from ramjax.losses import supervised_chunks, vocabulary_blocks
+from ramjax.losses.vocabulary_blocks import Axes
 from ramjax.models import heads, llama, sharding
 from ramjax.models.config import LlamaConfig
 
-# Positions of one shard whose logits exist at once: 64 MB for 128,000 tokens.
+# Positions of a device whose logits exist at once: 64 MB for 128,000 tokens.
 _CHUNK = 128
 # Pairs that share a row, at most; a power of two.
 _MOST_ASKED = 8
@@ -191,7 +192,7 @@ def _scored_batches(
     batch = rows[start : start + num_rows]
     start += num_rows
     arrays = _arrays(batch, num_rows)
-    result = _score(config, num_shards, params, *arrays)
+    result = _score(config, params, *arrays)
     if queued is not None:
       yield queued[0], *jax.device_get(queued[1])
     queued = batch, result
@@ -226,10 +227,9 @@ def _arrays(
   return inputs, targets, mask
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=0)
 def _score(
   config: LlamaConfig,
-  num_shards: int,
   params: Any,
   inputs: jax.Array,
   targets: jax.Array,
@@ -243,39 +243,59 @@ def _score(
     inputs,
     positions=jnp.broadcast_to(positions[None], inputs.shape),
   )
-  per_shard = (num_shards, inputs.size // num_shards)
-  hidden = hidden.reshape(*per_shard, hidden.shape[-1])
-  targets = targets.reshape(-1, *per_shard)
-  kernel = heads.lm_kernel(params, config).astype(hidden.dtype)
-  rows = supervised_chunks.supervised_first(mask.reshape(per_shard))
-  shard = jnp.arange(num_shards)[:, None]
-  size = min(_CHUNK, per_shard[1])
+  kernel = heads.lm_kernel(params, config)
+  tokens = hidden, jnp.moveaxis(targets, 0, -1), mask
+  logps, misses = sharded_head.per_device(_of_tokens, kernel, tokens)
+  return jnp.moveaxis(logps, -1, 0), jnp.moveaxis(misses, -1, 0)
 
-  def body(index, results):
-    logps, misses = results
-    chunk = supervised_chunks.take_chunk(index, size, hidden, targets[0], rows)
-    logits = supervised_chunks.float32_logits(chunk.hidden, kernel)
-    # [K, shards, size] targets; tokens are flat in `logits`.
-    chosen = jnp.take_along_axis(targets, chunk.places[None], axis=2)
-    flat = chosen.reshape(len(chosen), -1)
-    values = jnp.take_along_axis(logits, flat.T, axis=1).T
-    logp = values - jax.nn.logsumexp(logits, axis=-1)[None]
-    missed = flat != jnp.argmax(logits, axis=-1)[None]
-    # Past a shard's last token a place stands again, and adds nothing.
-    valid = chunk.valid[None]
-    logp = jnp.where(valid, logp.reshape(chosen.shape), 0.0)
-    missed = valid & missed.reshape(chosen.shape)
-    return (
-      logps.at[:, shard, chunk.places].add(logp),
-      misses.at[:, shard, chunk.places].max(missed),
-    )
 
-  zeros = (
+def _of_tokens(
+  kernel: jax.Array, tokens: Any, axes: Axes
+) -> tuple[jax.Array, jax.Array]:
+  """[N, K] log-probabilities and misses of [N, K] targets."""
+  hidden, targets, mask = tokens
+  order = supervised_chunks.supervised_first(mask)
+  blocks = vocabulary_blocks.cut(hidden.shape[1], kernel.shape[1], axes)
+  ordered = order.take(hidden), order.take(targets)
+
+  def of_block(block, found):
+    def of_chunk(chunk, found):
+      x, target, normalizer, best, best_token, target_logits = (
+        chunk.take(values) for values in (*ordered, *found)
+      )
+      logits = blocks.logits(x, block)
+      normalizer = jnp.logaddexp(normalizer, jax.nn.logsumexp(logits, axis=-1))
+      # Of equals the first, which the blocks come in the order of.
+      own = jnp.max(logits, axis=1)
+      token = block.first_token + jnp.argmax(logits, axis=1).astype(jnp.int32)
+      best_token = jnp.where(own > best, token, best_token)
+      column = blocks.column_of(target, block)
+      picked = jnp.take_along_axis(logits, jnp.maximum(column, 0), axis=1)
+      target_logits = jnp.where(column >= 0, picked, target_logits)
+      own = normalizer, jnp.maximum(best, own), best_token, target_logits
+      return tuple(map(chunk.put, found, own))
+
+    return supervised_chunks.for_each(order, _CHUNK, of_chunk, found)
+
+  zeros = jnp.zeros(mask.shape, jnp.float32)
+  nothing = (
+    zeros - jnp.inf,
+    zeros - jnp.inf,
+    jnp.zeros(mask.shape, jnp.int32),
     jnp.zeros(targets.shape, jnp.float32),
-    jnp.zeros(targets.shape, jnp.bool_),
   )
-  logps, misses = jax.lax.fori_loop(
-    0, supervised_chunks.num_chunks(rows, size), body, zeros
+  normalizers, best, best_tokens, target_logits = blocks.for_each(
+    kernel, hidden.dtype, of_block, nothing
   )
-  shape = (-1, *inputs.shape)
-  return logps.reshape(shape), misses.reshape(shape)
+  normalizers = jnp.where(order.supervised, normalizers, 0.0)
+  logps = (
+    axes.sum_vocab(target_logits) - axes.log_sum_vocab(normalizers)[:, None]
+  )
+  if axes.vocab:
+    best, best_tokens = (
+      axes.each_vocab(x[:, None]) for x in (best, best_tokens)
+    )
+    first = jnp.argmax(best, axis=1)[:, None]
+    best_tokens = jnp.take_along_axis(best_tokens, first, axis=1)[:, 0]
+  misses = ordered[1] != best_tokens[:, None]
+  return order.put_back(logps), order.put_back(misses)

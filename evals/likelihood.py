@@ -6,19 +6,28 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ramjax.losses import token_logps as token_logps_lib
+from ramjax.evals import sharded_head
+from ramjax.losses.token_logps import (
+  TokenLogps,
+  mean_token_logps,
+  token_logps,
+)
+from ramjax.losses.vocabulary_blocks import Axes
 from ramjax.models import heads, llama
 from ramjax.models.config import LlamaConfig
 
 
 class Likelihood(NamedTuple):
-  """Per-token results, N = B * T flat; position i predicts token i + 1.
+  """Per-token results; position i of a row predicts token i + 1.
+
+  N = B * T, row after row. Hidden states are not flat: where devices share the
+  tokens of a row, that would move them.
 
   Attributes:
     logps: [N] float32 log-probability of the next token, in nats.
     log_normalizers: [N] float32 log Z of the next-token distribution.
     mask: [N] bool, True where the next token is supervised.
-    hidden: [N, D] final hidden states.
+    hidden: [B, T, D] final hidden states.
     kernel: [D, V] of the LM head.
   """
 
@@ -66,11 +75,12 @@ def likelihood(
     temperature: Divides the logits, above 0: the policy of a sampler that is
       not at 1.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Devices the rows of the batch are split over.
+    num_shards: Not used: `sharded_head` asks the mesh.
 
   Returns:
-    `Likelihood`, flat over the batch.
+    `Likelihood`.
   """
+  del num_shards
   hidden = llama.apply(
     params,
     config,
@@ -79,16 +89,42 @@ def likelihood(
     segment_ids=batch.segment_ids,
     branch_ids=branch_ids,
   )
-  hidden = hidden.reshape(-1, hidden.shape[-1])
   targets, mask = next_token_targets(batch)
   kernel = heads.lm_kernel(params, config)
-  logps, log_normalizers = token_logps_lib.token_logps(
+
+  def score(kernel: jax.Array, tokens: Any, axes: Axes) -> TokenLogps:
+    hidden, targets, mask = tokens
+    return token_logps(
+      hidden=hidden,
+      kernel=kernel,
+      targets=targets,
+      mask=mask,
+      temperature=temperature,
+      chunk_size=chunk_size,
+      axes=axes,
+    )
+
+  scored = sharded_head.per_device(score, kernel, (hidden, targets, mask))
+  return Likelihood(
+    logps=scored.logps.reshape(-1),
+    log_normalizers=scored.log_normalizers.reshape(-1),
+    mask=mask.reshape(-1),
     hidden=hidden,
     kernel=kernel,
-    targets=targets.reshape(-1),
-    mask=mask.reshape(-1),
-    temperature=temperature,
-    chunk_size=chunk_size,
-    num_shards=num_shards,
   )
-  return Likelihood(logps, log_normalizers, mask.reshape(-1), hidden, kernel)
+
+
+def mean_logps_of(scored: Likelihood) -> jax.Array:
+  """[N] float32: see `losses.token_logps.mean_token_logps`; temperature 1."""
+
+  def mean(kernel: jax.Array, tokens: Any, axes: Axes) -> jax.Array:
+    hidden, log_normalizers = tokens
+    return mean_token_logps(
+      hidden=hidden, kernel=kernel, log_normalizers=log_normalizers, axes=axes
+    )
+
+  log_normalizers = scored.log_normalizers.reshape(scored.hidden.shape[:2])
+  found = sharded_head.per_device(
+    mean, scored.kernel, (scored.hidden, log_normalizers)
+  )
+  return found.reshape(-1)

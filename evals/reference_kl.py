@@ -7,8 +7,10 @@ from typing import Any
 import jax
 
 from ramjax.data.group_batches import GroupBatch
+from ramjax.evals import sharded_head
 from ramjax.evals.likelihood import Likelihood, likelihood
 from ramjax.losses.token_kl import token_kl
+from ramjax.losses.vocabulary_blocks import Axes
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.config import LlamaConfig
 
@@ -38,16 +40,23 @@ def make_kl_step(
         num_shards=num_shards,
       )
 
+    def compare(kernels: Any, tokens: Any, axes: Axes) -> jax.Array:
+      hidden, ref_hidden, mask = tokens
+      return token_kl(
+        hidden=hidden,
+        kernel=kernels[0],
+        ref_hidden=ref_hidden,
+        ref_kernel=kernels[1],
+        mask=mask,
+        chunk_size=chunk_size,
+        axes=axes,
+      )
+
     own, ref = run(params, config), run(reference, reference_config)
-    values = token_kl(
-      hidden=own.hidden,
-      kernel=own.kernel,
-      ref_hidden=ref.hidden,
-      ref_kernel=ref.kernel,
-      mask=own.mask,
-      chunk_size=chunk_size,
-      num_shards=num_shards,
+    mask = own.mask.reshape(batch.tokens.shape)
+    values = sharded_head.per_device(
+      compare, (own.kernel, ref.kernel), (own.hidden, ref.hidden, mask)
     )
-    return WeightedMean.of(values, own.mask)
+    return WeightedMean.of(values, mask)
 
   return kl_step

@@ -43,7 +43,7 @@ def response_likelihood(
     config: Its shape.
     batch: Of groups.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Devices the rows of the batch are split over.
+    num_shards: Not used: `sharded_head` asks the mesh.
   """
   tokens = likelihood(
     params,

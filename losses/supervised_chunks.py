@@ -1,85 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Supervised tokens, gathered chunk by chunk within each shard.
+"""Supervised tokens first, and those in chunks.
 
-What `token_logps` and `token_gaps` share: only the tokens that a mask marks
-reach the vocabulary, a fixed number at a time, and none crosses a device.
+What `token_logps`, `token_gaps` and `token_kl` share: only the tokens that a
+mask marks reach the vocabulary, a fixed number at a time.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+_Carry = TypeVar("_Carry")
 
-class Rows(NamedTuple):
-  """Where the supervised tokens of each shard are."""
 
-  order: jax.Array  # [shards, per_shard] int32, supervised tokens first
-  count: jax.Array  # [shards] int32, how many those are
+class Order(NamedTuple):
+  """Tokens, the supervised ones first, otherwise in their order."""
+
+  places: jax.Array  # [N] int32, where in the batch each lies
+  count: jax.Array  # int32, how many are supervised
+
+  @property
+  def supervised(self) -> jax.Array:
+    """[N] bool, in this order."""
+    return jnp.arange(self.places.size) < self.count
+
+  def take(self, values: jax.Array) -> jax.Array:
+    """[N, ...] values in this order; 0 where not supervised.
+
+    Selected, not multiplied: an unsupervised row may hold a NaN.
+    """
+    wide = self.supervised.reshape(-1, *[1] * (values.ndim - 1))
+    return jnp.where(wide, values[self.places], jnp.zeros((), values.dtype))
+
+  def put_back(self, values: jax.Array) -> jax.Array:
+    """[N, ...] values in this order, as they lie in the batch.
+
+    0 where not supervised.
+    """
+    wide = self.supervised.reshape(-1, *[1] * (values.ndim - 1))
+    values = jnp.where(wide, values, jnp.zeros((), values.dtype))
+    return values[jnp.argsort(self.places)]
 
 
 class Chunk(NamedTuple):
-  """Supervised tokens of one chunk; T is shards times the chunk's size."""
+  """Some tokens that lie beside each other in an `Order`."""
 
-  places: jax.Array  # [shards, chunk] int32, where in its shard each lies
-  valid: jax.Array  # [shards, chunk] bool, False past the last one
-  hidden: jax.Array  # [T, D], 0 where not valid
-  targets: jax.Array  # [T] int
+  start: jax.Array  # int32, place of the first
+  valid: jax.Array  # [T] bool, False: not supervised, or in another chunk
+
+  def take(self, values: jax.Array) -> jax.Array:
+    """[T, ...] of [N, ...] values."""
+    size = self.valid.size
+    return jax.lax.dynamic_slice_in_dim(values, self.start, size)
+
+  def put(self, values: jax.Array, own: jax.Array) -> jax.Array:
+    """[N, ...] values with this chunk's [T, ...] replaced where valid."""
+    wide = self.valid.reshape(-1, *[1] * (values.ndim - 1))
+    own = jnp.where(wide, own, self.take(values))
+    return jax.lax.dynamic_update_slice_in_dim(values, own, self.start, 0)
 
 
-def shard_size(num_tokens: int, *, chunk_size: int, num_shards: int) -> int:
-  """Tokens of each shard.
+def supervised_first(mask: jax.Array) -> Order:
+  """The order of an [N] bool mask, True first."""
+  places = jnp.argsort(~mask, stable=True).astype(jnp.int32)
+  return Order(places, jnp.sum(mask, dtype=jnp.int32))
+
+
+def for_each(
+  order: Order,
+  chunk_size: int,
+  body: Callable[[Chunk, _Carry], _Carry],
+  carry: _Carry,
+) -> _Carry:
+  """Calls `body(chunk, carry)` for as many chunks as are needed.
+
+  A number known at run time, and another on each device of a `jax.shard_map`:
+  so no body may wait for other devices.
+
+  Args:
+    order: Of the tokens.
+    chunk_size: Tokens of a chunk, where there are so many.
+    body: From a chunk and the carry to the carry.
+    carry: The first.
 
   Raises:
-    ValueError: `chunk_size` below 1, or `num_shards` does not divide
-      `num_tokens`.
+    ValueError: `chunk_size` is below 1.
   """
   if chunk_size < 1:
     raise ValueError(f"chunk_size={chunk_size} must be at least 1.")
-  if num_shards < 1 or num_tokens % num_shards:
-    raise ValueError(
-      f"num_shards={num_shards} must divide the {num_tokens} tokens."
-    )
-  return num_tokens // num_shards
+  size = min(chunk_size, order.places.size)
 
+  def step(index: jax.Array, carry: _Carry) -> _Carry:
+    # The last chunk may begin early, to be whole: its first tokens were in the
+    # one before.
+    start = jnp.minimum(index * size, order.places.size - size)
+    slots = start + jnp.arange(size)
+    valid = (slots >= index * size) & (slots < order.count)
+    return body(Chunk(start, valid), carry)
 
-def supervised_first(mask: jax.Array) -> Rows:
-  """Orders each shard of a [shards, per_shard] bool mask, True first."""
-  order = jnp.argsort(~mask, axis=1, stable=True).astype(jnp.int32)
-  return Rows(order, jnp.sum(mask, axis=1, dtype=jnp.int32))
-
-
-def num_chunks(rows: Rows, chunk_size: int) -> jax.Array:
-  """Chunks that the shard with the most supervised tokens needs."""
-  return (jnp.max(rows.count) + chunk_size - 1) // chunk_size
-
-
-def take_chunk(
-  index: jax.Array,
-  chunk_size: int,
-  hidden: jax.Array,
-  targets: jax.Array,
-  rows: Rows,
-) -> Chunk:
-  """Chunk number `index` of [shards, per_shard, ...] hidden and targets."""
-  slots = index * chunk_size + jnp.arange(chunk_size)
-  valid = slots[None, :] < rows.count[:, None]
-  # Past the end a place repeats the last token; `valid` keeps it from counting,
-  # and whatever that row holds (0 * NaN is NaN) out of the kernel's gradient.
-  slots = jnp.minimum(slots, rows.order.shape[1] - 1)
-  places = rows.order[:, slots]
-  x = jnp.take_along_axis(hidden, places[:, :, None], axis=1)
-  x = jnp.where(valid[:, :, None], x, 0)
-  chosen = jnp.take_along_axis(targets, places, axis=1)
-  return Chunk(places, valid, x.reshape(-1, x.shape[-1]), chosen.reshape(-1))
-
-
-def float32_logits(hidden: jax.Array, kernel: jax.Array) -> jax.Array:
-  """[T, D] times [D, V] in their dtype, accumulated in float32."""
-  return jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
-
-
-def take_places(values: jax.Array, chunk: Chunk) -> jax.Array:
-  """[T] of [shards, per_shard] values at a chunk's places; 0 if not valid."""
-  picked = jnp.take_along_axis(values, chunk.places, axis=1)
-  return jnp.where(chunk.valid, picked, 0).reshape(-1)
+  return jax.lax.fori_loop(0, (order.count + size - 1) // size, step, carry)

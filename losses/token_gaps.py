@@ -3,31 +3,39 @@
 
 Like `token_logps`, only supervised tokens reach the vocabulary, a chunk at a
 time. Two logits of each token carry a gradient, so the backward pass makes no
-logits at all.
+logits at all, and needs no more of the head's matrix than a device holds.
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ramjax.losses import supervised_chunks
+from ramjax.losses import supervised_chunks, vocabulary_blocks
 from ramjax.losses.shapes import shape_checked
+from ramjax.losses.vocabulary_blocks import WHOLE, Axes
+
+
+class _Top(NamedTuple):
+  """Tokens with the largest logits, in descending order; equals by number."""
+
+  logits: jax.Array  # [N, K] float32, -inf past the last
+  tokens: jax.Array  # [N, K] int32
 
 
 @shape_checked
 def token_gaps(
   *,
   hidden: Float[Array, "N D"],
-  kernel: Float[Array, "D V"],
+  kernel: Float[Array, "D//{axes.width_ways} V"],
   targets: Int[Array, " N"],
   mask: Bool[Array, " N"],
   noise: Float[Array, "N K"],
   stop_candidate_gradient: bool,
   chunk_size: int = 1024,
-  num_shards: int = 1,
+  axes: Axes = WHOLE,
 ) -> Float[Array, " N"]:
   r"""Gap :math:`z_y - z_{s^*}` of each supervised target y, logits z = h W.
 
@@ -46,23 +54,19 @@ def token_gaps(
     noise: [N, K] independent standard Gumbel noise, of the K candidates in
       descending order of their logits. Zeros, or K = 1, give the largest.
     stop_candidate_gradient: Whether the candidate's logit is a constant.
-    chunk_size: Tokens of one shard whose logits exist at a time, at least 1.
-    num_shards: Number of equal, contiguous parts of N that lie on different
-      devices. Supervised tokens are gathered within a part, never across.
+    chunk_size: Tokens whose logits exist at a time, at least 1.
+    axes: Inside `jax.shard_map` (with `check_vma=False`), how the kernel is
+      split; the tokens are this device's.
 
   Returns:
     [N] float32, 0 where the mask is False; gradients flow to `hidden` and
     `kernel`.
 
   Raises:
-    ValueError: `chunk_size` below 1, `num_shards` does not divide N, or K is
-      not in [1, V - 1].
+    ValueError: `chunk_size` below 1, or K is not in [1, V - 1].
   """
-  num_tokens, width = hidden.shape
-  num_candidates, vocabulary = noise.shape[1], kernel.shape[1]
-  per_shard = supervised_chunks.shard_size(
-    num_tokens, chunk_size=chunk_size, num_shards=num_shards
-  )
+  num_candidates = noise.shape[1]
+  vocabulary = kernel.shape[1] * axes.vocab_ways
   if not 1 <= num_candidates < vocabulary:
     raise ValueError(
       f"noise is for K={num_candidates} candidates, which must be in"
@@ -70,145 +74,184 @@ def token_gaps(
       " the target. Pass noise of another width."
     )
   gaps: Any = _chunked(
-    min(chunk_size, per_shard),
+    chunk_size,
     stop_candidate_gradient,
-    hidden.reshape(num_shards, per_shard, width),
+    axes,
+    hidden,
     kernel,
-    targets.reshape(num_shards, per_shard),
-    noise.reshape(num_shards, per_shard, num_candidates),
-    mask.reshape(num_shards, per_shard),
+    targets,
+    noise,
+    mask,
   )
-  return gaps.reshape(-1)
+  return gaps
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _chunked(
   chunk_size: int,
   stop_candidate_gradient: bool,
+  axes: Axes,
   hidden: jax.Array,
   kernel: jax.Array,
   targets: jax.Array,
   noise: jax.Array,
   mask: jax.Array,
 ) -> Any:
-  """Gaps, [shards, per_shard] float32; 0 where not supervised."""
+  """Gaps, [N] float32; 0 where not supervised."""
   del stop_candidate_gradient  # Only the backward pass asks.
-  return _gaps_and_candidates(chunk_size, hidden, kernel, targets, noise, mask)[
-    0
-  ]
+  gaps, _ = _gaps_and_candidates(
+    chunk_size, axes, hidden, kernel, targets, noise, mask
+  )
+  return gaps
 
 
-def _gaps_and_candidates(chunk_size, hidden, kernel, targets, noise, mask):
-  """Gaps and the candidates' token numbers, both [shards, per_shard]."""
-  rows = supervised_chunks.supervised_first(mask)
-  kernel = kernel.astype(hidden.dtype)
-  shard = jnp.arange(hidden.shape[0])[:, None]
+def _gaps_and_candidates(
+  chunk_size, axes, hidden, kernel, targets, noise, mask
+):
+  """Gaps and the candidates' token numbers, both [N]."""
+  order = supervised_chunks.supervised_first(mask)
+  blocks = vocabulary_blocks.cut(hidden.shape[1], kernel.shape[1], axes)
+  ordered = order.take(hidden), order.take(targets)
+  columns = jnp.arange(blocks.size)[None, :]
 
-  def body(index, results):
-    gaps, candidates = results
-    places, valid, flat, chosen = supervised_chunks.take_chunk(
-      index, chunk_size, hidden, targets, rows
+  def of_block(block, found):
+    tokens = block.first_token + columns
+
+    def of_chunk(chunk, found):
+      x, target, target_logit, *known = (
+        chunk.take(values) for values in (*ordered, *found)
+      )
+      logits = blocks.logits(x, block)
+      column = blocks.column_of(target, block)[:, None]
+      own = jnp.take_along_axis(logits, jnp.maximum(column, 0), axis=1)
+      target_logit = jnp.where(column >= 0, own, target_logit[:, None])[:, 0]
+      others = _Top(jnp.where(columns == column, -jnp.inf, logits), tokens)
+      top = _largest(others, noise.shape[1])
+      if blocks.count > 1:
+        top = _largest(_beside(_Top(*known), top), noise.shape[1])
+      return tuple(map(chunk.put, found, (target_logit, *top)))
+
+    return supervised_chunks.for_each(order, chunk_size, of_chunk, found)
+
+  nothing = (
+    jnp.zeros(mask.shape, jnp.float32),
+    jnp.full(noise.shape, -jnp.inf, jnp.float32),
+    jnp.zeros(noise.shape, jnp.int32),
+  )
+  target_logits, *top = blocks.for_each(kernel, hidden.dtype, of_block, nothing)
+  target_logits = axes.sum_vocab(target_logits)
+  top = _Top(*top)
+  if axes.vocab:
+    parts = _Top(*(axes.each_vocab(values) for values in top))
+    top = _largest(parts, noise.shape[1])
+  # A token without supervision has none to draw from.
+  drawn = jnp.argmax(top.logits + order.take(noise), axis=1)[:, None]
+  logits, candidates = (
+    jnp.take_along_axis(values, drawn, axis=1)[:, 0] for values in top
+  )
+  return order.put_back(target_logits - logits), order.put_back(candidates)
+
+
+def _largest(among: _Top, count: int) -> _Top:
+  """The first `count` of [T, C] logits, in a `_Top`'s order.
+
+  Goes through them from the largest down, one pass over the logits for each.
+
+  Args:
+    among: In any order; tokens may be [1, C].
+    count: K.
+  """
+
+  def step(last, _):
+    last_logit, last_token = last
+    # What comes after the last one, equal logits in the order of tokens.
+    is_equal = among.logits == last_logit[:, None]
+    is_next = (among.logits < last_logit[:, None]) | (
+      is_equal & (among.tokens > last_token[:, None])
     )
-    logits = supervised_chunks.float32_logits(flat, kernel)
-    target_logit = jnp.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
-    flat_noise = jnp.take_along_axis(noise, places[:, :, None], axis=1)
-    candidate_logit, candidate = _draw(
-      logits, chosen, flat_noise.reshape(chosen.size, -1)
+    left = jnp.where(is_next, among.logits, -jnp.inf)
+    place = jnp.argmax(left, axis=1)[:, None]
+    tokens = jnp.broadcast_to(among.tokens, left.shape)
+    found = (
+      jnp.max(left, axis=1),
+      jnp.take_along_axis(tokens, place, axis=1)[:, 0],
     )
-    gap = target_logit - candidate_logit
-    gap = jnp.where(valid, gap.reshape(valid.shape), 0)
-    candidate = jnp.where(valid, candidate.reshape(valid.shape), 0)
-    return (
-      gaps.at[shard, places].add(gap),
-      candidates.at[shard, places].add(candidate),
-    )
+    return found, found
 
-  shape = hidden.shape[:2]
-  return jax.lax.fori_loop(
-    0,
-    supervised_chunks.num_chunks(rows, chunk_size),
-    body,
-    (jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.int32)),
+  shape = among.logits.shape[:1]
+  initial = (
+    jnp.full(shape, jnp.inf, jnp.float32),
+    jnp.full(shape, -1, jnp.int32),
+  )
+  _, (logits, tokens) = jax.lax.scan(step, initial, length=count)
+  return _Top(logits.T, tokens.T)
+
+
+def _beside(one: _Top, other: _Top) -> _Top:
+  """Both, in a row."""
+  return _Top(
+    *(jnp.concatenate(x, axis=1) for x in zip(one, other, strict=True))
   )
 
 
-def _draw(logits, targets, noise):
-  """Logit and token, [T] each, of the candidate that the noise elects.
-
-  Goes through the candidates from the largest logit down, one pass over the
-  logits for each of K. `jax.lax.top_k` would gather the logits of all devices
-  on each of them where batch or vocabulary are split; a maximum does not.
-  """
-  vocabulary = jnp.arange(logits.shape[1])[None, :]
-  is_other = vocabulary != targets[:, None]
-
-  def step(carry, step_noise):
-    last_logit, last_token, best_score, best_logit, best_token = carry
-    # What comes after the last one, equal logits in the order of tokens.
-    is_equal = logits == last_logit[:, None]
-    is_next = (logits < last_logit[:, None]) | (
-      is_equal & (vocabulary > last_token[:, None])
-    )
-    left = jnp.where(is_other & is_next, logits, -jnp.inf)
-    logit = jnp.max(left, axis=1)
-    token = jnp.argmax(left, axis=1).astype(jnp.int32)
-    score = logit + step_noise
-    is_best = score > best_score
-    carry = (
-      logit,
-      token,
-      jnp.where(is_best, score, best_score),
-      jnp.where(is_best, logit, best_logit),
-      jnp.where(is_best, token, best_token),
-    )
-    return carry, None
-
-  infinite = jnp.full(targets.shape, jnp.inf, jnp.float32)
-  none = jnp.full(targets.shape, -1, jnp.int32)
-  initial = (infinite, none, -infinite, -infinite, none)
-  (_, _, _, logit, token), _ = jax.lax.scan(step, initial, noise.T)
-  return logit, token
-
-
 def _chunked_forward(
-  chunk_size, stop_candidate_gradient, hidden, kernel, targets, noise, mask
+  chunk_size,
+  stop_candidate_gradient,
+  axes,
+  hidden,
+  kernel,
+  targets,
+  noise,
+  mask,
 ):
   del stop_candidate_gradient
   gaps, candidates = _gaps_and_candidates(
-    chunk_size, hidden, kernel, targets, noise, mask
+    chunk_size, axes, hidden, kernel, targets, noise, mask
   )
   return gaps, (hidden, kernel, targets, candidates, mask)
 
 
-def _chunked_backward(chunk_size, stop_candidate_gradient, residuals, gap_grad):
+def _chunked_backward(
+  chunk_size, stop_candidate_gradient, axes, residuals, gap_grad
+):
   """Looks two columns of each token up, instead of multiplying by one-hots.
 
   The one-hot [T, V] gradient of the logits would cost the two matmuls of a
-  whole softmax's backward pass, 4 T D V operations, where O(T D) do. With the
-  vocabulary split over devices a lookup is what each device finds among its
-  columns, all-reduced over [T, D], as that matmul's result would be; and the
-  scatter-add goes to a device's own columns. There is nothing of width V to
-  chunk: in one step, the kernel's gradient is summed over devices once and not
-  with each chunk.
+  whole softmax's backward pass, 4 T D V operations, where O(T D) do.
+
+  Where devices share the matrix's rows, every one of them finds its rows of
+  the columns that all their tokens ask for. For that the tokens' hidden states
+  change hands, from all D of some tokens to some of D of all tokens, [N, D]
+  numbers either way; and the gradient of a device's rows is whole at once. The
+  matrix and its gradient, V wide, stay where they are.
   """
   del chunk_size
   hidden, kernel, targets, candidates, mask = residuals
+  # Each device of `vocab` has a share of it.
+  gap_grad = axes.sum_vocab(gap_grad)
   # Selected, not multiplied: an unsupervised row may hold a NaN.
-  to_gap = jnp.where(mask, gap_grad, 0.0).reshape(-1, 1)
-  x = jnp.where(mask[:, :, None], hidden, 0).reshape(to_gap.size, -1)
-  tokens, signs = targets.reshape(1, -1), jnp.ones((1, 1, 1))
+  to_gap = axes.all_rows(jnp.where(mask, gap_grad, 0.0))[:, None]
+  x = axes.tokens_to_rows(jnp.where(mask[:, None], hidden, 0))
+  tokens, signs = targets[None], jnp.ones((1, 1, 1))
   if not stop_candidate_gradient:
-    tokens = jnp.concatenate([tokens, candidates.reshape(1, -1)])
+    tokens = jnp.stack([targets, candidates])
     signs = jnp.array([1.0, -1.0]).reshape(2, 1, 1)
+  tokens = axes.all_rows(tokens.T).T - axes.vocab_index * kernel.shape[1]
+  # The columns that this device holds; the others add nothing.
+  signs = (
+    jnp.where((tokens >= 0) & (tokens < kernel.shape[1]), 1.0, 0.0)[:, :, None]
+    * signs
+  )
   # Rounded as the forward pass rounds the kernel, after the lookup: a rounded
   # copy of the whole kernel would cost more than the columns do.
-  columns = kernel.T[tokens].astype(hidden.dtype).astype(jnp.float32)
-  hidden_grad = to_gap * jnp.sum(signs * columns, axis=0)
+  columns = kernel.T.at[tokens].get(mode="clip")
+  columns = columns.astype(hidden.dtype).astype(jnp.float32)
+  hidden_grad = (to_gap * jnp.sum(signs * columns, axis=0)).astype(hidden.dtype)
   to_columns = signs * (to_gap * x.astype(jnp.float32))[None, :, :]
   kernel_grad = jnp.zeros(kernel.shape[::-1], jnp.float32)
-  kernel_grad = kernel_grad.at[tokens].add(to_columns).T
+  kernel_grad = kernel_grad.at[tokens].add(to_columns, mode="clip").T
   return (
-    hidden_grad.reshape(hidden.shape).astype(hidden.dtype),
+    axes.rows_to_tokens(hidden_grad),
     kernel_grad.astype(kernel.dtype),
     None,
     None,

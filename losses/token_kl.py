@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Divergence of two language models at each supervised token, in chunks."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ramjax.losses import supervised_chunks
+from ramjax.losses import supervised_chunks, vocabulary_blocks
 from ramjax.losses.shapes import shape_checked
+from ramjax.losses.vocabulary_blocks import WHOLE, Axes
+
+
+class _Sums(NamedTuple):
+  """What is known of each token from a part of the vocabulary."""
+
+  normalizers: jax.Array  # [N] log of the sum of exp(logits), of the policy
+  ref_normalizers: jax.Array  # [N] the same of the reference
+  gaps: jax.Array  # [N] mean of logit - ref logit, under the policy's softmax
 
 
 @shape_checked
 def token_kl(
   *,
   hidden: Float[Array, "N D"],
-  kernel: Float[Array, "D V"],
+  kernel: Float[Array, "D//{axes.width_ways} V"],
   ref_hidden: Float[Array, "N E"],
-  ref_kernel: Float[Array, "E V"],
+  ref_kernel: Float[Array, "E//{axes.width_ways} V"],
   mask: Bool[Array, " N"],
   chunk_size: int = 1024,
-  num_shards: int = 1,
+  axes: Axes = WHOLE,
 ) -> Float[Array, " N"]:
   r"""Exact divergence of the two next-token distributions, over all tokens.
 
@@ -34,46 +45,59 @@ def token_kl(
     ref_hidden: [N, E] those of the reference, at the same tokens.
     ref_kernel: [E, V] of its LM head.
     mask: [N] True where the token is supervised.
-    chunk_size: Tokens of one shard whose logits exist at a time, at least 1.
-    num_shards: Equal, contiguous parts of N that lie on different devices.
+    chunk_size: Tokens whose logits exist at a time, at least 1.
+    axes: See `token_logps`; both kernels are split so.
 
   Returns:
     [N] float32 nats, at least 0 up to rounding; 0 where the mask is False.
 
   Raises:
-    ValueError: `chunk_size` below 1, or `num_shards` does not divide N.
+    ValueError: `chunk_size` below 1.
   """
-  per_shard = supervised_chunks.shard_size(
-    hidden.shape[0], chunk_size=chunk_size, num_shards=num_shards
+  order = supervised_chunks.supervised_first(mask)
+  wider = max(hidden.shape[1], ref_hidden.shape[1])
+  blocks = vocabulary_blocks.cut(wider, kernel.shape[1], axes)
+  ordered = order.take(hidden), order.take(ref_hidden)
+
+  def of_block(block, sums):
+    ref_block = blocks.block(ref_kernel, ref_hidden.dtype, block.index)
+
+    def of_chunk(chunk, sums):
+      x, ref_x, *known = (chunk.take(values) for values in (*ordered, *sums))
+      own = _sums(blocks.logits(x, block), blocks.logits(ref_x, ref_block))
+      return _Sums(*map(chunk.put, sums, _merged(_Sums(*known), own)))
+
+    return supervised_chunks.for_each(order, chunk_size, of_chunk, sums)
+
+  zeros = jnp.zeros(mask.shape, jnp.float32)
+  nothing = _Sums(zeros - jnp.inf, zeros - jnp.inf, zeros)
+  sums = blocks.for_each(kernel, hidden.dtype, of_block, nothing)
+  sums = _Sums(*(jnp.where(order.supervised, x, 0.0) for x in sums))
+  normalizers, ref_normalizers = map(axes.log_sum_vocab, sums[:2])
+  share = jnp.exp(sums.normalizers - normalizers)
+  gaps = axes.sum_vocab(share * sums.gaps)
+  return order.put_back(gaps - normalizers + ref_normalizers)
+
+
+def _sums(logits: jax.Array, ref_logits: jax.Array) -> _Sums:
+  """Of [T, C] logits."""
+  # A column that an earlier block had is -inf in both, and its share 0.
+  gaps = jnp.where(logits == -jnp.inf, 0.0, logits - ref_logits)
+  normalizers = jax.nn.logsumexp(logits, axis=-1)
+  probs = jnp.exp(logits - normalizers[:, None])
+  return _Sums(
+    normalizers,
+    jax.nn.logsumexp(ref_logits, axis=-1),
+    jnp.sum(probs * gaps, axis=-1),
   )
-  chunk_size = min(chunk_size, per_shard)
-  rows = supervised_chunks.supervised_first(mask.reshape(num_shards, per_shard))
-  shard = jnp.arange(num_shards)[:, None]
-  targets = jnp.zeros((num_shards, per_shard), jnp.int32)
 
-  def logps(index: jax.Array, hidden: jax.Array, kernel: jax.Array):
-    chunk = supervised_chunks.take_chunk(
-      index,
-      chunk_size,
-      hidden.reshape(num_shards, per_shard, -1),
-      targets,
-      rows,
-    )
-    logits = supervised_chunks.float32_logits(
-      chunk.hidden, kernel.astype(hidden.dtype)
-    )
-    return chunk, jax.nn.log_softmax(logits, axis=-1)
 
-  def body(index: jax.Array, found: jax.Array) -> jax.Array:
-    chunk, own = logps(index, hidden, kernel)
-    _, ref = logps(index, ref_hidden, ref_kernel)
-    kl = jnp.sum(jnp.exp(own) * (own - ref), axis=-1).reshape(chunk.valid.shape)
-    return found.at[shard, chunk.places].add(jnp.where(chunk.valid, kl, 0.0))
-
-  found = jax.lax.fori_loop(
-    0,
-    supervised_chunks.num_chunks(rows, chunk_size),
-    body,
-    jnp.zeros((num_shards, per_shard), jnp.float32),
+def _merged(one: _Sums, other: _Sums) -> _Sums:
+  """Of two parts of the vocabulary."""
+  normalizers = jnp.logaddexp(one.normalizers, other.normalizers)
+  return _Sums(
+    normalizers,
+    jnp.logaddexp(one.ref_normalizers, other.ref_normalizers),
+    one.gaps * jnp.exp(one.normalizers - normalizers)
+    + other.gaps * jnp.exp(other.normalizers - normalizers),
   )
-  return found.reshape(-1)

@@ -4,7 +4,9 @@
 Only supervised tokens reach the vocabulary, a chunk at a time: 8 x 4,096
 tokens of a 128k vocabulary would be 17 GB of float32 logits, and often half of
 the tokens are prompt. The gradient is written out, so that the backward pass
-recomputes a chunk's logits instead of storing them.
+recomputes a chunk's logits instead of storing them. Where devices share the
+head's matrix, they exchange it a block of the vocabulary at a time
+(`vocabulary_blocks`), and not with each chunk.
 """
 
 import functools
@@ -14,8 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ramjax.losses import supervised_chunks
+from ramjax.losses import supervised_chunks, vocabulary_blocks
 from ramjax.losses.shapes import shape_checked
+from ramjax.losses.vocabulary_blocks import WHOLE, Axes
 
 
 class TokenLogps(NamedTuple):
@@ -34,12 +37,12 @@ class TokenLogps(NamedTuple):
 def token_logps(
   *,
   hidden: Float[Array, "N D"],
-  kernel: Float[Array, "D V"],
+  kernel: Float[Array, "D//{axes.width_ways} V"],
   targets: Int[Array, " N"],
   mask: Bool[Array, " N"],
   temperature: float = 1.0,
   chunk_size: int = 1024,
-  num_shards: int = 1,
+  axes: Axes = WHOLE,
 ) -> TokenLogps:
   r"""Log-probability of each supervised target under a linear LM head.
 
@@ -49,7 +52,7 @@ def token_logps(
 
   Cost: work is done for ceil(supervised / chunk_size) chunks, a number known
   at run time; shapes stay static. Memory: one chunk of logits,
-  `num_shards * chunk_size * V` float32 (spread over the shards).
+  `chunk_size * V` float32, or of one block of V where the kernel is split.
 
   Args:
     hidden: [N, D] final hidden states; N counts batch times time. The matmuls
@@ -58,125 +61,128 @@ def token_logps(
     targets: [N] the token that position is asked to predict.
     mask: [N] True where the token is supervised.
     temperature: :math:`\tau`, above 0, of the float32 logits.
-    chunk_size: Tokens of one shard whose logits exist at a time, at least 1.
-    num_shards: Number of equal, contiguous parts of N that lie on different
-      devices. Supervised tokens are gathered within a part, never across.
+    chunk_size: Tokens whose logits exist at a time, at least 1.
+    axes: Inside `jax.shard_map` (with `check_vma=False`), how the kernel is
+      split; the tokens are this device's.
 
   Returns:
     `TokenLogps` of [N] arrays; gradients flow from both to `hidden` and
     `kernel`.
 
   Raises:
-    ValueError: `chunk_size` below 1, `num_shards` does not divide N, or
-      `temperature` is not above 0.
+    ValueError: `chunk_size` below 1, or `temperature` is not above 0.
   """
   if not temperature > 0:
     raise ValueError(f"temperature={temperature} must be above 0.")
-  num_tokens, width = hidden.shape
-  per_shard = supervised_chunks.shard_size(
-    num_tokens, chunk_size=chunk_size, num_shards=num_shards
-  )
-  rows = supervised_chunks.supervised_first(mask.reshape(num_shards, per_shard))
   results: Any = _chunked(
-    min(chunk_size, per_shard),
-    temperature,
-    hidden.reshape(num_shards, per_shard, width),
-    kernel,
-    targets.reshape(num_shards, per_shard),
-    rows,
+    chunk_size, temperature, axes, hidden, kernel, targets, mask
   )
-  logps, normalizers = results
-  return TokenLogps(
-    logps=jnp.where(mask, logps.reshape(-1), 0.0),
-    log_normalizers=jnp.where(mask, normalizers.reshape(-1), 0.0),
-  )
+  return TokenLogps(*results)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _chunked(
   chunk_size: int,
   temperature: float,
+  axes: Axes,
   hidden: jax.Array,
   kernel: jax.Array,
   targets: jax.Array,
-  rows: supervised_chunks.Rows,
+  mask: jax.Array,
 ) -> Any:
-  """Target log-probabilities and log-normalizers, each [shards, per_shard]."""
-  kernel = kernel.astype(hidden.dtype)
-  shard = jnp.arange(hidden.shape[0])[:, None]
+  """Target log-probabilities and log-normalizers, each [N]."""
+  order = supervised_chunks.supervised_first(mask)
+  blocks = vocabulary_blocks.cut(hidden.shape[1], kernel.shape[1], axes)
+  ordered = order.take(hidden), order.take(targets)
 
-  def body(index, results):
-    logps, normalizers = results
-    places, valid, flat, chosen = supervised_chunks.take_chunk(
-      index, chunk_size, hidden, targets, rows
-    )
-    logits = supervised_chunks.float32_logits(flat, kernel) / temperature
-    normalizer = jax.nn.logsumexp(logits, axis=-1)
-    target_logit = jnp.take_along_axis(logits, chosen[:, None], axis=1)[:, 0]
-    logp = jnp.where(valid, (target_logit - normalizer).reshape(valid.shape), 0)
-    normalizer = jnp.where(valid, normalizer.reshape(valid.shape), 0)
-    return (
-      logps.at[shard, places].add(logp),
-      normalizers.at[shard, places].add(normalizer),
-    )
+  def of_block(block, results):
+    def of_chunk(chunk, results):
+      x, target, normalizer, target_logit = (
+        chunk.take(values) for values in (*ordered, *results)
+      )
+      logits = blocks.logits(x, block) / temperature
+      normalizer = jnp.logaddexp(normalizer, jax.nn.logsumexp(logits, axis=-1))
+      column = blocks.column_of(target, block)[:, None]
+      found = jnp.take_along_axis(logits, jnp.maximum(column, 0), axis=1)
+      target_logit = jnp.where(column >= 0, found, target_logit[:, None])[:, 0]
+      own = normalizer, target_logit
+      return tuple(map(chunk.put, results, own))
 
-  zeros = jnp.zeros(hidden.shape[:2], jnp.float32)
-  return jax.lax.fori_loop(
-    0, supervised_chunks.num_chunks(rows, chunk_size), body, (zeros, zeros)
+    return supervised_chunks.for_each(order, chunk_size, of_chunk, results)
+
+  zeros = jnp.zeros(mask.shape, jnp.float32)
+  normalizers, target_logits = blocks.for_each(
+    kernel, hidden.dtype, of_block, (zeros - jnp.inf, zeros)
   )
+  # Finite where nothing is supervised, too.
+  normalizers = jnp.where(order.supervised, normalizers, 0.0)
+  normalizers = axes.log_sum_vocab(normalizers)
+  logps = axes.sum_vocab(target_logits) - normalizers
+  return order.put_back(logps), order.put_back(normalizers)
 
 
-def _chunked_forward(chunk_size, temperature, hidden, kernel, targets, rows):
+def _chunked_forward(
+  chunk_size, temperature, axes, hidden, kernel, targets, mask
+):
   results: Any = _chunked(
-    chunk_size, temperature, hidden, kernel, targets, rows
+    chunk_size, temperature, axes, hidden, kernel, targets, mask
   )
-  return results, (hidden, kernel, targets, rows, results[1])
+  return results, (hidden, kernel, targets, mask, results[1])
 
 
-def _chunked_backward(chunk_size, temperature, residuals, cotangents):
-  hidden, kernel, targets, rows, normalizers = residuals
-  logp_grad, normalizer_grad = cotangents
-  kernel_cast = kernel.astype(hidden.dtype)
-  shard = jnp.arange(hidden.shape[0])[:, None]
-  vocabulary = jnp.arange(kernel.shape[1])[None, :]
+def _chunked_backward(chunk_size, temperature, axes, residuals, cotangents):
+  hidden, kernel, targets, mask, normalizers = residuals
+  # Each device of `vocab` has a share of these; `jax.shard_map` sums what they
+  # come to.
+  logp_grad, normalizer_grad = map(axes.sum_vocab, cotangents)
+  order = supervised_chunks.supervised_first(mask)
+  blocks = vocabulary_blocks.cut(hidden.shape[1], kernel.shape[1], axes)
+  ordered = tuple(
+    order.take(values)
+    for values in (hidden, targets, normalizers, logp_grad, normalizer_grad)
+  )
+  columns = jnp.arange(blocks.size)[None, :]
 
-  def body(index, grads):
+  def of_block(block, grads):
+    def of_chunk(chunk, grads):
+      hidden_grad, block_grad = grads
+      x, target, normalizer, *wanted = (chunk.take(x) for x in ordered)
+      to_target, to_normalizer = (
+        jnp.where(chunk.valid, grad, 0.0)[:, None] for grad in wanted
+      )
+      logits = blocks.logits(x, block) / temperature
+      probs = jnp.exp(logits - normalizer[:, None])
+      logits_grad = (to_normalizer - to_target) * probs + jnp.where(
+        columns == blocks.column_of(target, block)[:, None], to_target, 0.0
+      )
+      logits_grad = (logits_grad / temperature).astype(hidden.dtype)
+      own = jnp.matmul(
+        logits_grad, block.kernel.T, preferred_element_type=jnp.float32
+      )
+      hidden_grad = chunk.put(hidden_grad, chunk.take(hidden_grad) + own)
+      block_grad += jnp.matmul(
+        x.T, logits_grad, preferred_element_type=jnp.float32
+      )
+      return hidden_grad, block_grad
+
     hidden_grad, kernel_grad = grads
-    chunk = supervised_chunks.take_chunk(
-      index, chunk_size, hidden, targets, rows
+    block_grad = jnp.zeros(block.kernel.shape, jnp.float32)
+    hidden_grad, block_grad = supervised_chunks.for_each(
+      order, chunk_size, of_chunk, (hidden_grad, block_grad)
     )
-    logits = supervised_chunks.float32_logits(chunk.hidden, kernel_cast)
-    logits /= temperature
+    return hidden_grad, blocks.add_gradient(kernel_grad, block_grad, block)
 
-    def per_token(values):
-      return supervised_chunks.take_places(values, chunk)[:, None]
-
-    probs = jnp.exp(logits - per_token(normalizers))
-    to_target = per_token(logp_grad)
-    to_normalizer = per_token(normalizer_grad)
-    logits_grad = (to_normalizer - to_target) * probs + jnp.where(
-      vocabulary == chunk.targets[:, None], to_target, 0.0
-    )
-    logits_grad = (logits_grad / temperature).astype(hidden.dtype)
-    flat_grad = jnp.matmul(
-      logits_grad, kernel_cast.T, preferred_element_type=jnp.float32
-    ).reshape(*chunk.places.shape, -1)
-    kernel_grad += jnp.matmul(
-      chunk.hidden.T, logits_grad, preferred_element_type=jnp.float32
-    )
-    return hidden_grad.at[shard, chunk.places].add(flat_grad), kernel_grad
-
-  hidden_grad, kernel_grad = jax.lax.fori_loop(
-    0,
-    supervised_chunks.num_chunks(rows, chunk_size),
-    body,
+  hidden_grad, kernel_grad = blocks.for_each(
+    kernel,
+    hidden.dtype,
+    of_block,
     (
       jnp.zeros(hidden.shape, jnp.float32),
       jnp.zeros(kernel.shape, jnp.float32),
     ),
   )
   return (
-    hidden_grad.astype(hidden.dtype),
+    order.put_back(hidden_grad.astype(hidden.dtype)),
     kernel_grad.astype(kernel.dtype),
     None,
     None,
@@ -190,8 +196,9 @@ _chunked.defvjp(_chunked_forward, _chunked_backward)
 def mean_token_logps(
   *,
   hidden: Float[Array, "N D"],
-  kernel: Float[Array, "D V"],
+  kernel: Float[Array, "D//{axes.width_ways} V"],
   log_normalizers: Float[Array, " N"],
+  axes: Axes = WHOLE,
 ) -> Float[Array, " N"]:
   """Mean over the vocabulary of the log-probabilities, as smoothing needs.
 
@@ -202,11 +209,12 @@ def mean_token_logps(
     hidden: [N, D] as given to `token_logps`.
     kernel: [D, V] as given to `token_logps`.
     log_normalizers: [N] as `token_logps` returned at temperature 1.
+    axes: As given to `token_logps`.
 
   Returns:
     [N] float32, in nats; meaningful where the mask of `token_logps` was True.
   """
   # Rounded as `token_logps` rounds it, so that both come from one matrix.
-  kernel = kernel.astype(hidden.dtype)
-  mean_column = jnp.mean(kernel.astype(jnp.float32), axis=1)
+  kernel = kernel.astype(hidden.dtype).astype(jnp.float32)
+  mean_column = axes.all_rows(axes.mean_vocab(jnp.mean(kernel, axis=1)))
   return hidden.astype(jnp.float32) @ mean_column - log_normalizers

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cringe's contrast on a batch: candidates drawn, losses summed by answer."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from ramjax.data.group_batches import GroupBatch
+from ramjax.evals import sharded_head
 from ramjax.evals.likelihood import Likelihood, next_token_targets
 from ramjax.evals.response_tokens import next_answer, sum_by_response, tokens_of
 from ramjax.losses.cringe import cringe_token_losses
 from ramjax.losses.token_gaps import token_gaps
+from ramjax.losses.vocabulary_blocks import Axes
 
 
 def response_gap_losses(
@@ -35,22 +39,33 @@ def response_gap_losses(
       token.
     stop_candidate_gradient: Whether the candidate's logit gets no gradient.
     chunk_size: See `losses.token_gaps.token_gaps`.
-    num_shards: See there.
+    num_shards: Not used: `sharded_head` asks the mesh.
 
   Returns:
     [B, G, K] float32.
   """
+  del num_shards
+
+  def find(kernel: jax.Array, of_tokens: Any, axes: Axes) -> jax.Array:
+    hidden, targets, mask, noise = of_tokens
+    return token_gaps(
+      hidden=hidden,
+      kernel=kernel,
+      targets=targets,
+      mask=mask,
+      noise=noise,
+      stop_candidate_gradient=stop_candidate_gradient,
+      chunk_size=chunk_size,
+      axes=axes,
+    )
+
   targets, _ = next_token_targets(batch)
-  gaps = token_gaps(
-    hidden=tokens.hidden,
-    kernel=tokens.kernel,
-    targets=targets.reshape(-1),
-    mask=tokens.mask,
-    noise=_noise(batch, key, top_k),
-    stop_candidate_gradient=stop_candidate_gradient,
-    chunk_size=chunk_size,
-    num_shards=num_shards,
-  )
+  shape = batch.tokens.shape
+  mask = tokens.mask.reshape(shape)
+  noise = _noise(batch, key, top_k).reshape(*shape, top_k)
+  gaps = sharded_head.per_device(
+    find, tokens.kernel, (tokens.hidden, targets, mask, noise)
+  ).reshape(-1)
   gaps = jnp.where(desirable_tokens.reshape(-1), -gaps, gaps)
   return sum_by_response(cringe_token_losses(gaps), tokens.mask, batch)
 

@@ -152,7 +152,7 @@ def test_pairs_that_differ_in_the_last_token_share_a_row(monkeypatch):
   given = []
   score = continuations._score
   monkeypatch.setattr(
-    continuations, "_score", lambda *args: given.append(args[3]) or score(*args)
+    continuations, "_score", lambda *args: given.append(args[2]) or score(*args)
   )
   letters = [TokenPair([5, 6, 7], [last]) for last in (9, 8, 9, 300)]
   longer = [TokenPair([5, 6], [7, 8]), TokenPair([5, 6], [7, 4])]

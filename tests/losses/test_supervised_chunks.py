@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Supervised tokens are gathered within a shard, once each, in chunks."""
+"""Supervised tokens come first, and each is in one chunk."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,72 +7,73 @@ import pytest
 
 from ramjax.losses import supervised_chunks
 
-# Two shards of four tokens; the supervised ones are 1, 3 and 6, 7.
-_MASK = jnp.array([[False, True, False, True], [False, False, True, True]])
-_HIDDEN = jnp.arange(8.0).reshape(2, 4, 1)
-_TARGETS = jnp.arange(10, 18).reshape(2, 4)
+# Tokens 1, 3 and 4 of seven are supervised.
+_MASK = jnp.array([False, True, False, True, True, False, False])
+_VALUES = jnp.arange(10.0, 17.0)
+
+
+def _visited(mask, chunk_size):
+  """How often each token was in a chunk, where it lay, and how many chunks."""
+  order = supervised_chunks.supervised_first(mask)
+
+  def body(chunk, carry):
+    times, calls = carry
+    return chunk.put(times, chunk.take(times) + 1), calls + 1
+
+  times, calls = supervised_chunks.for_each(
+    order, chunk_size, body, (jnp.zeros(mask.size), 0)
+  )
+  return order.put_back(times), calls
 
 
 def test_supervised_tokens_come_first_and_in_order():
-  rows = supervised_chunks.supervised_first(_MASK)
-  np.testing.assert_array_equal(rows.order, [[1, 3, 0, 2], [2, 3, 0, 1]])
-  np.testing.assert_array_equal(rows.count, [2, 2])
-  assert rows.order.dtype == rows.count.dtype == jnp.int32
+  order = supervised_chunks.supervised_first(_MASK)
+  np.testing.assert_array_equal(order.places, [1, 3, 4, 0, 2, 5, 6])
+  np.testing.assert_array_equal(order.count, 3)
+  np.testing.assert_array_equal(order.supervised, [True] * 3 + [False] * 4)
+  assert order.places.dtype == order.count.dtype == jnp.int32
 
 
+def test_values_are_taken_in_order_and_put_back():
+  order = supervised_chunks.supervised_first(_MASK)
+  taken = order.take(_VALUES)
+  np.testing.assert_array_equal(taken, [11, 13, 14, 0, 0, 0, 0])
+  np.testing.assert_array_equal(order.put_back(taken), [0, 11, 0, 13, 14, 0, 0])
+
+
+def test_a_nan_without_supervision_is_neither_taken_nor_put_back():
+  order = supervised_chunks.supervised_first(_MASK)
+  rows = jnp.stack([_VALUES, _VALUES], axis=1).at[0].set(jnp.nan)
+  np.testing.assert_array_equal(order.take(rows)[3:], np.zeros((4, 2)))
+  spoilt = jnp.full((7, 2), jnp.nan)
+  assert np.isnan(order.put_back(spoilt)).any(axis=1).tolist() == _MASK.tolist()
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 4, 6, 100])
 @pytest.mark.parametrize(
-  "counts,chunk_size,chunks",
-  [([0, 0], 4, 0), ([1, 0], 4, 1), ([4, 3], 4, 1), ([4, 5], 4, 2), ([7], 1, 7)],
+  "mask", [_MASK, jnp.ones(7, bool), jnp.zeros(7, bool), jnp.arange(7) == 6]
 )
-def test_no_chunk_is_computed_without_a_supervised_token(
-  counts, chunk_size, chunks
-):
-  rows = supervised_chunks.Rows(jnp.zeros((len(counts), 8)), jnp.array(counts))
-  assert supervised_chunks.num_chunks(rows, chunk_size) == chunks
+def test_each_supervised_token_is_in_one_chunk(mask, chunk_size):
+  times, calls = _visited(mask, chunk_size)
+  np.testing.assert_array_equal(times, mask.astype(jnp.float32))
+  assert calls == -(-int(mask.sum()) // min(chunk_size, 7))
 
 
-def test_a_chunk_holds_the_next_tokens_of_each_shard():
-  rows = supervised_chunks.supervised_first(_MASK)
-  chunk = supervised_chunks.take_chunk(jnp.int32(1), 1, _HIDDEN, _TARGETS, rows)
-  np.testing.assert_array_equal(chunk.places, [[3], [3]])
-  np.testing.assert_array_equal(chunk.hidden, [[3.0], [7.0]])
-  np.testing.assert_array_equal(chunk.targets, [13, 17])
-  assert chunk.valid.all()
+def test_a_chunk_knows_the_tokens_of_the_one_before():
+  # Four of five tokens a chunk: the second begins at the second token.
+  order = supervised_chunks.supervised_first(jnp.ones(5, bool))
 
+  def body(chunk, carry):
+    del carry
+    return chunk.start, chunk.valid
 
-def test_places_past_the_end_are_not_valid_and_hold_zeros():
-  rows = supervised_chunks.supervised_first(_MASK)
-  chunk = supervised_chunks.take_chunk(jnp.int32(0), 3, _HIDDEN, _TARGETS, rows)
-  np.testing.assert_array_equal(chunk.valid, [[True, True, False]] * 2)
-  np.testing.assert_array_equal(chunk.hidden[:, 0], [1, 3, 0, 6, 7, 0])
-  np.testing.assert_array_equal(
-    supervised_chunks.take_places(_HIDDEN[:, :, 0] + 1, chunk),
-    [2, 4, 0, 7, 8, 0],
+  start, valid = supervised_chunks.for_each(
+    order, 4, body, (jnp.int32(0), jnp.zeros(4, bool))
   )
+  assert start == 1 and valid.tolist() == [False, False, False, True]
 
 
-def test_logits_of_bfloat16_are_accumulated_in_float32():
-  # 256 + 1 has no bfloat16.
-  logits = supervised_chunks.float32_logits(
-    jnp.array([[256.0, 1.0]], jnp.bfloat16), jnp.ones((2, 1), jnp.bfloat16)
-  )
-  assert logits.dtype == jnp.float32 and logits[0, 0] == 257
-
-
-def test_a_shard_is_an_equal_part():
-  assert supervised_chunks.shard_size(24, chunk_size=5, num_shards=3) == 8
-
-
-@pytest.mark.parametrize(
-  "change,match",
-  [
-    (dict(chunk_size=0), "chunk_size=0 must be at least 1"),
-    (dict(num_shards=0), "num_shards=0 must divide"),
-    (dict(num_shards=5), "num_shards=5 must divide the 24 tokens"),
-  ],
-)
-def test_bad_chunks_and_shards_are_refused(change, match):
-  with pytest.raises(ValueError, match=match):
-    supervised_chunks.shard_size(
-      24, **dict(dict(chunk_size=1, num_shards=1), **change)
-    )
+def test_chunks_of_nothing_are_refused():
+  order = supervised_chunks.supervised_first(_MASK)
+  with pytest.raises(ValueError, match="chunk_size=0"):
+    supervised_chunks.for_each(order, 0, lambda chunk, carry: carry, 0)

@@ -115,12 +115,10 @@ def test_candidates_are_drawn_from_the_softmax_of_their_logits():
 
 
 @pytest.mark.parametrize(
-  "chunk_size,num_shards,num_candidates",
-  [(1, 1, 1), (5, 2, _K), (8, 8, _K), (5, 1, _V - 1), (1000, 1, 2)],
+  "chunk_size,num_candidates",
+  [(1, 1), (5, _K), (8, _K), (5, _V - 1), (1000, 2)],
 )
-def test_any_chunking_and_sharding_equals_the_dense_gaps(
-  chunk_size, num_shards, num_candidates
-):
+def test_any_chunking_equals_the_dense_gaps(chunk_size, num_candidates):
   inputs = _inputs()
   inputs["noise"] = jnp.asarray(
     np.random.default_rng(5).gumbel(size=(_N, num_candidates)), jnp.float32
@@ -129,16 +127,14 @@ def test_any_chunking_and_sharding_equals_the_dense_gaps(
     **inputs,
     stop_candidate_gradient=False,
     chunk_size=chunk_size,
-    num_shards=num_shards,
   )
   np.testing.assert_allclose(gaps, _dense(**inputs, stop=False), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-  "chunk_size,num_shards,stop",
-  [(5, 1, False), (3, 4, True), (100, 2, False)],
+  "chunk_size,stop", [(5, False), (3, True), (100, False)]
 )
-def test_gradient_equals_that_of_the_dense_gaps(stop, chunk_size, num_shards):
+def test_gradient_equals_that_of_the_dense_gaps(stop, chunk_size):
   inputs = _inputs()
   weights = jnp.asarray(np.random.default_rng(1).normal(size=_N), jnp.float32)
 
@@ -147,7 +143,6 @@ def test_gradient_equals_that_of_the_dense_gaps(stop, chunk_size, num_shards):
       **dict(inputs, hidden=hidden, kernel=kernel),
       stop_candidate_gradient=stop,
       chunk_size=chunk_size,
-      num_shards=num_shards,
     )
     return jnp.sum(weights * gaps)
 
@@ -178,9 +173,7 @@ def test_every_supervised_token_counts_once_when_the_last_chunk_overruns():
 
   grad = jax.grad(
     total(
-      lambda x: token_gaps(
-        **x, stop_candidate_gradient=False, chunk_size=7, num_shards=2
-      )
+      lambda x: token_gaps(**x, stop_candidate_gradient=False, chunk_size=7)
     )
   )(inputs["hidden"])
   expected = jax.grad(total(lambda x: _dense(**x, stop=False)))
@@ -280,7 +273,6 @@ def test_logits_exist_for_one_chunk_and_not_in_the_backward_pass():
         **dict(inputs, hidden=hidden),
         stop_candidate_gradient=False,
         chunk_size=chunk_size,
-        num_shards=2,
       )
     )
 
@@ -290,7 +282,7 @@ def test_logits_exist_for_one_chunk_and_not_in_the_backward_pass():
     for shape in re.findall(r"f32\[([\d,]+)\]", program)
     if shape.endswith(f",{vocabulary}")
   }
-  assert widths == {_D, 2 * chunk_size}
+  assert widths == {_D, chunk_size}
   # One matmul of logits: the backward pass looks columns up.
   assert program.count("= dot_general[") == 1
 
@@ -307,13 +299,9 @@ def test_more_candidates_than_other_tokens_or_none_are_refused(width):
     token_gaps(**inputs, stop_candidate_gradient=False)
 
 
-@pytest.mark.parametrize(
-  "change,match",
-  [(dict(chunk_size=0), "chunk_size=0"), (dict(num_shards=5), "num_shards=5")],
-)
-def test_bad_chunks_and_shards_are_refused(change, match):
-  with pytest.raises(ValueError, match=match):
-    token_gaps(**_inputs(), stop_candidate_gradient=False, **change)
+def test_chunks_of_nothing_are_refused():
+  with pytest.raises(ValueError, match="chunk_size=0"):
+    token_gaps(**_inputs(), stop_candidate_gradient=False, chunk_size=0)
 
 
 def test_noise_of_other_tokens_is_refused():

@@ -44,21 +44,18 @@ def test_hand_value_of_a_two_token_vocabulary():
 
 
 @pytest.mark.parametrize("chunk_size", [1, 5, 8, 1000])
-@pytest.mark.parametrize("num_shards", [1, 2, 8])
-def test_any_chunking_and_sharding_equals_the_dense_softmax(
-  chunk_size, num_shards
-):
+def test_any_chunking_equals_the_dense_softmax(chunk_size):
   inputs = _inputs()
-  out = token_logps(**inputs, chunk_size=chunk_size, num_shards=num_shards)
+  out = token_logps(**inputs, chunk_size=chunk_size)
   logps, log_z = _dense(**inputs)
   np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(out.log_normalizers, log_z, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-  "chunk_size,num_shards,temperature", [(5, 1, 1.0), (3, 4, 1.0), (100, 2, 0.7)]
+  "chunk_size,temperature", [(5, 1.0), (3, 1.0), (100, 0.7)]
 )
-def test_gradient_has_its_closed_form(chunk_size, num_shards, temperature):
+def test_gradient_has_its_closed_form(chunk_size, temperature):
   # d logp / d logits = onehot - softmax and d log Z / d logits = softmax; the
   # chain to hidden and kernel is written out in NumPy.
   inputs = _inputs()
@@ -73,7 +70,6 @@ def test_gradient_has_its_closed_form(chunk_size, num_shards, temperature):
       mask=inputs["mask"],
       temperature=temperature,
       chunk_size=chunk_size,
-      num_shards=num_shards,
     )
     return jnp.sum(jnp.asarray(a, jnp.float32) * out.logps) + jnp.sum(
       jnp.asarray(b, jnp.float32) * out.log_normalizers
@@ -108,19 +104,14 @@ def test_a_temperature_that_is_none_is_refused(temperature):
     token_logps(**_inputs(), temperature=temperature)
 
 
-@pytest.mark.parametrize("chunk_size,num_shards", [(5, 1), (7, 2)])
-def test_a_last_chunk_past_the_end_counts_no_token_twice(
-  chunk_size, num_shards
-):
-  # With every token supervised, places past the end repeat a supervised one.
+@pytest.mark.parametrize("chunk_size", [5, 7])
+def test_a_last_chunk_that_is_not_full_counts_no_token_twice(chunk_size):
+  # With every token supervised, the last chunk begins with some of the one
+  # before.
   inputs = dict(_inputs(), mask=jnp.ones(_N, bool))
 
   def total(hidden):
-    out = token_logps(
-      **dict(inputs, hidden=hidden),
-      chunk_size=chunk_size,
-      num_shards=num_shards,
-    )
+    out = token_logps(**dict(inputs, hidden=hidden), chunk_size=chunk_size)
     return jnp.sum(out.logps) + 2 * jnp.sum(out.log_normalizers), out
 
   def dense_total(hidden):
@@ -136,7 +127,7 @@ def test_a_last_chunk_past_the_end_counts_no_token_twice(
   np.testing.assert_allclose(grad, expected, atol=1e-5)
 
 
-def test_one_shard_is_the_default_for_any_number_of_tokens():
+def test_any_number_of_tokens_will_do():
   inputs = _inputs()
   odd = {name: x[:3] for name, x in inputs.items() if name != "kernel"}
   out = token_logps(**odd, kernel=inputs["kernel"])
@@ -232,17 +223,9 @@ def test_mean_token_logps_is_the_mean_over_the_vocabulary():
   np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-  "change,match",
-  [
-    (dict(chunk_size=0), "chunk_size=0"),
-    (dict(num_shards=0), "num_shards=0 must divide"),
-    (dict(num_shards=5), "num_shards=5 must divide the 24 tokens"),
-  ],
-)
-def test_bad_chunks_and_shards_are_refused(change, match):
-  with pytest.raises(ValueError, match=match):
-    token_logps(**_inputs(), **change)
+def test_chunks_of_nothing_are_refused():
+  with pytest.raises(ValueError, match="chunk_size=0"):
+    token_logps(**_inputs(), chunk_size=0)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def _losses(batch, *, top_k, seed=0, chunk_size=16, wins=False, logits=_LOGITS):
     logps=jnp.zeros(mask.size),
     log_normalizers=jnp.zeros(mask.size),
     mask=mask.reshape(-1),
-    hidden=jnp.ones((mask.size, 1)),
+    hidden=jnp.ones((*mask.shape, 1)),
     kernel=jnp.asarray(logits, jnp.float32)[None],
   )
   losses = contrast.response_gap_losses(
