@@ -236,7 +236,16 @@ def _tree(algorithm: str, loss: dict) -> ConfigDict:
       optim=fields.optim(),
       # Devices along each axis; -1 is the rest.
       mesh=dict(data=1, fsdp=-1, sequence=1, tensor=1),
-      checkpoint=dict(every_steps=500, keep=2, keep_every=0),
+      checkpoint=dict(
+        every_steps=500,
+        # Newest kept, and steps whose multiples are kept for good (0: none).
+        keep=2,
+        keep_every=0,
+        # A folder on a fast disk of the machine, saved to more often; the newest
+        # good checkpoint of both is gone on from. "" and 0 have none.
+        local_dir="",
+        local_every_steps=0,
+      ),
       evals=dict(
         every_steps=500,
         # Held-out prompts answered at each evaluation, and how many of the

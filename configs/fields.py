@@ -20,8 +20,11 @@ def model() -> dict:
     max_positions=config_dict.placeholder(int),
     # float32 is right on CPU; bfloat16 on TPU and GPU.
     dtype="float32",
+    # What the backward pass computes again: models/remat.py has the names.
     remat="none",
-    attention="xla",
+    # "splash" on TPU, "cudnn" on GPU, "xla" anywhere; "auto" is the fastest that
+    # can do what the run needs.
+    attention="auto",
   )
 
 
@@ -77,6 +80,14 @@ def optim() -> dict:
     clip_norm=1.0,
     # Above 0 keeps a moving average of the weights and evaluates that.
     ema_decay=0.0,
+    # Updates in a row that may be skipped, since loss or gradient is no number
+    # or a spike; one more stops the run. 0 skips none and stops at the first
+    # that is no number.
+    max_skipped=0,
+    # Above 0, a loss or gradient norm so many deviations above the mean of the
+    # last `spike_window` updates is a spike (6 is usual). Needs max_skipped.
+    spike_sigma=0.0,
+    spike_window=128,
   )
 
 
@@ -96,6 +107,15 @@ def run() -> dict:
     require_doctor="off",
     # Continue a workdir with a config or data that differ from its own.
     allow_config_change=False,
+    # Where no step ends for so many seconds, write what every thread does, and
+    # end the process with status 76 after twice as many; ten times as long for
+    # compiling, evaluating, benchmarks, sampling and checkpoints. 0 is off.
+    watchdog_seconds=1800.0,
+    # Steps between two comparisons of what several devices hold copies of; 0
+    # compares never.
+    check_replicas_every=0,
+    # Steps to trace into workdir/profile for xprof, such as "10-12"; "" none.
+    profile_steps="",
     # Show the whole traceback of an error.
     tracebacks=False,
   )

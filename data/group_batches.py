@@ -59,8 +59,6 @@ def train_batches(
   batch_size: int,
   pack: bool,
   seed: int,
-  process_index: int = 0,
-  process_count: int = 1,
 ) -> grain.DatasetIterator:
   """Endless shuffled `GroupBatch`es; see `packing.train_batches`.
 
@@ -75,8 +73,6 @@ def train_batches(
     batch_size=batch_size,
     pack=pack,
     seed=seed,
-    process_index=process_index,
-    process_count=process_count,
   )
 
 

@@ -1,64 +1,103 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orbax checkpoints of a run: parameters, optimizer, PRNG, data order, counts.
+"""Checkpoints of a run: saved to one folder, or to two, and proven when read.
 
-Each step's folder holds the items `params` and, where one is kept, `average`
-(both readable on their own), `critic` (PPO's second model), `train` (the rest of
-the state), `data` (the iterator) and `progress` (host-side counters).
-Saving copies to host memory and writes in the background.
+The second is on a fast disk of the machine, saved to more often and kept short;
+a run goes on from the newest good checkpoint of both.
 """
 
 import dataclasses
 import pathlib
+import uuid
 from typing import Any
 
-import grain
 import jax
-import orbax.checkpoint as ocp
 
-from ramjax.models.tensors import BLOCK_BYTES
-from ramjax.models.weights import AVERAGE_ITEM, CHECKPOINT_DIR, PARAMS_ITEM
-from ramjax.trainers.state import CRITIC, TrainState
+from ramjax.models.weights import CHECKPOINT_DIR
+from ramjax.trainers import good_step, processes
+from ramjax.trainers.checkpoint_folder import CheckpointFolder
+from ramjax.trainers.state import TrainState
 
-_CRITIC_ITEM = "critic"
+# In the checkpoint folder: whose the checkpoints in a local folder are.
+RUN_ID_FILE = "run_id"
+_KEEP_LOCAL = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Continued:
+  """What a run starts or goes on from.
+
+  Attributes:
+    state: On the mesh.
+    progress: Counters, at zero in a fresh start.
+    step: Of the checkpoint; None in a fresh start.
+    notes: Sentences to say about it.
+  """
+
+  state: TrainState
+  progress: dict[str, Any]
+  step: int | None
+  notes: list[str]
 
 
 class Checkpoints:
   """Saves and restores the whole state of a run."""
 
-  def __init__(self, workdir: pathlib.Path, *, keep: int, keep_every: int):
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    *,
+    keep: int,
+    keep_every: int,
+    local_dir: str = "",
+    local_every: int = 0,
+  ):
     """Opens (and creates) the checkpoint folder of `workdir`.
 
     Args:
       workdir: The run's folder.
       keep: Newest checkpoints kept, at least 1.
       keep_every: Steps divisible by this are kept for good; 0 keeps none so.
+      local_dir: Where the second folder goes; "" has none.
+      local_every: Steps between two checkpoints there, at least 1.
 
     Raises:
-      ValueError: `keep` below 1 or `keep_every` negative.
+      SaveError: A folder cannot be written to.
+      ValueError: `keep` below 1, `keep_every` negative, only one of the last
+        two, or a local folder that not all processes share.
     """
     if keep < 1 or keep_every < 0:
       raise ValueError(
         f"checkpoint.keep={keep} must be at least 1 and"
         f" checkpoint.keep_every={keep_every} at least 0."
       )
+    if local_every < 0 or bool(local_dir) != bool(local_every):
+      raise ValueError(
+        f"checkpoint.local_dir={local_dir!r} and checkpoint.local_every_steps="
+        f'{local_every} belong together: a folder and at least 1, or "" and 0.'
+      )
     self.directory = (workdir / CHECKPOINT_DIR).resolve()
-    self._manager = ocp.CheckpointManager(
-      self.directory,
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        keep_period=keep_every or None,
-        enable_async_checkpointing=True,
-        cleanup_tmp_directories=True,
-      ),
+    self._main = CheckpointFolder(
+      self.directory, keep=keep, keep_every=keep_every
     )
+    self._local_every = local_every
+    self._local: CheckpointFolder | None = None
+    if local_dir:
+      of_run = pathlib.Path(local_dir).expanduser().resolve() / self._run_id()
+      of_run.mkdir(parents=True, exist_ok=True)
+      _require_shared(of_run)
+      self._local = CheckpointFolder(of_run, keep=_KEEP_LOCAL, keep_every=0)
 
   def latest_step(self) -> int | None:
     """Step of the newest finished checkpoint, or None."""
-    return self._manager.latest_step()
+    steps = [step for folder in self._folders() for step in folder.steps()]
+    return max(steps, default=None)
 
   def path(self, step: int) -> pathlib.Path:
     """Where the checkpoint of `step` is."""
-    return self.directory / str(step)
+    for folder in self._folders():
+      if step in folder.steps():
+        return folder.path(step)
+    return self._main.path(step)
 
   def save(
     self,
@@ -67,21 +106,27 @@ class Checkpoints:
     batches: Any,
     progress: dict[str, Any],
   ) -> None:
-    """Starts a save; an error of the previous one is raised here."""
-    if step in self._manager.all_steps():
-      return
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        **{
-          name: ocp.args.StandardSave(tree, _small_chunks(tree))
-          for name, tree in _weights(state).items()
-        },
-        train=ocp.args.StandardSave(_rest(state)),
-        data=grain.checkpoint.CheckpointSave(batches),
-        progress=ocp.args.JsonSave(progress),
-      ),
-    )
+    """Starts a save in the workdir; an error of the previous one is raised.
+
+    Raises:
+      SaveError: This save or the one before it failed.
+    """
+    self._main.save(step, state, batches, progress)
+
+  def is_local_due(self, step: int) -> bool:
+    """Whether `save_local` is to be called after a step."""
+    return self._local_every > 0 and step % self._local_every == 0
+
+  def save_local(
+    self,
+    step: int,
+    state: TrainState,
+    batches: Any,
+    progress: dict[str, Any],
+  ) -> None:
+    """Starts a save in the local folder; see `save`."""
+    assert self._local is not None  # `is_local_due` said so.
+    self._local.save(step, state, batches, progress)
 
   def restore(
     self, step: int, like: TrainState, batches: Any
@@ -95,114 +140,100 @@ class Checkpoints:
 
     Returns:
       The state and the `progress` that were saved.
-    """
-    restored = self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        **{
-          name: ocp.args.StandardRestore(_abstract(tree))
-          for name, tree in _weights(like).items()
-        },
-        train=ocp.args.StandardRestore(_abstract(_rest(like))),
-        data=grain.checkpoint.CheckpointRestore(batches),
-        progress=ocp.args.JsonRestore(),
-      ),
-    )
-    rest = restored["train"]
-    params, ema = restored[PARAMS_ITEM], None
-    if like.ema is not None:
-      ema = restored[AVERAGE_ITEM]
-    if CRITIC in like.params:
-      params = {**params, CRITIC: restored[_CRITIC_ITEM]["params"]}
-      if ema is not None:
-        ema = {**ema, CRITIC: restored[_CRITIC_ITEM]["average"]}
-    state = dataclasses.replace(
-      like,
-      step=rest["step"],
-      params=params,
-      opt_state=rest["opt_state"],
-      ema=ema,
-      moving=rest.get("moving", {}),
-      carried=rest.get("carried", {}),
-      key=jax.random.wrap_key_data(rest["key"]),
-    )
-    return state, restored["progress"]
 
-  def restore_latest(
-    self, fresh: TrainState, batches: Any
-  ) -> tuple[TrainState, dict[str, Any], int | None]:
-    """The newest checkpoint's state, counters and step; or a fresh start.
+    Raises:
+      Damaged: It is not what was saved.
+      ValueError: It is of a state with other arrays.
+    """
+    restored = self._main.restore(step, like, batches)
+    return restored.state, restored.progress
+
+  def restore_latest(self, fresh: TrainState, batches: Any) -> Continued:
+    """The newest good checkpoint's state, counters and step; or a fresh start.
 
     Args:
       fresh: The state of a run that starts, on the mesh.
       batches: The run's iterator, freshly made.
 
-    Returns:
-      What `restore` does and the step; `fresh`, counters at zero and None
-      where there is no checkpoint.
+    Raises:
+      NoGoodStepError: There are checkpoints, and none is good.
+      ValueError: The newest sound one is of a state with other arrays.
     """
-    step = self.latest_step()
-    if step is None:
+    found = good_step.restore_newest(self._folders(), fresh, batches)
+    if found is None:
       progress = {"tokens": 0, "supervised_tokens": 0, "elapsed_s": 0.0}
-      return fresh, progress, None
-    state, progress = self.restore(step, fresh, batches)
-    return state, progress, step
+      return Continued(fresh, progress, None, [])
+    restored = found.restored
+    return Continued(restored.state, restored.progress, found.step, found.notes)
+
+  def check(self) -> None:
+    """Raises if a save failed since the last look; waits for nothing.
+
+    Raises:
+      SaveError: It did.
+    """
+    for folder in self._folders():
+      folder.check()
 
   def wait(self) -> None:
-    """Blocks until the running save is on disk; raises if it failed."""
-    self._manager.wait_until_finished()
+    """Blocks until the running saves are on disk.
+
+    Raises:
+      SaveError: One failed.
+    """
+    for folder in self._folders():
+      folder.wait()
 
   def close(self) -> None:
-    """Waits, then releases the folder."""
-    self._manager.close()
+    """Waits, then releases the folders.
+
+    Raises:
+      SaveError: A save failed, and that was not raised before.
+    """
+    for folder in self._folders():
+      folder.close()
+
+  def _folders(self) -> list[CheckpointFolder]:
+    """The local one first: at the same step it is the faster one."""
+    return [self._main] if self._local is None else [self._local, self._main]
+
+  def _run_id(self) -> str:
+    """A name for this run's folder among the local ones.
+
+    The path of the workdir would not do: a run that was deleted and began anew
+    in the same place would go on from the old one's checkpoints.
+    """
+
+    def read() -> str:
+      path = self.directory / RUN_ID_FILE
+      if not path.exists():
+        path.write_text(uuid.uuid4().hex + "\n")
+      return path.read_text().strip()
+
+    return processes.first_tells(read)
 
 
-def _weights(state: TrainState) -> dict[str, Any]:
-  """Items by name: the policy alone is what others read."""
-  trees: dict[str, Any] = {PARAMS_ITEM: state.params}
-  if state.ema is not None:
-    trees[AVERAGE_ITEM] = state.ema
-  critics = {
-    of: tree[CRITIC]
-    for of, tree in (("params", state.params), ("average", state.ema))
-    if tree is not None and CRITIC in tree
-  }
-  if not critics:
-    return trees
-  for name, tree in trees.items():
-    trees[name] = {key: x for key, x in tree.items() if key != CRITIC}
-  return {**trees, _CRITIC_ITEM: critics}
+def _require_shared(folder: pathlib.Path) -> None:
+  """Raises where a process would look for its shards on another machine."""
+  if jax.process_count() == 1:
+    return
+  name = processes.first_tells(lambda: f"shared-{uuid.uuid4().hex}")
+  mark = folder / name
 
+  def look() -> None:
+    if not mark.exists():
+      raise ValueError(
+        f"checkpoint.local_dir: process {jax.process_index()} does not see what"
+        f" process 0 writes in {folder}. With several processes it must be a"
+        " folder that all of them share (processes of one machine, or a shared"
+        " file system); else leave it empty."
+      )
 
-def _small_chunks(tree: Any) -> Any:
-  """How Orbax cuts each parameter up: by layer, then to a block's size.
-
-  Without it a stacked parameter is one chunk, and reading one layer of it (as
-  the converters do, to need little memory) would decode all of them.
-  """
-  return jax.tree.map(
-    lambda leaf: ocp.SaveArgs(
-      chunk_byte_size=BLOCK_BYTES, shard_axes=(0,) if leaf.ndim == 3 else ()
-    ),
-    tree,
-  )
-
-
-def _rest(state: TrainState) -> dict[str, Any]:
-  rest = {
-    "step": state.step,
-    "opt_state": state.opt_state,
-    "key": jax.random.key_data(state.key),
-  }
-  # Orbax has no empty branches.
-  if state.moving:
-    rest["moving"] = state.moving
-  if state.carried:
-    rest["carried"] = state.carried
-  return rest
-
-
-def _abstract(tree: Any) -> Any:
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree
-  )
+  if processes.is_first():
+    mark.touch()
+  processes.together(lambda: None)  # The mark is there, if anywhere.
+  try:
+    processes.together(look)
+  finally:
+    if processes.is_first():
+      mark.unlink()

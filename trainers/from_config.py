@@ -2,7 +2,7 @@
 """From a config's fields to the parts of a run that every algorithm has."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,10 +11,16 @@ import optax
 
 from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig
-from ramjax.trainers import optimizers
+from ramjax.trainers import optimizers, processes
 from ramjax.trainers.checkpoints import Checkpoints
-from ramjax.trainers.loop import Schedule
+from ramjax.trainers.goodput import Goodput
+from ramjax.trainers.loop_schedule import Schedule
+from ramjax.trainers.profile_steps import Profile, parse_steps
 from ramjax.trainers.recorder import Recorder
+from ramjax.trainers.replicas import ReplicaCheck
+from ramjax.trainers.skipped_updates import SkipRule
+from ramjax.trainers.watch import Watch
+from ramjax.trainers.watchdog import Watchdog
 
 
 def make_loop_schedule(config: ml_collections.ConfigDict) -> Schedule:
@@ -24,6 +30,38 @@ def make_loop_schedule(config: ml_collections.ConfigDict) -> Schedule:
     log_every=config.run.log_every,
     eval_every=config.evals.every_steps,
     save_every=config.checkpoint.every_steps,
+    max_skipped=config.optim.max_skipped,
+  )
+
+
+def make_skip_rule(config: ml_collections.ConfigDict) -> SkipRule | None:
+  """Which updates are skipped; None where none is."""
+  rule = SkipRule(
+    max_in_a_row=config.optim.max_skipped,
+    spike_sigma=config.optim.spike_sigma,
+    window=config.optim.spike_window,
+  )
+  return rule if rule.max_in_a_row else None
+
+
+def make_watch(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  mesh: jax.sharding.Mesh,
+) -> Watch:
+  """What looks on while the run trains.
+
+  Raises:
+    ValueError: A period or a range that cannot be.
+  """
+  first = processes.is_first()
+  steps = parse_steps(config.run.profile_steps, config.run.total_steps)
+  return Watch(
+    goodput=Goodput(workdir if first else None),
+    watchdog=Watchdog(config.run.watchdog_seconds, workdir),
+    # One process is as good as another, and two may share a file name.
+    profile=Profile(steps if first else range(0), workdir),
+    replicas=ReplicaCheck(config.run.check_replicas_every, mesh),
   )
 
 
@@ -54,9 +92,16 @@ def make_optimizer(
 
 
 def make_mesh(
-  config: ml_collections.ConfigDict, model: LlamaConfig
+  config: ml_collections.ConfigDict,
+  model: LlamaConfig,
+  devices: Sequence[Any] | None = None,
 ) -> jax.sharding.Mesh:
   """The device mesh, checked against the batch and the model.
+
+  Args:
+    config: Of the run.
+    model: Its model.
+    devices: All devices of the job; None is those of this process group.
 
   Raises:
     ValueError: The mesh does not cover the devices, or a batch or an axis of
@@ -68,7 +113,7 @@ def make_mesh(
       f"data.batch_size={rows} must be a positive multiple of"
       f" data.num_microbatches={parts}."
     )
-  mesh = sharding.make_mesh(config.mesh.to_dict())
+  mesh = sharding.make_mesh(config.mesh.to_dict(), devices)
   ways = sharding.num_batch_shards(mesh)
   if (rows // parts) % ways:
     raise ValueError(
@@ -83,11 +128,13 @@ def make_mesh(
 def make_checkpoints(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> Checkpoints:
-  """The run's checkpoint folder."""
+  """The run's checkpoint folders."""
   return Checkpoints(
     workdir,
     keep=config.checkpoint.keep,
     keep_every=config.checkpoint.keep_every,
+    local_dir=config.checkpoint.local_dir,
+    local_every=config.checkpoint.local_every_steps,
   )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grain
-import jax
 import ml_collections
 
 from ramjax.data import group_batches, group_rows, parse_rows, sources
@@ -192,17 +191,15 @@ def _subset(record: Mapping[str, Any], source: str) -> str:
 def train_batches(
   config: ml_collections.ConfigDict, data: GroupData
 ) -> grain.DatasetIterator:
-  """This process's share of the endless batches."""
+  """Endless batches, the same on every process."""
   return group_batches.train_batches(
     data.train,
     weights=data.weights,
     row_length=data.row_length,
     share_prompt=config.data.share_prompt,
-    batch_size=config.data.batch_size // jax.process_count(),
+    batch_size=config.data.batch_size,
     pack=config.data.pack,
     seed=config.seed,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
   )
 
 

@@ -130,10 +130,7 @@ class GroupEvaluator:
 def _one_of_each(
   outcomes: Sequence[Mapping[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-  """The outcomes of all batches, one of each row that counts, in row order.
-
-  Every process evaluates every row, so a batch holds a row once a process.
-  """
+  """The outcomes of all batches, one of each row that counts, in row order."""
   joined = {
     name: np.concatenate([outcome[name] for outcome in outcomes])
     for name in outcomes[0]

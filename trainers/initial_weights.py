@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from ramjax.data import tokenizer_probe
 from ramjax.models import (
+  attention,
   carried_files,
   frozen_base,
   llama,
@@ -33,13 +34,19 @@ _RUN_FIELDS = (*COMPUTE_FIELDS, "max_positions")
 
 
 def make_model_config(
-  config: ml_collections.ConfigDict, start: starting_model.Start | None = None
+  config: ml_collections.ConfigDict,
+  start: starting_model.Start | None = None,
+  *,
+  platform: str | None = None,
+  only_shape: bool = False,
 ) -> LlamaConfig:
   """The model's shape, from `init` or the preset, with the run's adapters.
 
   Args:
     config: Of the run.
     start: From `starting_model.choose`, which is called where none is given.
+    platform: What it runs on, for attention="auto"; None is JAX's default.
+    only_shape: Whether the weights that adapters need may be missing.
 
   Raises:
     ValueError: Neither `init` nor a preset says what the model is, a field of
@@ -49,6 +56,12 @@ def make_model_config(
   folder = start.folder
   given = config.model.to_dict()
   preset = given.pop("preset")
+  given["attention"] = attention.choose_backend(
+    given["attention"],
+    platform or jax.default_backend(),
+    dtype=given["dtype"],
+    branches="share_prompt" in config.data and config.data.share_prompt,
+  )
   if folder is None:
     if not preset:
       raise ValueError(
@@ -70,7 +83,9 @@ def make_model_config(
       f" {shape.max_positions} positions the model is for: lower it, or set"
       " model.max_positions if longer rows are meant to teach it more."
     )
-  adapters = _make_lora(config, shape, folder)
+  if not only_shape:
+    _refuse_adapters_of_nothing(config, folder)
+  adapters = _make_lora(config, shape)
   return dataclasses.replace(
     shape,
     lora=adapters,
@@ -214,10 +229,18 @@ def _with_head(
   return dataclasses.replace(shape, num_labels=num_labels)
 
 
+def _refuse_adapters_of_nothing(
+  config: ml_collections.ConfigDict, folder: pathlib.Path | None
+) -> None:
+  if config.lora.rank and folder is None:
+    raise ValueError(
+      f"lora.rank={config.lora.rank} adapts a model that exists: name it in"
+      " init.from_hf or init.from_run."
+    )
+
+
 def _make_lora(
-  config: ml_collections.ConfigDict,
-  shape: LlamaConfig,
-  folder: pathlib.Path | None,
+  config: ml_collections.ConfigDict, shape: LlamaConfig
 ) -> LoraConfig | None:
   if not config.lora.rank:
     if config.lora.quantize_base != "none":
@@ -226,11 +249,6 @@ def _make_lora(
         " lora.rank."
       )
     return None
-  if folder is None:
-    raise ValueError(
-      f"lora.rank={config.lora.rank} adapts a model that exists: name it in"
-      " init.from_hf or init.from_run."
-    )
   if config.optim.name == "muon":
     raise ValueError(
       "optim.name='muon' updates the matrices of the layers, which adapters"

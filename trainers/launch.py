@@ -10,10 +10,18 @@ import importlib.resources
 import pathlib
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ramjax.trainers import command_line
+from ramjax.trainers import (
+  cluster,
+  command_line,
+  distributed,
+  exit_status,
+  workdir_lock,
+)
+from ramjax.trainers.run_error import RunError
 
 _EXAMPLE = "ramjax train --config=configs/sft_quickstart.py --workdir=runs/q"
 
@@ -29,14 +37,21 @@ last checkpoint left off.
   --config.a.b=V    replaces one field of it; --config=FILE --help lists them
   --workdir=DIR     where checkpoints, logs and the report go
 
+Several processes make one run where SLURM, Open MPI, GKE or a Cloud TPU VM
+started them; elsewhere say so:
+
+  --coordinator=HOST:PORT  --num-processes=N  --process-id=I
+                    where process 0 listens, how many there are, which this is
+  --startup-timeout=SECONDS    for the others to come (300)
+  --heartbeat-timeout=SECONDS  of silence until one counts as lost (100)
+
 example: {_EXAMPLE}
 
 Exit status: 0 finished; 1 an error; 75 stopped by SIGTERM with a checkpoint
-saved, run the same command again to continue.
+saved; 76 hung, and ended by its watchdog; 77 a device or another process was
+lost. After 75, 76 and 77 the same command continues the run from its last
+checkpoint, as `ramjax supervise` does.
 """
-
-# sysexits.h EX_TEMPFAIL: a supervisor should start the same command again.
-EXIT_PREEMPTED = 75
 
 
 def main(
@@ -77,13 +92,24 @@ def main(
       file=sys.stderr,
     )
     return 1
-  return _run(config, pathlib.Path(flags.workdir), make_runner())
+  workdir = pathlib.Path(flags.workdir)
+  try:
+    return distributed.run(
+      cluster.from_flags(flags),
+      lambda who: _run(config, workdir, make_runner(), who),
+    )
+  except cluster.ClusterError as error:
+    print(f"ramjax train: {error}", file=sys.stderr)
+    # Another process may be about to start again.
+    late = isinstance(error, distributed.NotFoundError)
+    return exit_status.LOST if late else exit_status.FAILED
 
 
 def _define_flags(values: Any) -> None:
   from absl import flags
 
   flags.DEFINE_string("workdir", "", "Where everything goes.", values)
+  cluster.define_flags(values)
 
 
 def algorithms() -> list[str]:
@@ -99,18 +125,18 @@ def algorithms() -> list[str]:
   )
 
 
-def _run(config, workdir: pathlib.Path, runner: Any) -> int:
+def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
   """Trains; user mistakes end in a message, not in a traceback."""
   if config.algorithm not in algorithms():
     print(
-      f"ramjax train: algorithm={config.algorithm!r} is not one of"
+      f"ramjax train: {who}algorithm={config.algorithm!r} is not one of"
       f" {', '.join(algorithms())}.",
       file=sys.stderr,
     )
     return 1
   import jax
 
-  from ramjax.trainers import loop
+  from ramjax.trainers import loop, processes
 
   if config.run.compilation_cache:
     cache = pathlib.Path(config.run.compilation_cache).expanduser()
@@ -119,25 +145,46 @@ def _run(config, workdir: pathlib.Path, runner: Any) -> int:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   try:
-    outcome = algorithm.main(config, workdir, runner)
+    with workdir_lock.held(workdir, is_first=processes.is_first()):
+      outcome = algorithm.main(config, workdir, runner)
   except (
     ValueError,
     OSError,
     ModuleNotFoundError,
-    loop.NonFiniteError,
-    loop.FirstStepError,
+    RunError,
+    jax.errors.JaxRuntimeError,
   ) as error:
-    if config.run.tracebacks:
+    if _is_lost(error):
+      traceback.print_exc()
+      print(
+        f"ramjax train: {who}a device or another process of the run was lost:"
+        " see above. The same command goes on from the last checkpoint.",
+        file=sys.stderr,
+      )
+      return exit_status.LOST
+    if config.run.tracebacks or isinstance(error, jax.errors.JaxRuntimeError):
       raise
     print(
-      f"ramjax train: {error}\n(--config.run.tracebacks=True shows where)",
+      f"ramjax train: {who}{error}\n(--config.run.tracebacks=True shows where)",
       file=sys.stderr,
     )
     return 1
   if outcome is loop.Outcome.PREEMPTED:
-    return EXIT_PREEMPTED
+    return exit_status.PREEMPTED
   print(f"finished; everything is in {workdir}", flush=True)
   return 0
+
+
+def _is_lost(error: BaseException | None) -> bool:
+  """Whether JAX failed below an error, and not for want of memory."""
+  import jax
+
+  while error is not None:
+    if isinstance(error, jax.errors.JaxRuntimeError):
+      return "RESOURCE_EXHAUSTED" not in str(error)
+    # A save fails of it, too.
+    error = error.__cause__ or error.__context__
+  return False
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ In the loop it stands where a Grain iterator does, and like one carries its
 position into the checkpoint.
 """
 
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import ml_collections
@@ -17,8 +17,8 @@ from jax.sharding import Mesh
 from ramjax.evals.running_moments import RunningMoments
 from ramjax.losses.kl_controller import adaptive_kl_coef
 from ramjax.losses.token_weights import token_weights
+from ramjax.trainers import processes, rollout_batches, rollouts
 from ramjax.trainers import rollout as rollout_lib
-from ramjax.trainers import rollout_batches, rollouts
 from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.prompt_order import prompt_order
 from ramjax.trainers.rollout import Rollout
@@ -121,11 +121,14 @@ class OnlineBatches:
       self._update = 0
     return batch, metrics
 
-  def get_state(self) -> bytes:
-    """The position, for a checkpoint; keeps a rollout that is half used."""
+  def get_state(self) -> dict[str, Any]:
+    """The position, for a checkpoint; keeps a rollout that is half used.
+
+    The first process alone calls it, as all are at the same place.
+    """
     if self._rollout is not None:
       rollout_lib.save_arrays(self._folder, self._number, self._rollout)
-    state = {
+    return {
       "number": self._number,
       "update": self._update,
       "num_prompts": self._num_prompts,
@@ -133,27 +136,25 @@ class OnlineBatches:
       "moments": self._moments.to_json(),
       "together": self._together,
     }
-    return json.dumps(state).encode()
 
-  def set_state(self, state: bytes) -> None:
+  def set_state(self, state: Mapping[str, Any]) -> None:
     """Moves to a position; reads the rollout it lies within.
 
     Raises:
       FileNotFoundError: That rollout is gone.
       ValueError: It is damaged, or was made for updates of other sizes.
     """
-    fields = json.loads(state)
-    self._number = fields["number"]
-    self._update = fields["update"]
-    self._num_prompts = fields["num_prompts"]
-    self._kl_coef = fields["kl_coef"]
-    self._moments = RunningMoments.from_json(fields["moments"])
+    self._number = state["number"]
+    self._update = state["update"]
+    self._num_prompts = state["num_prompts"]
+    self._kl_coef = state["kl_coef"]
+    self._moments = RunningMoments.from_json(state["moments"])
     self._rollout, self._weights = None, {}
     if not self._update:
       return
     self._rollout = rollout_lib.load_arrays(self._folder, self._number)
     num = len(self._rollout.scores)
-    together = fields["together"]
+    together = state["together"]
     if (
       num != self._samples
       or self._update >= self._updates
@@ -188,7 +189,9 @@ class OnlineBatches:
     self._rollout = made.rollout
     self._moments = made.moments
     self._num_prompts += made.num_prompts
-    rollout_lib.save_records(self._folder, self._number, made.records)
+    processes.first_tells(
+      lambda: rollout_lib.save_records(self._folder, self._number, made.records)
+    )
     self._kl_coef = _adapted(self._config, coef, made.kl, self._samples)
     return {**made.metrics, "rollout/kl_coef": coef}
 

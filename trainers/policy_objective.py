@@ -20,6 +20,7 @@ from ramjax.losses.importance_weights import truncated_importance
 from ramjax.losses.kl_estimators import kl_estimate
 from ramjax.losses.token_weights import token_weights
 from ramjax.losses.weighted_mean import WeightedMean
+from ramjax.models import sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import critic
 from ramjax.trainers.rollout_batches import RolloutBatch
@@ -250,7 +251,11 @@ def make_assess(
         values = values.reshape(part.tokens.shape)
       return Assessed(logps, ref_logps, values)
 
-    return map_microbatches(of_part, batch, num_microbatches)
+    assessed = map_microbatches(of_part, batch, num_microbatches)
+    # Whole on every device, so that each process can read it.
+    return jax.tree.map(
+      lambda x: sharding.constrain(x, "activation", "activation"), assessed
+    )
 
   return assess
 

@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import ml_collections
 from jax.sharding import Mesh
 
@@ -26,6 +25,7 @@ from ramjax.trainers import (
   loop,
   own_rewards,
   policy_objective,
+  processes,
   prompt_data,
   prompt_evaluator,
   reward_model,
@@ -45,11 +45,6 @@ def main(
   runner: benchmarks.Runner | None = None,
 ) -> loop.Outcome:
   """Runs the experiment in `config`, or continues it, in `workdir`."""
-  if jax.process_count() > 1:
-    raise ValueError(
-      f"algorithm='ppo' runs in one process, and there are"
-      f" {jax.process_count()}: use the devices of one host."
-    )
   return run.run(config, workdir, make_algorithm(config, workdir), runner)
 
 
@@ -147,7 +142,7 @@ def _sample_batches(
     adapters, reason = shared_base.find(
       start, setting.model_config, config, setting.workdir
     )
-    if reason:
+    if reason and processes.is_first():
       print(
         f"the reward model in {start.folder} does not share the policy's base,"
         f" and another is loaded for it: {reason}",

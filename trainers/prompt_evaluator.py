@@ -101,7 +101,7 @@ class PromptEvaluator:
     """Figures of answers, and whether each is right where that is known."""
     metrics: dict[str, float] = {}
     if self._terms:
-      scores = rewards_lib.score(self._terms, answers)
+      scores = sampled_groups.score(self._terms, answers)
       metrics["score"] = float(scores.total.mean())
       for name, part in scores.parts.items():
         metrics[f"rewards/{name}"] = float(part.mean())

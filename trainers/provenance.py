@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What made a run: `config.json` and `manifest.json` beside its checkpoints.
 
-A used folder is only continued by the same config and the same data.
+A used folder is only continued by the same config and the same data. All
+processes of a run have the same config, code and data, and see one folder.
 """
 
 import importlib.metadata
@@ -10,12 +11,14 @@ import pathlib
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from ramjax.models import weights
+from ramjax.trainers import processes
 
 CONFIG_FILE = "config.json"
 MANIFEST_FILE = "manifest.json"
@@ -23,16 +26,33 @@ MANIFEST_FILE = "manifest.json"
 # between the launches of one run.
 FREE_FIELDS = frozenset(
   {
+    "checkpoint.local_dir",
+    "checkpoint.local_every_steps",
+    "fit.checkpoint.local_dir",
+    "fit.checkpoint.local_every_steps",
     "run.allow_config_change",
+    "run.check_replicas_every",
     "run.compilation_cache",
     "run.first_step_checks",
     "run.log_every",
+    "run.profile_steps",
     "run.require_doctor",
     "run.tensorboard",
     "run.tracebacks",
     "run.wandb_project",
+    "run.watchdog_seconds",
   }
 )
+
+# What of a manifest decides which run it is.
+_IDENTITY = (
+  *("data", "tokenizer_sha256", "template"),
+  *("initial_weights", "reference", "critic", "reward_model"),
+)
+# What of it all processes have in common.
+_COMMON = (*_IDENTITY, "num_parameters", "code", "libraries", "python")
+# A network's file system may show a new file late.
+_SHARED_SECONDS = 30
 
 _LIBRARIES = (
   "ramjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
@@ -75,7 +95,7 @@ def build_manifest(
     "initial_weights": dict(initial_weights),
     "reference": None if reference is None else dict(reference),
     **(roles or {}),
-    "code": _code_version(),
+    "code": code_version(),
     "libraries": {name: _version(name) for name in _LIBRARIES},
     "python": platform.python_version(),
     "platform": platform.platform(),
@@ -94,14 +114,23 @@ def refuse_other_config(
 ) -> None:
   """Raises if another config used the folder; reads only `config.json`.
 
+  Also if the processes of this run have been given different ones.
+
   Args:
     workdir: May not exist yet.
     config: The resolved config, nested. With `run.allow_config_change` every
-      difference is accepted.
+      difference to the folder's is accepted.
 
   Raises:
     ValueError: Names each field that differs, with both values.
   """
+  _refuse_other_processes(config)
+  _refuse_changed_config(workdir, config)
+
+
+def _refuse_changed_config(
+  workdir: pathlib.Path, config: Mapping[str, Any]
+) -> None:
   path = workdir / CONFIG_FILE
   if path.exists() and not config["run"]["allow_config_change"]:
     _refuse(workdir, _differences(json.loads(path.read_text()), config))
@@ -131,6 +160,8 @@ def claim_workdir(
 ) -> None:
   """Writes both files, or refuses a folder that another config or data used.
 
+  Of several processes the first one does; all must have the same manifest.
+
   Args:
     workdir: Created if missing.
     config: The resolved config, nested.
@@ -138,26 +169,64 @@ def claim_workdir(
 
   Raises:
     ValueError: The folder holds another config, data, tokenizer or template;
-      names each field that differs, with both values.
+      names each field that differs, with both values. Or another process does
+      not see the folder, or has other data or code.
   """
-  refuse_other_config(workdir, config)
+  _refuse_other_processes({name: manifest.get(name) for name in _COMMON})
+  written = processes.first_tells(lambda: _claim(workdir, config, manifest))
+  processes.together(lambda: _require_seen(workdir, written))
+
+
+def _claim(
+  workdir: pathlib.Path,
+  config: Mapping[str, Any],
+  manifest: Mapping[str, Any],
+) -> str:
+  """Writes both files; what the manifest then holds."""
+  _refuse_changed_config(workdir, config)
   workdir.mkdir(parents=True, exist_ok=True)
   manifest_path = workdir / MANIFEST_FILE
   if manifest_path.exists() and not config["run"]["allow_config_change"]:
     old = json.loads(manifest_path.read_text())
-    names = (
-      *("data", "tokenizer_sha256", "template"),
-      *("initial_weights", "reference", "critic", "reward_model"),
-    )
     _refuse(
       workdir,
       _differences(
-        {name: old.get(name) for name in names},
-        {name: manifest.get(name) for name in names},
+        {name: old.get(name) for name in _IDENTITY},
+        {name: manifest.get(name) for name in _IDENTITY},
       ),
     )
   _write_json(workdir / CONFIG_FILE, config)
   _write_json(manifest_path, manifest)
+  return manifest_path.read_text()
+
+
+def _refuse_other_processes(own: Mapping[str, Any]) -> None:
+  """Raises on all processes if one has something else than the first."""
+  first = processes.first_tells(lambda: own)
+
+  def compare() -> None:
+    if differing := _differences(first, own, frozenset()):
+      raise ValueError(
+        "what process 0 of this run was given, and what this process was:\n  "
+        + "\n  ".join(differing)
+        + "\nStart all with the same command, code and data."
+      )
+
+  processes.together(compare)
+
+
+def _require_seen(workdir: pathlib.Path, written: str) -> None:
+  """Raises if this process does not see what the first one wrote."""
+  path = workdir / MANIFEST_FILE
+  last = time.monotonic() + _SHARED_SECONDS
+  while not path.is_file() or path.read_text() != written:
+    if time.monotonic() > last:
+      raise ValueError(
+        f"--workdir={workdir} is another folder here than on process 0, which"
+        " writes to it: give one that all processes see, such as one on a network"
+        " file system."
+      )
+    time.sleep(0.1)
 
 
 def _refuse(workdir: pathlib.Path, differing: list[str]) -> None:
@@ -170,7 +239,11 @@ def _refuse(workdir: pathlib.Path, differing: list[str]) -> None:
     )
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _differences(
+  old: Mapping[str, Any],
+  new: Mapping[str, Any],
+  free: frozenset[str] = FREE_FIELDS,
+) -> list[str]:
   before, after = _flat(old), _flat(new)
   missing = "(absent)"
   return [
@@ -178,7 +251,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     f" {after.get(name, missing)!r} now"
     for name in sorted(before.keys() | after.keys())
     if before.get(name, missing) != after.get(name, missing)
-    and name not in FREE_FIELDS
+    and name not in free
   ]
 
 
@@ -206,7 +279,7 @@ def _version(distribution: str) -> str | None:
     return None
 
 
-def _code_version() -> dict[str, Any]:
+def code_version() -> dict[str, Any]:
   """Git commit of the source tree; None outside a checkout."""
   root = pathlib.Path(__file__).resolve().parent.parent
 

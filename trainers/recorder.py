@@ -11,6 +11,8 @@ from typing import Any
 
 import tqdm
 
+from ramjax.trainers import processes
+
 # Beside those of one level (`eval/loss`), what a line on the terminal shows.
 _SHOWN = ("rewards/accuracy", "rewards/margin")
 _SHOWN_OF_ROLLOUTS = ("score", "kl", "response_tokens")
@@ -23,7 +25,8 @@ class Recorder:
   """Writes each logged step everywhere it should go.
 
   On a terminal there is a progress bar; in a pipe, one plain line per logged
-  step. `metrics.jsonl` is always written; TensorBoard and W&B when asked.
+  step. `metrics.jsonl` is always written; TensorBoard and W&B when asked. Of
+  several processes the first one does all that, and the others nothing.
   """
 
   def __init__(
@@ -56,11 +59,15 @@ class Recorder:
     self._start = time.monotonic() - elapsed_s
     self._process_start = time.monotonic()
     self._first_step = first_step
-    self._tensorboard = _tensorboard(workdir) if tensorboard else None
+    self._silent = not processes.is_first()
+    self._bar = self._tensorboard = self._wandb = None
+    if self._silent:
+      return
+    if tensorboard:
+      self._tensorboard = _tensorboard(workdir)
     self._wandb = _wandb(wandb_project, workdir, config)
     self._metrics = _open_for_append(workdir / METRICS_FILE)
     self._samples = _open_for_append(workdir / SAMPLES_FILE)
-    self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm.tqdm(
         total=total_steps,
@@ -76,6 +83,8 @@ class Recorder:
 
   def log(self, step: int, metrics: Mapping[str, float]) -> None:
     """Records one step's metrics; names are `train/...` or `eval/...`."""
+    if self._silent:
+      return
     record = {"step": step, "time_s": round(self.elapsed_s, 3), **metrics}
     self._metrics.write(json.dumps(record) + "\n")
     self._metrics.flush()
@@ -94,6 +103,8 @@ class Recorder:
 
   def samples(self, samples: Sequence[Mapping[str, Any]]) -> None:
     """Appends generated samples to `samples.jsonl`."""
+    if self._silent:
+      return
     for sample in samples:
       self._samples.write(json.dumps(sample) + "\n")
     self._samples.flush()
@@ -107,11 +118,13 @@ class Recorder:
     """Prints a line without tearing the progress bar."""
     if self._bar is not None:
       self._bar.write(text, file=sys.stderr)
-    else:
+    elif not self._silent:
       print(text, flush=True)
 
   def close(self) -> None:
     """Flushes and closes everything."""
+    if self._silent:
+      return
     if self._bar is not None:
       self._bar.close()
     if self._tensorboard is not None:

@@ -25,6 +25,7 @@ from ramjax.data.tokenize_groups import Group
 from ramjax.evals.response_likelihood import response_likelihood
 from ramjax.models import model_digest, sharding
 from ramjax.models.config import LlamaConfig
+from ramjax.trainers import processes
 from ramjax.trainers.group_data import GroupData
 from ramjax.trainers.response_objective import REF_LOGPS
 from ramjax.trainers.starting_model import Start
@@ -37,9 +38,13 @@ _PARTIAL_FILES = ("partial.npy", "partial.json")
 # What decides a log-probability, beside the weights and the tokens.
 _CODE = (
   *("models/config.py", "models/frozen_base.py", "models/attention.py"),
+  *("models/attention_cudnn.py", "models/attention_shards.py"),
+  *("models/attention_splash.py", "models/attention_xla.py"),
   *("models/heads.py", "models/layers.py"),
   *("models/linear.py", "models/llama.py", "models/lora.py", "models/nf4.py"),
   *("models/positions.py", "losses/supervised_chunks.py"),
+  "losses/vocabulary_blocks.py",
+  *("losses/vocabulary_blocks.py", "evals/sharded_head.py"),
   *("losses/token_logps.py", "data/group_batches.py", "evals/likelihood.py"),
   "evals/response_likelihood.py",
 )
@@ -70,17 +75,21 @@ def use(
 
   Raises:
     ValueError: The folder holds log-probabilities of something else; names
-      what differs.
+      what differs. Or not every process finds it.
   """
   folder = pathlib.Path(config.reference.cache).expanduser()
   groups = [*[g for source in data.train for g in source], *data.held_out]
-  key = _key(config, data, groups, model_config, start)
-  if (folder / KEY_FILE).exists():
-    _refuse_stale(folder, key)
+  # It reads the whole model, which all processes need not do.
+  key = processes.first_tells(
+    lambda: _key(config, data, groups, model_config, start)
+  )
+  if processes.first_tells((folder / KEY_FILE).exists):
     num_answers = max(group.size for group in groups)
-    logps = _read(folder, (len(groups), num_answers))
+    logps = processes.together(
+      lambda: _read(folder, key, (len(groups), num_answers))
+    )
   else:
-    _refuse_foreign(folder)
+    processes.first_tells(lambda: _refuse_foreign(folder))
     logps = _compute(config, data, groups, load_params(), model_config, mesh)
     if not np.isfinite(logps).all():
       raise ValueError(
@@ -88,8 +97,7 @@ def use(
         " its weights are damaged, or too large for model.dtype"
         f"={model_config.dtype!r}."
       )
-    if jax.process_index() == 0:
-      _write(folder, key, logps)
+    processes.first_tells(lambda: _write(folder, key, logps))
   found = iter(logps)
 
   def of(groups: Sequence[Group]) -> list[Group]:
@@ -138,11 +146,12 @@ def _compute(
   num_answers = batches[0].features["present"].shape[2]
   found = np.zeros((len(groups), num_answers), np.float32)
   for batch in tqdm.tqdm(
-    batches, desc="reference log-probabilities", unit="batch", disable=None
+    batches,
+    desc="reference log-probabilities",
+    unit="batch",
+    disable=None if processes.is_first() else True,
   ):
     logps = jax.device_get(logps_of(params, sharding.place_batch(batch, mesh)))
-    # Every process computes every row: the first copy is as good as any.
-    logps = logps[: len(batch.tokens)]
     real = batch.features["present"][:, :, 0] > 0
     rows = batch.features["row_ids"][:, :, 0][real].astype(np.int64)
     found[rows] = logps[real]
@@ -205,8 +214,11 @@ def _refuse_stale(folder: pathlib.Path, key: Mapping[str, str]) -> None:
     )
 
 
-def _read(folder: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
+def _read(
+  folder: pathlib.Path, key: Mapping[str, str], shape: tuple[int, int]
+) -> np.ndarray:
   """The log-probabilities of a folder; refuses what cannot be them."""
+  _refuse_stale(folder, key)
   path = folder / LOGPS_FILE
   try:
     with path.open("rb") as file:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ramjax.models import heads, llama, run_adapters, sharding, source_params
 from ramjax.models.config import COMPUTE_FIELDS, LlamaConfig
@@ -73,7 +73,11 @@ class RewardModel:
         positions=batch.positions,
         segment_ids=batch.segment_ids,
       )
-      return heads.scores(params, hidden)[..., 0]
+      scores = heads.scores(params, hidden)[..., 0]
+      # Whole on every device, so that each process can read it.
+      return jax.lax.with_sharding_constraint(
+        scores, NamedSharding(mesh, PartitionSpec())
+      )
 
     self._score = score
 

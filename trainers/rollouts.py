@@ -259,7 +259,7 @@ class RolloutMaker:
     answers = sampled_groups.to_answers(
       asked, samples, self._tokenizer, self._sampling.stop_tokens
     )
-    scores = rewards_lib.score(self._terms, answers)
+    scores = sampled_groups.score(self._terms, answers)
     rollout = sampled_groups.unassessed(
       asked, samples, self._config.rollout.max_new_tokens
     )

@@ -24,14 +24,20 @@ from ramjax.trainers import (
   from_config,
   initial_weights,
   loop,
+  processes,
   provenance,
   reference_cache,
   references,
   starting_model,
 )
 from ramjax.trainers import step as step_lib
+from ramjax.trainers.checkpoints import Continued
+from ramjax.trainers.loop_schedule import Schedule
 from ramjax.trainers.recorder import Recorder
+from ramjax.trainers.shared_stop import SharedStop
 from ramjax.trainers.state import TrainState, init_state
+from ramjax.trainers.step_figures import StepFigures
+from ramjax.trainers.watch import LONG, Watch
 
 
 class RunData(Protocol):
@@ -64,7 +70,7 @@ class Algorithm:
 
   Attributes:
     load_data: `(config, workdir, vocab_size=)` to the data of the run.
-    train_batches: `(config, data)` to this process's share of endless batches.
+    train_batches: `(config, data)` to endless batches, the same on every process.
     count_batch: Tokens of a host batch, for speed.
     make_objective: `(model_config, num_shards=, reference_config=, ...)` to what
       a step minimises. `reference_config` is None where the config has no
@@ -164,10 +170,12 @@ def run(
   measured = benchmarks.Benchmarks(config, workdir, runner, model_config)
   learning_rate = from_config.make_learning_rate(config)
   optimizer = from_config.make_optimizer(config, learning_rate)
+  skip = from_config.make_skip_rule(config)
   templates.template_digest(config.data.template)  # Refuses an unknown name.
 
   # Mesh
   mesh = from_config.make_mesh(config, model_config)
+  watch = from_config.make_watch(config, workdir, mesh)
 
   # Loss
   objective, reference = _choose_objective(
@@ -175,8 +183,10 @@ def run(
   )
 
   # Data
-  data = algorithm.load_data(
-    config, workdir, vocab_size=model_config.vocab_size
+  data = processes.together(
+    lambda: algorithm.load_data(
+      config, workdir, vocab_size=model_config.vocab_size
+    )
   )
   audited.require(config, data)
   described = initial_weights.describe(config, start)
@@ -185,8 +195,9 @@ def run(
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
     # Model and step
-    weights.save_config(workdir, model_config)
-    initial_weights.carry_files(config, workdir, described)
+    processes.first_tells(
+      lambda: _describe_model(config, workdir, model_config, described)
+    )
     cached = reference is not None and config.reference.cache != ""
     state = _first_state(
       config,
@@ -205,6 +216,7 @@ def run(
       num_microbatches=config.data.num_microbatches,
       ema_decay=config.optim.ema_decay,
       sync=None if reference is None else reference.sync,
+      skip=skip,
     )
     if reference is not None and cached:
       data = _with_cached_reference(config, data, state, reference, start, mesh)
@@ -220,22 +232,35 @@ def run(
       train_step=train_step,
       schedule=schedule,
       measured=measured,
-      learning_rate=learning_rate,
-      blank=(
-        initial_weights.has_new_head(model_config, start)
-        if reference is None
-        else reference.is_start
-      ),
+      watch=watch,
+      blank=_is_blank(model_config, start, reference),
     )
 
 
+def _is_blank(
+  model_config: LlamaConfig,
+  start: starting_model.Start,
+  reference: references.Reference | None,
+) -> bool:
+  """Whether nothing is learned yet; see `Algorithm.check_first_step`."""
+  if reference is None:
+    return initial_weights.has_new_head(model_config, start)
+  return reference.is_start
+
+
 def _open_batches(
-  algorithm: Algorithm, setting: Setting
+  algorithm: Algorithm, setting: Setting, watch: Watch
 ) -> tuple[Any, Callable[..., tuple[Any, Mapping[str, float]]]]:
   """Where batches come from, and how the loop gets the next one."""
   if algorithm.sample_batches is not None:
     sampled = algorithm.sample_batches(setting)
-    return sampled, sampled.next_batch
+
+    def sample(*asked: Any) -> tuple[Any, Mapping[str, float]]:
+      # One process may sample for all, and the others wait.
+      with watch.watchdog.during("a rollout", times=LONG):
+        return sampled.next_batch(*asked)
+
+    return sampled, sample
   batches = algorithm.train_batches(setting.config, setting.data)
   return batches, lambda *_: (next(batches), {})
 
@@ -284,21 +309,22 @@ def _train(
   objective: step_lib.Objective,
   state: TrainState,
   train_step: Callable[..., Any],
-  schedule: loop.Schedule,
+  schedule: Schedule,
   measured: benchmarks.Benchmarks,
-  learning_rate: optax.Schedule,
+  watch: Watch,
   blank: bool,
 ) -> loop.Outcome:
   """From the first state, or the last checkpoint, to the end of the run."""
   config, workdir, mesh = setting.config, setting.workdir, setting.mesh
-  batches, next_batch = _open_batches(algorithm, setting)
+  batches, next_batch = _open_batches(algorithm, setting, watch)
   opened.callback(batches.close)
   # Checkpoint
   checkpoints = from_config.make_checkpoints(config, workdir)
   opened.callback(checkpoints.close)
-  state, progress, restored = checkpoints.restore_latest(state, batches)
+  continued = checkpoints.restore_latest(state, batches)
+  state, progress = continued.state, continued.progress
   recorder = from_config.make_recorder(
-    config, workdir, first_step=restored or 0, progress=progress
+    config, workdir, first_step=continued.step or 0, progress=progress
   )
   opened.callback(recorder.close)
   for name, counts in setting.data.summary.items():
@@ -306,7 +332,7 @@ def _train(
     if left_out := counts.get("rows_left_out"):
       said += f"; {left_out} rows left out, whose prompt is held out"
     recorder.say(said)
-  _announce(recorder, config, setting.model_config, state, restored)
+  _announce(recorder, config, setting.model_config, continued)
 
   # Evals
   evaluator = algorithm.make_evaluator(
@@ -338,12 +364,20 @@ def _train(
     evaluate=evaluate,
     is_measured=lambda step: bool(measured.due(step)),
     measure=measure,
-    check_first_step=check_first_step,
-    learning_rate=learning_rate,
     schedule=schedule,
     checkpoints=checkpoints,
     recorder=recorder,
-    progress=progress,
+    figures=StepFigures(
+      progress,
+      schedule=schedule,
+      check_first_step=check_first_step,
+      learning_rate=from_config.make_learning_rate(config),
+      checkpoints=checkpoints,
+      recorder=recorder,
+      watch=watch,
+    ),
+    stop=SharedStop(mesh, alone=jax.process_count() == 1),
+    watch=watch,
   )
   if outcome is loop.Outcome.FINISHED:
     benchmarks.refuse_failed([workdir])
@@ -379,6 +413,7 @@ def _first_state(
     reference_params = references.load(reference, trained, frozen, mesh)
   if add_params is not None:
     trained = add_params(config, model_config, trained, frozen, mesh)
+  skip = from_config.make_skip_rule(config)
   return init_state(
     trained,
     optimizer,
@@ -389,6 +424,7 @@ def _first_state(
     reference=reference_params,
     moving_reference=reference is not None and reference.sync is not None,
     carried=objective.carried,
+    skips={} if skip is None else skip.initial(),
   )
 
 
@@ -416,26 +452,38 @@ def _claim(
   provenance.claim_workdir(workdir, config.to_dict(), manifest)
 
 
+def _describe_model(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  model_config: LlamaConfig,
+  described: Mapping[str, Any],
+) -> None:
+  """Keeps the model's shape and what came with its weights."""
+  weights.save_config(workdir, model_config)
+  initial_weights.carry_files(config, workdir, described)
+
+
 def _announce(
   recorder: Recorder,
   config: ml_collections.ConfigDict,
   model_config: LlamaConfig,
-  state: TrainState,
-  restored: int | None,
+  continued: Continued,
 ) -> None:
   """Says what is about to run: the model, what is trained, devices, start."""
   folder = starting_model.init_folder(config)
   name = config.model.preset if folder is None else f"from {folder}"
-  trained = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+  trained = sum(leaf.size for leaf in jax.tree.leaves(continued.state.params))
   share = ""
-  if state.frozen:
+  if continued.state.frozen:
     share = f"{trained:,} of them trained, "
   recorder.say(
     f"model {name}: {model_config.num_parameters:,} parameters, {share}"
     f"{model_config.dtype} compute, {jax.device_count()}"
     f" {jax.devices()[0].platform} device(s)"
   )
-  if restored is not None:
+  for note in continued.notes:
+    recorder.say(note)
+  if continued.step is not None:
     recorder.say(
-      f"continuing after step {restored} of {config.run.total_steps}"
+      f"continuing after step {continued.step} of {config.run.total_steps}"
     )

@@ -10,7 +10,7 @@ import ml_collections
 from ramjax.data import sources, train_tokenizer
 from ramjax.data.rows import Row
 from ramjax.data.tokenizers import Tokenizer, load_tokenizer
-from ramjax.trainers import initial_weights, provenance
+from ramjax.trainers import initial_weights, processes, provenance
 
 _TRAINED_TOKENIZER = "tokenizer.model"
 
@@ -53,21 +53,21 @@ def _choose(
   path = config.tokenizer.path or initial_weights.tokenizer_folder(config)
   if path:
     given = load_tokenizer(path)
-    _copy(given.path, workdir / f"tokenizer{given.path.suffix}")
-    # They name the BOS and EOS of a tokenizer.json.
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-      if (given.path.parent / name).is_file():
-        _copy(given.path.parent / name, workdir / name)
+    processes.first_tells(lambda: _keep(given.path, workdir))
     return given
   path = workdir / _TRAINED_TOKENIZER
-  # Without a manifest no run has used the folder: a launch that was refused or
-  # killed may have left a tokenizer of other rows.
-  if not (path.exists() and (workdir / provenance.MANIFEST_FILE).exists()):
-    train_tokenizer.train_sentencepiece(
-      sources.row_texts(rows, template=config.data.template),
-      path=path,
-      vocab_size=config.tokenizer.train_vocab_size,
-    )
+
+  def train() -> None:
+    # Without a manifest no run has used the folder: a launch that was refused or
+    # killed may have left a tokenizer of other rows.
+    if not (path.exists() and (workdir / provenance.MANIFEST_FILE).exists()):
+      train_tokenizer.train_sentencepiece(
+        sources.row_texts(rows, template=config.data.template),
+        path=path,
+        vocab_size=config.tokenizer.train_vocab_size,
+      )
+
+  processes.first_tells(train)
   trained = load_tokenizer(path)
   if trained.vocab_size != config.tokenizer.train_vocab_size:
     raise ValueError(
@@ -75,6 +75,15 @@ def _choose(
       f" is {config.tokenizer.train_vocab_size}: give another --workdir."
     )
   return trained
+
+
+def _keep(path: pathlib.Path, workdir: pathlib.Path) -> None:
+  """Copies a tokenizer into the run's folder."""
+  _copy(path, workdir / f"tokenizer{path.suffix}")
+  # They name the BOS and EOS of a tokenizer.json.
+  for name in ("tokenizer_config.json", "special_tokens_map.json"):
+    if (path.parent / name).is_file():
+      _copy(path.parent / name, workdir / name)
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -13,7 +14,7 @@ from ramjax.evals.answer_text import AnswerText
 from ramjax.evals.answers import Answer
 from ramjax.models import sampler
 from ramjax.models.sampling_options import SamplingOptions
-from ramjax.trainers import loop
+from ramjax.trainers import processes, run_error
 from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.rollout import Rollout
 
@@ -69,6 +70,34 @@ def to_answers(
   ]
 
 
+def score(
+  terms: Sequence[rewards_lib.Term], answers: Sequence[Answer]
+) -> rewards_lib.Scores:
+  """What answers are worth: as `rewards.score`, by the first process for all.
+
+  A reward may run the code of an answer, ask a server or draw a number.
+
+  Args:
+    terms: The rewards.
+    answers: N of them.
+  """
+
+  def of_first() -> dict[str, Any]:
+    scores = rewards_lib.score(terms, answers)
+    return {
+      "total": scores.total.tolist(),
+      "parts": {name: part.tolist() for name, part in scores.parts.items()},
+    }
+
+  told = processes.first_tells(of_first)
+  return rewards_lib.Scores(
+    total=np.array(told["total"], np.float32),
+    parts={
+      name: np.array(part, np.float32) for name, part in told["parts"].items()
+    },
+  )
+
+
 def refuse_broken(samples: Sequence[sampler.Sample]) -> None:
   """Raises before anything is made of tokens that were drawn from NaN.
 
@@ -76,7 +105,7 @@ def refuse_broken(samples: Sequence[sampler.Sample]) -> None:
     NonFiniteError: A sample's log-probabilities are not finite.
   """
   if not all(np.isfinite(sample.drawn_logps).all() for sample in samples):
-    raise loop.NonFiniteError(
+    raise run_error.NonFiniteError(
       "the policy's probabilities are not finite, so nothing can be sampled: the"
       " updates so far broke it. Go on from an earlier checkpoint with a lower"
       " optim.learning_rate, or set optim.clip_norm."

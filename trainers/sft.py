@@ -11,9 +11,8 @@ import ml_collections
 
 from ramjax.data import batches as batches_lib
 from ramjax.data.batches import TokenBatch
-from ramjax.evals.likelihood import likelihood
+from ramjax.evals.likelihood import likelihood, mean_logps_of
 from ramjax.losses.sft import sft_loss
-from ramjax.losses.token_logps import mean_token_logps
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models import llama
 from ramjax.models.config import LlamaConfig
@@ -58,11 +57,7 @@ def make_loss_fn(
     )
     mean_logps = None
     if label_smoothing:
-      mean_logps = mean_token_logps(
-        hidden=scored.hidden,
-        kernel=scored.kernel,
-        log_normalizers=scored.log_normalizers,
-      )
+      mean_logps = mean_logps_of(scored)
     losses = sft_loss(
       token_logps=scored.logps,
       log_normalizers=scored.log_normalizers,
@@ -95,16 +90,14 @@ def main(
 def _train_batches(
   config: ml_collections.ConfigDict, data: SFTData
 ) -> grain.DatasetIterator:
-  """This process's share of the endless batches."""
+  """Endless batches, the same on every process."""
   return batches_lib.train_batches(
     data.train,
     weights=data.weights,
     length=config.data.max_length,
-    batch_size=config.data.batch_size // jax.process_count(),
+    batch_size=config.data.batch_size,
     pack=config.data.pack,
     seed=config.seed,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
   )
 
 

@@ -3,7 +3,7 @@
 
 import signal
 import threading
-from typing import Any
+from typing import Any, Self
 
 
 class Stopped(Exception):
@@ -16,7 +16,7 @@ class Sigterm:
   def __init__(self):
     self.received = False
 
-  def __enter__(self) -> "Sigterm":
+  def __enter__(self) -> Self:
     # Python delivers signals to the main thread only; elsewhere there is no
     # handler, and nothing stops early.
     self._installed = threading.current_thread() is threading.main_thread()
@@ -26,7 +26,10 @@ class Sigterm:
 
   def __exit__(self, *_: Any) -> None:
     if self._installed:
-      signal.signal(signal.SIGTERM, self._previous)
+      # None stands for a handler that is not Python's, such as the one of
+      # `jax.distributed`, and cannot be put back.
+      previous = signal.SIG_DFL if self._previous is None else self._previous
+      signal.signal(signal.SIGTERM, previous)
 
   def check(self) -> None:
     """Raises if the signal came.

@@ -14,6 +14,8 @@ from ramjax.models import partition
 
 # The branch of `params` that is PPO's second model.
 CRITIC = "critic"
+# The count in `TrainState.skips`.
+SKIPPED = "skipped"
 
 
 @jax.tree_util.register_dataclass
@@ -22,7 +24,7 @@ class TrainState:
   """Trainable state; lives on the mesh and is donated to each step.
 
   Attributes:
-    step: int32 scalar, updates done so far.
+    step: int32 scalar, batches used so far.
     params: float32 parameters that are trained: a nested dict. The branch
       `CRITIC`, if there is one, is a model of its own.
     frozen: The other parameters of the model, which no step changes; {} where
@@ -35,7 +37,9 @@ class TrainState:
     moving: A reference that follows the policy, in its shape; {} where there is
       none.
     carried: Scalars that the algorithm keeps between steps, by name.
-    key: PRNG key of the run; a step folds its number into it.
+    key: PRNG key of the run; a step folds the number of its update into it.
+    skips: What the rule on skipped updates keeps, their count among it; {}
+      where none is skipped.
   """
 
   step: jax.Array
@@ -47,6 +51,12 @@ class TrainState:
   moving: Any
   carried: Any
   key: jax.Array
+  skips: Any = dataclasses.field(default_factory=dict)
+
+  @property
+  def num_updates(self) -> jax.Array:
+    """int32 scalar, updates done so far: the steps less those skipped."""
+    return self.step - self.skips[SKIPPED] if self.skips else self.step
 
   @property
   def all_reference(self) -> Any:
@@ -84,6 +94,7 @@ def init_state(
   reference: Any = None,
   moving_reference: bool = False,
   carried: Mapping[str, float] | None = None,
+  skips: Mapping[str, Any] | None = None,
 ) -> TrainState:
   """The state before the first update; optimizer state is made on the mesh.
 
@@ -97,6 +108,7 @@ def init_state(
     reference: Parameters of the reference model, on the mesh; None is none.
     moving_reference: Whether a reference that starts at `params` is kept.
     carried: Initial values of the algorithm's scalars.
+    skips: What the rule on skipped updates starts with; None is no rule.
 
   Returns:
     A `TrainState` at step 0.
@@ -120,6 +132,61 @@ def init_state(
       for name, value in (carried or {}).items()
     },
     key=jax.device_put(jax.random.key(seed), replicated),
+    skips=jax.device_put(dict(skips or {}), replicated),
+  )
+
+
+def abstract_state(
+  params: Any,
+  optimizer: optax.GradientTransformation,
+  *,
+  mesh: Mesh,
+  with_ema: bool,
+  frozen: Any,
+  reference: Any,
+  moving_reference: bool,
+  carried: Mapping[str, float],
+  skips: Mapping[str, Any],
+) -> TrainState:
+  """The shapes and shardings of what `init_state` makes; needs no devices.
+
+  Args:
+    params: `jax.ShapeDtypeStruct`s with shardings, as `init_state` is given
+      arrays.
+    optimizer: See `init_state`, as the others.
+    mesh: Its devices may be a description of some.
+    with_ema: Whether a moving average is kept.
+    frozen: The other parameters; {} is none.
+    reference: Of the reference model; {} is none.
+    moving_reference: Whether a reference that starts at `params` is kept.
+    carried: The algorithm's scalars.
+    skips: What the rule on skipped updates starts with; {} is no rule.
+
+  Returns:
+    A `TrainState` of `jax.ShapeDtypeStruct`.
+  """
+  replicated = NamedSharding(mesh, PartitionSpec())
+
+  def placed(shape: Any, sharding: Any = replicated) -> Any:
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+
+  scalar = jax.ShapeDtypeStruct((), jnp.float32)
+  policy = {name: x for name, x in params.items() if name != CRITIC}
+  return TrainState(
+    step=placed(jax.ShapeDtypeStruct((), jnp.int32)),
+    params=params,
+    frozen=frozen,
+    opt_state=jax.tree.map(
+      placed,
+      jax.eval_shape(optimizer.init, params),
+      _opt_state_shardings(params, optimizer, mesh),
+    ),
+    ema=params if with_ema else None,
+    reference=reference,
+    moving=policy if moving_reference else {},
+    carried={name: placed(scalar) for name in carried},
+    key=placed(jax.eval_shape(lambda: jax.random.key(0))),
+    skips=jax.tree.map(placed, dict(skips)),
   )
 
 

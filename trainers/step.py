@@ -15,6 +15,7 @@ import optax
 
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models.partition import join
+from ramjax.trainers.skipped_updates import SkipRule
 from ramjax.trainers.state import TrainState
 
 Metrics = dict[str, WeightedMean]
@@ -173,6 +174,7 @@ def make_train_step(
   num_microbatches: int,
   ema_decay: float = 0.0,
   sync: ReferenceSync | None = None,
+  skip: SkipRule | None = None,
 ) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
   """Builds `(state, batch) -> (state, metrics)`, jitted; the state is donated.
 
@@ -181,14 +183,16 @@ def make_train_step(
     optimizer: Applied to the gradient of the mean loss.
     num_microbatches: Parts the batch is worked through in.
     ema_decay: Of `state.ema`, in [0, 1); read only where the state has one.
-      Early steps use the smaller (1 + step) / (10 + step), so that the random
+      Early updates use the smaller (1 + n) / (10 + n), so that the random
       start is forgotten.
     sync: How `state.moving` follows the policy; None where it does not.
+    skip: Which updates are left out; None where the state has no `skips`.
 
   Returns:
     The step. Its metrics are the loss function's, `loss`, `grad_norm` (before
     clipping) and `weights_changed` (share of the trained weights that are
-    another number in bfloat16 than before), each a `WeightedMean`.
+    another number in bfloat16 than before), each a `WeightedMean`; and with
+    `skip` how many updates were left out.
 
   Raises:
     ValueError: `ema_decay` is out of range.
@@ -197,7 +201,8 @@ def make_train_step(
     raise ValueError(f"optim.ema_decay={ema_decay} must be in [0, 1).")
 
   def train_step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-    key = jax.random.fold_in(state.key, state.step)
+    number = state.num_updates
+    key = jax.random.fold_in(state.key, number)
     carried = state.carried
     if objective.prepare is not None:
       batch, carried = objective.prepare(
@@ -221,13 +226,13 @@ def make_train_step(
     params = optax.apply_updates(state.params, updates)
     ema = state.ema
     if ema is not None:
-      decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+      decay = jnp.minimum(ema_decay, (1.0 + number) / (10.0 + number))
       ema = jax.tree.map(
         lambda old, new: decay * old + (1 - decay) * new, ema, params
       )
     moving = state.moving
     if sync is not None:
-      moving = sync.moved(moving, params, state.step + 1)
+      moving = sync.moved(moving, params, number + 1)
     metrics = dict(
       metrics,
       loss=loss,
@@ -243,6 +248,11 @@ def make_train_step(
       moving=moving,
       carried=carried,
     )
+    if skip is not None:
+      new_state, counts = skip.applied(
+        state, new_state, loss.value, metrics["grad_norm"].value
+      )
+      metrics |= counts
     return new_state, metrics
 
   return jax.jit(train_step, donate_argnums=0)

@@ -273,18 +273,3 @@ def test_an_iterator_restored_from_its_state_goes_on_exactly(pack):
   for one, other in zip(_take(resumed, 5), expected, strict=True):
     for a, b in zip(one, other, strict=True):
       np.testing.assert_equal(a, b)
-
-
-def test_shares_of_processes_are_disjoint_and_complete():
-  # Unpacked, three rows of each process are its share of an epoch of nine.
-  seen = []
-  for index in range(3):
-    iterator = _train(
-      [tiny_groups.numbered(9)],
-      pack=False,
-      batch_size=1,
-      process_index=index,
-      process_count=3,
-    )
-    seen += [number for b in _take(iterator, 3) for number, _ in _read(b)]
-  assert sorted(seen) == list(range(9))

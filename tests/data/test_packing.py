@@ -113,26 +113,6 @@ def test_sources_are_mixed_by_weight_whatever_their_size():
 
 
 @pytest.mark.parametrize("pack", [False, True])
-def test_processes_split_the_examples_between_them(pack):
-  seen = []
-  for index in range(3):
-    iterator = _train(
-      [_examples(12)],
-      pack=pack,
-      batch_size=1,
-      process_index=index,
-      process_count=3,
-    )
-    # Four rows hold the four examples of an epoch; packed, one row some of them.
-    seen.append(set(_numbers(_take(iterator, 1 if pack else 4))))
-  assert all(seen)
-  together = [number for part in seen for number in part]
-  assert len(together) == len(set(together)), "two processes read one example"
-  if not pack:
-    assert sorted(together) == list(range(1, 13))
-
-
-@pytest.mark.parametrize("pack", [False, True])
 @pytest.mark.parametrize("consumed", [1, 7])
 def test_an_iterator_restored_from_its_state_goes_on_exactly(pack, consumed):
   sources = [_examples(50), _examples(20, first_id=1001)]
@@ -180,11 +160,6 @@ def test_the_last_batch_is_filled_with_empty_rows():
 def test_bad_mixtures_are_refused(sources, weights, match):
   with pytest.raises(ValueError, match=match):
     _train(sources, weights=weights)
-
-
-def test_more_processes_than_examples_are_refused():
-  with pytest.raises(ValueError, match="2 examples for 3 processes"):
-    _train([_examples(2)], process_count=3)
 
 
 def test_nothing_to_evaluate_is_refused_with_the_remedy():

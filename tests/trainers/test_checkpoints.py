@@ -2,6 +2,9 @@
 """Checkpoints: everything comes back, bit for bit, also on another mesh."""
 
 import dataclasses
+import hashlib
+import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -42,6 +45,9 @@ _OPTIMIZER = optimizers.make_optimizer(
   weight_decay=0.1,
   clip_norm=1.0,
 )
+_V0 = pathlib.Path(__file__).parent.parent / "golden" / "checkpoint_v0"
+# SHA-256 of its parameters, read by Orbax alone, in the order of their names.
+_V0_PARAMS = "5bdda18ac0edba17d79bfc4c1e682b9a9b722b2fae35494b0408d5094f8370fe"
 _PROGRESS = {"tokens": 2**40, "supervised_tokens": 7, "elapsed_s": 1.5}
 
 
@@ -231,3 +237,34 @@ def test_a_save_cut_off_in_the_middle_is_ignored_and_can_be_done_again(
 def test_a_policy_that_keeps_nothing_is_refused(tmp_path, keep, keep_every):
   with pytest.raises(ValueError, match="checkpoint"):
     Checkpoints(tmp_path, keep=keep, keep_every=keep_every)
+
+
+def test_a_checkpoint_of_the_first_version_loads_and_is_said_not_proven(
+  tmp_path,
+):
+  shutil.copytree(_V0 / "checkpoints", tmp_path / "checkpoints")
+  checkpoints = Checkpoints(tmp_path, keep=2, keep_every=0)
+  like = _state(
+    sharding.make_mesh({"fsdp": 1}, jax.devices()[:1]), seed=2, with_ema=False
+  )
+  batches = _batches()
+  found = checkpoints.restore_latest(like, batches)
+  assert found.step == 5 and found.progress == _PROGRESS
+  (note,) = found.notes
+  assert "has no digests" in note and "not proven" in note
+  _assert_is_v0(found.state)
+  checkpoints.save(6, found.state, batches, dict(_PROGRESS))
+  checkpoints.wait()
+  again = checkpoints.restore_latest(like, batches)
+  assert (again.step, again.notes) == (6, [])
+  _assert_is_v0(again.state)
+  checkpoints.close()
+  batches.close()
+
+
+def _assert_is_v0(state):
+  leaves = [
+    np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state.params)
+  ]
+  assert hashlib.sha256(b"".join(leaves)).hexdigest() == _V0_PARAMS
+  assert jax.random.key_data(state.key).tolist() == [0, 1]

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
-from ramjax.trainers import launch
+from ramjax.trainers import launch, run_error, sft
+from ramjax.trainers.run_error import ReplicaError
 
 
 def _main(*argv):
@@ -54,6 +56,10 @@ def test_a_mistake_on_the_command_line_is_named(argv, message, capsys):
     ("model.num_kv_heads=3", "num_kv_heads=3"),
     ("optim.name=sgd", "optim.name='sgd' is not one of adamw"),
     ("optim.warmup_steps=9999", "optim.warmup_steps=9999"),
+    ("optim.spike_sigma=6.0", "optim.max_skipped=0 allows none"),
+    ("run.watchdog_seconds=-1.0", "run.watchdog_seconds=-1.0"),
+    ("run.check_replicas_every=-1", "run.check_replicas_every=-1"),
+    ("run.profile_steps=5-2", "run.profile_steps='5-2' must be FIRST-LAST"),
     ("run.total_steps=0", "run.total_steps=0"),
     ("data.num_microbatches=3", "multiple of data.num_microbatches=3"),
     ("data.batch_size=12", "cannot be split over data * fsdp = 8"),
@@ -79,6 +85,17 @@ def test_a_mistake_in_a_field_is_named_without_a_traceback(
   assert status == 1
   assert err.startswith("ramjax train: ") and message in err
   assert "Traceback" not in err
+
+
+def test_half_of_what_several_processes_need_is_refused(tmp_path, capsys):
+  status = _main(
+    "--config=sft_quickstart", f"--workdir={tmp_path}", "--process-id=1"
+  )
+  assert status == 1
+  assert capsys.readouterr().err.startswith(
+    "ramjax train: --process-id=1 given, but not --coordinator and"
+    " --num-processes"
+  )
 
 
 def test_a_config_file_of_ones_own_is_used(tmp_path, capsys):
@@ -167,3 +184,55 @@ def test_a_run_from_the_command_line_leaves_everything_behind(tmp_path):
   )
   assert again.returncode == 0, again.stderr
   assert "continuing after step 3 of 3" in again.stdout
+
+
+def _fail(error):
+  """An algorithm that fails of `error`."""
+
+  def main(*_):
+    raise error
+
+  return main
+
+
+def _train_sft(tmp_path):
+  return _main(
+    "--config=sft_quickstart",
+    "--config.run.compilation_cache=",
+    f"--workdir={tmp_path}",
+  )
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_a_lost_device_or_process_is_worth_a_restart(
+  monkeypatch, tmp_path, capsys, below
+):
+  error = jax.errors.JaxRuntimeError("UNAVAILABLE: Gloo: closed by peer")
+  if below:  # As a save fails of it.
+    cause, error = error, OSError("a checkpoint could not be written")
+    error.__cause__ = cause
+  monkeypatch.setattr(sft, "main", _fail(error))
+  assert _train_sft(tmp_path) == 77
+  err = capsys.readouterr().err
+  assert (
+    "closed by peer" in err and "another process of the run was lost" in err
+  )
+
+
+def test_too_little_memory_is_not_worth_one(monkeypatch, tmp_path):
+  error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+  monkeypatch.setattr(sft, "main", _fail(error))
+  with pytest.raises(jax.errors.JaxRuntimeError):
+    _train_sft(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "error",
+  [run_error.TooManySkippedError("4 in a row"), ReplicaError("4 in a row")],
+)
+def test_what_a_run_computes_wrongly_ends_it_with_a_message(
+  monkeypatch, tmp_path, capsys, error
+):
+  monkeypatch.setattr(sft, "main", _fail(error))
+  assert _train_sft(tmp_path) == 1
+  assert "ramjax train: 4 in a row\n" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop: when it logs, evaluates, saves and stops."""
 
+import dataclasses
+import json
 import os
 import signal
 
@@ -13,10 +15,20 @@ import pytest
 
 from ramjax.losses.weighted_mean import WeightedMean
 from ramjax.models import sharding
-from ramjax.trainers import loop
+from ramjax.trainers import loop, run_error
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.goodput import Goodput
+from ramjax.trainers.loop_schedule import Schedule
+from ramjax.trainers.profile_steps import Profile
+from ramjax.trainers.replicas import ReplicaCheck
+from ramjax.trainers.run_error import ReplicaError
+from ramjax.trainers.shared_stop import SharedStop
+from ramjax.trainers.skipped_updates import SkipRule
 from ramjax.trainers.state import init_state
+from ramjax.trainers.step_figures import StepFigures
+from ramjax.trainers.watch import Watch
+from ramjax.trainers.watchdog import Watchdog
 
 
 class _Log:
@@ -45,6 +57,15 @@ def _loss_fn(params, batch, key):
   return loss, {"gate/off": WeightedMean.of(params["w"])}
 
 
+def _make_watch(workdir, mesh):
+  return Watch(
+    goodput=Goodput(workdir),
+    watchdog=Watchdog(0.0, workdir),
+    profile=Profile(range(0), workdir),
+    replicas=ReplicaCheck(0, mesh),
+  )
+
+
 def _run(
   workdir,
   *,
@@ -55,6 +76,8 @@ def _run(
   measure=None,
   check=lambda metrics: [],
   next_batch=None,
+  skip=None,
+  watch=None,
   **when,
 ):
   """Trains w towards `data`; returns what `loop.train` returns, and the log."""
@@ -66,6 +89,7 @@ def _run(
     mesh=mesh,
     seed=0,
     with_ema=False,
+    skips=None if skip is None else skip.initial(),
   )
   batches = iter(
     grain.MapDataset.source([{"x": np.full(1, x, np.float32)} for x in data])
@@ -85,25 +109,35 @@ def _run(
 
   log = _Log()
   options = dict(total_steps=6, log_every=2, eval_every=0, save_every=0)
+  schedule = Schedule(**{**options, **when})
+  watch = watch or _make_watch(workdir, mesh)
   try:
     state, outcome = loop.train(
       state,
       batches,
       next_batch=next_batch or (lambda *_: (next(batches), {})),
       train_step=step_lib.make_train_step(
-        step_lib.Objective(_loss_fn), optimizer, num_microbatches=1
+        step_lib.Objective(_loss_fn), optimizer, num_microbatches=1, skip=skip
       ),
       place_batch=lambda batch: batch,
       count_batch=count,
       evaluate=evaluate or (lambda state, step: {}),
       is_measured=is_measured,
       measure=measure or (lambda state, step, check: None),
-      check_first_step=check,
-      learning_rate=lambda step: 0.25 + step,
-      schedule=loop.Schedule(**{**options, **when}),
+      schedule=schedule,
       checkpoints=checkpoints,
       recorder=log,
-      progress=progress,
+      figures=StepFigures(
+        progress,
+        schedule=schedule,
+        check_first_step=check,
+        learning_rate=lambda step: 0.25 + step,
+        checkpoints=checkpoints,
+        recorder=log,
+        watch=watch,
+      ),
+      stop=SharedStop(mesh, alone=True),
+      watch=watch,
     )
   finally:
     checkpoints.close()
@@ -253,7 +287,9 @@ def test_a_non_finite_loss_stops_and_names_the_last_good_checkpoint(
   tmp_path, save_every
 ):
   data = [1.0, 1.0, 1.0, float("nan"), 1.0, 1.0]
-  with pytest.raises(loop.NonFiniteError, match="loss=nan at step 4") as error:
+  with pytest.raises(
+    run_error.NonFiniteError, match="loss=nan at step 4"
+  ) as error:
     _run(tmp_path, data=data, save_every=save_every)
   if save_every:
     assert str(tmp_path / "checkpoints" / "2") in str(error.value)
@@ -282,7 +318,7 @@ def test_the_first_step_is_checked_once_with_figures_from_before_any_update(
 
 
 def test_a_first_step_that_cannot_be_right_stops_and_saves_nothing(tmp_path):
-  with pytest.raises(loop.FirstStepError) as error:
+  with pytest.raises(run_error.FirstStepError) as error:
     _run(tmp_path, check=lambda metrics: ["one thing.", "another."])
   assert "  one thing.\n  another.\n" in str(error.value)
   assert "run.first_step_checks=False" in str(error.value)
@@ -307,7 +343,7 @@ def test_a_continued_run_is_not_checked_again(tmp_path):
 def test_even_a_save_at_the_first_step_comes_after_the_check(
   tmp_path, save_every
 ):
-  with pytest.raises(loop.FirstStepError):
+  with pytest.raises(run_error.FirstStepError):
     _run(
       tmp_path,
       save_every=save_every,
@@ -327,14 +363,14 @@ def test_even_a_save_at_the_first_step_comes_after_the_check(
 def test_a_schedule_of_no_steps_is_refused(field, name):
   options = dict(total_steps=1, log_every=1, eval_every=0, save_every=0)
   with pytest.raises(ValueError, match=name.replace(".", r"\.")):
-    loop.Schedule(**{**options, field: 0})
+    Schedule(**{**options, field: 0})
 
 
 @pytest.mark.parametrize("field", ["eval_every", "save_every"])
 def test_a_negative_period_is_refused(field):
   options = dict(total_steps=1, log_every=1, eval_every=0, save_every=0)
   with pytest.raises(ValueError, match="0 is only at the end"):
-    loop.Schedule(**{**options, field: -1})
+    Schedule(**{**options, field: -1})
 
 
 def test_figures_of_a_rollout_are_means_over_those_since_the_last_line(
@@ -365,7 +401,7 @@ def test_what_samples_can_have_the_step_before_judged_first(tmp_path):
     x = float("nan") if len(logged) == 3 else 1.0
     return {"x": np.full(1, x, np.float32)}, {}
 
-  with pytest.raises(loop.NonFiniteError, match="at step 3"):
+  with pytest.raises(run_error.NonFiniteError, match="at step 3"):
     _run(tmp_path, next_batch=next_batch)
   # Nothing was asked of the state that step 3 broke.
   assert logged == [0, 1, 2]
@@ -405,3 +441,183 @@ def test_sigterm_while_the_policy_samples_saves_the_state_before(tmp_path):
   _, outcome, _ = _run(tmp_path, next_batch=next_batch)
   assert outcome is loop.Outcome.FINISHED
   assert asked == [0, 1, 2, 2, 3, 4, 5]
+
+
+_NAN = float("nan")
+_SKIP = SkipRule(max_in_a_row=2, spike_sigma=0.0, window=128)
+
+
+def test_a_skipped_update_is_counted_and_out_of_the_means(tmp_path):
+  data = [1.0, 1.0, 1.0, _NAN, 1.0, 1.0]
+  state, outcome, log = _run(
+    tmp_path, data=data, skip=_SKIP, max_skipped=2, log_every=2
+  )
+  assert outcome is loop.Outcome.FINISHED and state.step == 6
+  # Five updates, each of which halves the distance to 1.
+  np.testing.assert_allclose(state.params["w"], [1 - 0.5**5], rtol=1e-6)
+  lines = [line for _, line in log.lines]
+  assert [line["train/skipped"] for line in lines] == [0, 1, 1]
+  # Of step 3 alone: the distance is 1/4 before it.
+  np.testing.assert_allclose(lines[1]["train/loss"], 1 / 16)
+  # The batch was read all the same; the schedule stands still.
+  assert [line["train/tokens"] for line in lines] == [16, 32, 48]
+  assert [line["train/learning_rate"] for line in lines] == [1.25, 2.25, 4.25]
+  assert not any("skipped_in_a_row" in name for name in lines[1])
+
+
+def test_more_in_a_row_than_allowed_stop_the_run(tmp_path):
+  data = [1.0, _NAN, _NAN, 1.0, _NAN, _NAN, _NAN, 1.0]
+  with pytest.raises(run_error.TooManySkippedError) as error:
+    _run(
+      tmp_path,
+      data=data,
+      skip=_SKIP,
+      max_skipped=2,
+      total_steps=8,
+      save_every=4,
+    )
+  message = str(error.value)
+  assert "3 updates in a row were skipped, the last at step 7" in message
+  assert "loss=nan" in message and "optim.max_skipped=2" in message
+  assert f"checkpoint is {tmp_path / 'checkpoints' / '4'}" in message
+
+
+@pytest.mark.parametrize("save_every", [3, 4])
+def test_what_is_skipped_counts_on_in_a_continued_run(tmp_path, save_every):
+  """Also where the run stopped between two skipped updates."""
+  data = [1.0, 1.0, _NAN, _NAN, 1.0, 50.0, 1.0, 1.0]
+  rule = SkipRule(max_in_a_row=2, spike_sigma=6.0, window=2)
+  options = dict(data=data, skip=rule, max_skipped=2, log_every=1)
+  whole, _, _ = _run(tmp_path / "whole", total_steps=8, **options)
+  _run(tmp_path / "cut", total_steps=save_every, **options)
+  resumed, _, log = _run(tmp_path / "cut", total_steps=8, **options)
+  np.testing.assert_array_equal(resumed.params["w"], whole.params["w"])
+  jax.tree.map(np.testing.assert_array_equal, resumed.skips, whole.skips)
+  assert whole.skips["skipped"] == 3
+  assert log.lines[-1][1]["train/skipped"] == 3
+
+
+def test_a_run_that_was_stopped_may_go_on_and_skip(tmp_path):
+  data = [1.0, 1.0, _NAN, 1.0]
+  with pytest.raises(
+    run_error.NonFiniteError, match=r"optim\.max_skipped=3 would"
+  ):
+    _run(tmp_path, data=data, save_every=2)
+  state, _, log = _run(
+    tmp_path, data=data, skip=_SKIP, max_skipped=2, total_steps=4
+  )
+  np.testing.assert_allclose(state.params["w"], [1 - 0.5**3], rtol=1e-6)
+  assert log.lines[-1][1]["train/skipped"] == 1
+
+
+def test_the_time_of_a_run_is_told_at_its_end_and_kept(tmp_path):
+  _, _, log = _run(tmp_path, total_steps=4)
+  assert log.said[-1].startswith("goodput ")
+  lines = (tmp_path / "goodput.jsonl").read_text().splitlines()
+  # After each line of the log, and at the end.
+  records = [json.loads(line) for line in lines]
+  assert [record["step"] for record in records] == [2, 4, 4]
+  assert [record["finished"] for record in records] == [False, False, True]
+  assert records[-1]["seconds"].keys() >= {
+    "initialisation", "compile", "step", "evaluation", "checkpoint",
+  }  # fmt: skip
+
+
+def test_steps_that_are_done_again_are_replayed(tmp_path):
+  with pytest.raises(KeyboardInterrupt):
+    _run(tmp_path, save_every=3, log_every=1, on_batch=_interrupt_at(6))
+  # Step 4 was logged; the run goes on after 3.
+  _, _, log = _run(tmp_path, log_every=1)
+  assert "in 2 starts" in log.said[-1]
+  lines = (tmp_path / "goodput.jsonl").read_text().splitlines()
+  assert json.loads(lines[-1])["seconds"]["replayed"] > 0
+
+
+def _interrupt_at(number):
+  """A `on_batch` that ends the run at the batch of that number."""
+  seen = []
+
+  def interrupt(batch):
+    seen.append(batch)
+    if len(seen) == number:
+      raise KeyboardInterrupt
+
+  return interrupt
+
+
+def test_whatever_takes_long_is_told_to_the_watchdog(tmp_path):
+  told, beats = [], []
+
+  class _Told(Watchdog):
+    def during(self, doing, *, times):
+      told.append((doing, times))
+      return super().during(doing, times=times)
+
+    def beat(self):
+      beats.append(len(told))
+
+  mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+  quiet = _make_watch(tmp_path, mesh)
+  watch = dataclasses.replace(quiet, watchdog=_Told(0.0, tmp_path))
+  _run(
+    tmp_path,
+    total_steps=2,
+    watch=watch,
+    is_measured=lambda step: step == 2,
+  )
+  names = [name for name, _ in told]
+  assert names == [
+    "evaluation", "compile", "evaluation", "checkpoint", "checkpoint",
+    "benchmarks", "checkpoint",
+  ]  # fmt: skip
+  assert all(times == 10 for _, times in told)
+  # One a step, and one where the measurement was about to begin.
+  assert len(beats) == 3
+
+
+def test_copies_are_compared_when_they_are_due(tmp_path):
+  seen = []
+
+  class _Check(ReplicaCheck):
+    def check(self, state, step):
+      seen.append((int(state.step), step))
+      if step == 4:
+        raise ReplicaError("they differ")
+
+  mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+  watch = dataclasses.replace(
+    _make_watch(tmp_path, mesh), replicas=_Check(2, mesh)
+  )
+  with pytest.raises(ReplicaError):
+    _run(tmp_path, watch=watch, save_every=1)
+  assert seen == [(2, 2), (4, 4)]
+  # What is found wrong is not saved.
+  assert not (tmp_path / "checkpoints" / "4").exists()
+
+
+def test_an_error_of_a_save_ends_the_run_at_the_next_step(
+  tmp_path, monkeypatch
+):
+  def check(self):
+    raise OSError("no room")
+
+  monkeypatch.setattr(Checkpoints, "check", check)
+  taken = []
+  with pytest.raises(OSError, match="no room"):
+    _run(tmp_path, on_batch=taken.append)
+  assert len(taken) == 1
+
+
+def test_a_local_checkpoint_is_saved_where_no_other_is(tmp_path, monkeypatch):
+  saved = []
+  for name in ("save", "save_local"):
+    monkeypatch.setattr(
+      Checkpoints,
+      name,
+      lambda self, step, *_, name=name: saved.append((name, step)),
+    )
+  monkeypatch.setattr(
+    Checkpoints, "is_local_due", lambda self, step: step % 2 == 0
+  )
+  _run(tmp_path, save_every=4)
+  assert saved == [("save_local", 2), ("save", 4), ("save", 6)]

@@ -2,7 +2,6 @@
 """How rollouts are cut into updates, and go on where they were."""
 
 import dataclasses
-import json
 from typing import Any
 
 import jax
@@ -246,7 +245,7 @@ def test_moments_and_coefficient_go_from_rollout_to_rollout(tmp_path):
 def test_the_position_between_rollouts_needs_no_file(tmp_path):
   batches = _batches(tmp_path)
   _next(batches), _next(batches)
-  state = json.loads(batches.get_state())
+  state = batches.get_state()
   assert (state["number"], state["update"], state["num_prompts"]) == (1, 0, 8)
   assert not list(tmp_path.glob("rollouts/*.npz"))
 

@@ -124,3 +124,35 @@ def test_allowing_a_change_is_itself_no_change(tmp_path):
 def test_the_environment_is_not_in_the_manifest(monkeypatch):
   monkeypatch.setenv("WANDB_API_KEY", "planted-secret")
   assert "planted-secret" not in json.dumps(_manifest())
+
+
+def test_a_process_with_another_config_is_refused_by_the_fields_name(
+  tmp_path, monkeypatch
+):
+  first = _config(learning_rate=0.2)
+  monkeypatch.setattr(provenance.processes, "first_tells", lambda make: first)
+  with pytest.raises(
+    ValueError, match=r"process 0 .*\n  optim.learning_rate: 0.2 there, 0.1 now"
+  ):
+    provenance.refuse_other_config(tmp_path, _config(learning_rate=0.1))
+
+
+def test_a_process_with_other_data_is_refused(tmp_path, monkeypatch):
+  first = _manifest(data_sha256="aa")
+  monkeypatch.setattr(provenance.processes, "first_tells", lambda make: first)
+  with pytest.raises(ValueError, match=r"data\.main\.sha256: 'aa' there"):
+    _claim(tmp_path, manifest=_manifest(data_sha256="dd"))
+
+
+def test_a_folder_that_only_the_first_process_sees_is_refused(
+  tmp_path, monkeypatch
+):
+  manifest = _manifest()
+  common = {name: manifest.get(name) for name in provenance._COMMON}
+  told = iter([common, "what process 0 wrote elsewhere"])
+  monkeypatch.setattr(
+    provenance.processes, "first_tells", lambda make: next(told)
+  )
+  monkeypatch.setattr(provenance, "_SHARED_SECONDS", 0)
+  with pytest.raises(ValueError, match="another folder here than on process 0"):
+    _claim(tmp_path)

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from ramjax.trainers import recorder as recorder_lib
 from ramjax.trainers.recorder import Recorder
 
 _TRAIN = {
@@ -108,3 +109,20 @@ def test_a_missing_sink_names_what_to_install(tmp_path, monkeypatch):
   monkeypatch.setitem(__import__("sys").modules, "wandb", None)
   with pytest.raises(ModuleNotFoundError, match=r"ramjax\[wandb\]"):
     _recorder(tmp_path, wandb_project="mine")
+
+
+def test_of_several_processes_the_first_alone_writes_and_prints(
+  tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(recorder_lib.processes, "is_first", lambda: False)
+  # No sink is opened, either: one would say that it is not installed.
+  monkeypatch.setattr(recorder_lib.importlib, "import_module", None)
+  recorder = _recorder(tmp_path, tensorboard=True, wandb_project="p")
+  recorder.log(10, _TRAIN)
+  recorder.samples([{"step": 10}])
+  recorder.advance()
+  recorder.say("hello")
+  assert recorder.elapsed_s >= 0
+  recorder.close()
+  assert capsys.readouterr().out == ""
+  assert not list(tmp_path.iterdir())

@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 
 from ramjax.models import sharding, source_params, weights
 from ramjax.models.run_folder import RunFolder
+from ramjax.trainers import workdir_lock
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +56,7 @@ def _command(workdir):
   ]
 
 
-def _start(workdir, cache):
+def _start(workdir, cache, largest_file=None):
   # One device and the compiler's defaults, as a user's process has.
   environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
   return subprocess.Popen(
@@ -62,7 +65,14 @@ def _start(workdir, cache):
     stderr=subprocess.STDOUT,
     text=True,
     env=environment,
+    preexec_fn=None if largest_file is None else _limiter(largest_file),
   )
+
+
+def _limiter(num_bytes):
+  """Stands for a full disk: a file that grows beyond it is an error."""
+  limits = (num_bytes, num_bytes)
+  return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def _finish(process):
@@ -175,3 +185,58 @@ def test_a_used_folder_refuses_another_config_by_the_fields_name(
   assert done.returncode == 1
   assert "optim.learning_rate: " in done.stderr
   assert "0.5 now" in done.stderr
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(
+  tmp_path, cache, reference
+):
+  workdir = tmp_path / "run"
+  shutil.copytree(reference, workdir)
+  newest = workdir / "checkpoints" / str(_STEPS)
+  largest = max(newest.rglob("d/*"), key=lambda path: path.stat().st_size)
+  data = bytearray(largest.read_bytes())
+  data[len(data) // 2] ^= 1
+  largest.write_bytes(data)
+  status, out = _finish(_start(workdir, cache))
+  assert status == 0, out
+  assert f"checkpoint of step {_STEPS} rejected: " in out
+  assert f"continuing after step {_STEPS - 3} of {_STEPS}" in out
+  assert (workdir / "checkpoints" / f"{_STEPS}.rejected").is_dir()
+  _assert_same_run(workdir, reference)
+
+
+def test_a_second_job_in_the_folder_refuses_and_touches_nothing(
+  reference, cache
+):
+  def listing():
+    files = [path for path in reference.rglob("*") if path.is_file()]
+    return {path: path.stat().st_mtime_ns for path in files}
+
+  with workdir_lock.held(reference, is_first=True):
+    before = listing()
+    status, out = _finish(_start(reference, cache))
+    assert listing() == before
+  assert status == 1
+  assert f"in use: process {os.getpid()} on " in out
+  assert "Traceback" not in out
+
+
+def test_a_full_disk_ends_the_run_with_a_message_and_a_good_checkpoint(
+  tmp_path, cache, reference
+):
+  workdir = tmp_path / "run"
+  shutil.copytree(reference, workdir)
+  good = _STEPS - 6
+  for step in (_STEPS, _STEPS - 3):
+    shutil.rmtree(workdir / "checkpoints" / str(step))
+  # No file may grow beyond what logs need: no parameter can be written.
+  status, out = _finish(_start(workdir, cache, largest_file=30_000))
+  assert status == 1, out
+  assert "could not be written" in out
+  assert f"the last good one is {workdir}/checkpoints/{good}" in out
+  assert "--config.run.tracebacks=True shows where" in out
+  assert weights.checkpoint_steps(workdir) == [good]
+  status, out = _finish(_start(workdir, cache))
+  assert status == 0, out
+  assert f"continuing after step {good} of {_STEPS}" in out
+  _assert_same_run(workdir, reference)

@@ -122,7 +122,7 @@ class _Launches:
         return count_batch(batch)
 
       self.state, outcome = train(state, batches, count_batch=count, **options)
-      self.position = json.loads(batches.get_state())
+      self.position = batches.get_state()
       return self.state, outcome
 
     mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])

@@ -17,7 +17,7 @@ from ramjax.data.tokenizers import load_tokenizer
 from ramjax.evals import rewards
 from ramjax.evals.running_moments import RunningMoments
 from ramjax.models import sharding
-from ramjax.trainers import loop, policy_objective, rollouts
+from ramjax.trainers import policy_objective, rollouts, run_error
 from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.state import CRITIC
 
@@ -354,7 +354,9 @@ def test_with_a_critic_its_values_and_what_they_explain_are_there(tokenizer):
 def test_a_policy_that_is_broken_is_not_sampled_from(tokenizer):
   head = {"kernel": np.full((_CONFIG.width, 300), np.nan, np.float32)}
   maker = _maker(_config(), tokenizer)
-  with pytest.raises(loop.NonFiniteError, match="probabilities are not finite"):
+  with pytest.raises(
+    run_error.NonFiniteError, match="probabilities are not finite"
+  ):
     _make(maker, tokenizer, state=_state(lm_head=head))
 
 

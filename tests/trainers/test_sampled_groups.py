@@ -11,7 +11,7 @@ from ramjax.data.rows import Message
 from ramjax.evals.answers import Answer
 from ramjax.evals.rewards import Scores
 from ramjax.models.sampler import Sample
-from ramjax.trainers import loop, sampled_groups
+from ramjax.trainers import run_error, sampled_groups
 from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.sampled_groups import Group
 
@@ -81,7 +81,7 @@ def test_samples_are_padded_on_the_right():
 @pytest.mark.parametrize("logp", [float("nan"), float("-inf")])
 def test_what_was_drawn_from_no_distribution_is_refused(logp):
   sampled_groups.refuse_broken([_sample("ab")])
-  with pytest.raises(loop.NonFiniteError, match="an earlier checkpoint"):
+  with pytest.raises(run_error.NonFiniteError, match="an earlier checkpoint"):
     sampled_groups.refuse_broken([_sample("ab"), _sample("c", logp=logp)])
 
 

@@ -1,0 +1,556 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What starts a run on a pod: every file filled in, checked, and what it runs."""
+
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+import yaml
+
+from ramjax.tools import launch
+
+_FOLDER = pathlib.Path(launch.__file__).with_suffix("")
+_RUN = ("--config=sft_quickstart", "--config.run.total_steps=7")
+_OPTIONS = {
+  "tpu_vm": ("--topology=v5p-128", "--zone=us-east5-a", "--install=ramjax"),
+  "gke": ("--topology=v5p-128", "--image=r.example/ramjax:v1", "--claim=runs"),
+  "xpk": (
+    *("--topology=v5e-16", "--zone=us-east5-a", "--cluster=c1"),
+    "--image=r.example/ramjax:v1",
+  ),
+  "slurm": ("--topology=h100x16", "--python=/venv/bin/python"),
+  "skypilot": ("--topology=h100x16", "--install=ramjax", "--bucket=gs://runs"),
+}
+# What a host runs in the end.
+_TRAIN = [
+  *("python", "-m", "ramjax.trainers.launch"),
+  *(*_RUN, "--workdir=/data/a run"),
+]
+
+
+def _argv(place, *more, name="sft8b", workdir="/data/a run"):
+  return [
+    *(f"--on={place}", f"--name={name}", f"--workdir={workdir}"),
+    *(*_OPTIONS[place], *_RUN, *more),
+  ]
+
+
+def _render(capsys, place, *more, **changes):
+  assert launch.main(_argv(place, *more, **changes)) == 0
+  return capsys.readouterr().out
+
+
+def _script(tmp_path, text):
+  path = tmp_path / "launch.sh"
+  path.write_text(text)
+  return path
+
+
+def _dry_run(tmp_path, text, *actions):
+  """The words of each command that a script would run."""
+  done = subprocess.run(
+    ["bash", _script(tmp_path, text), *actions],
+    # Nothing on the path but what prints: no command can really run.
+    env={"PATH": "/usr/bin:/bin", "DRY_RUN": "1"},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("place", _OPTIONS)
+def test_every_placeholder_is_filled_in(place, capsys):
+  assert not re.search(r"@[A-Z_]+@", _render(capsys, place))
+
+
+def test_every_file_of_the_folder_belongs_to_a_place():
+  templates = {place.template for place in launch._PLACES.values()}
+  assert {path.name for path in _FOLDER.iterdir()} == templates | {"README.md"}
+  assert set(_OPTIONS) == set(launch._PLACES)
+
+
+@pytest.mark.parametrize("place", ["tpu_vm", "xpk", "slurm"])
+def test_scripts_are_sound_shell(place, tmp_path, capsys):
+  path = _script(tmp_path, _render(capsys, place))
+  subprocess.run(["bash", "-n", path], check=True)
+  if shutil.which("shellcheck"):
+    subprocess.run(["shellcheck", path], check=True)
+
+
+# Of what the API server would refuse or read otherwise: jobset.x-k8s.io and
+# batch/v1, as far as this template goes.
+_CONTAINER = {
+  "type": "object",
+  "required": ["name", "image", "command", "resources", "volumeMounts"],
+  "additionalProperties": False,
+  "properties": {
+    "name": {"type": "string"},
+    "image": {"type": "string"},
+    "command": {"type": "array", "items": {"type": "string"}},
+    "ports": {
+      "type": "array",
+      "items": {
+        "type": "object",
+        "required": ["containerPort"],
+        "additionalProperties": False,
+        "properties": {"containerPort": {"type": "integer"}},
+      },
+    },
+    "resources": {
+      "type": "object",
+      "required": ["requests", "limits"],
+      "additionalProperties": {
+        "type": "object",
+        "required": ["google.com/tpu"],
+        "properties": {"google.com/tpu": {"enum": [1, 4, 8]}},
+      },
+    },
+    "volumeMounts": {
+      "type": "array",
+      "items": {"type": "object", "required": ["name", "mountPath"]},
+    },
+  },
+}
+_POD = {
+  "type": "object",
+  "required": ["restartPolicy", "nodeSelector", "containers", "volumes"],
+  "additionalProperties": False,
+  "properties": {
+    "restartPolicy": {"const": "Never"},
+    "terminationGracePeriodSeconds": {"type": "integer"},
+    "hostNetwork": {"type": "boolean"},
+    "dnsPolicy": {"const": "ClusterFirstWithHostNet"},
+    "nodeSelector": {
+      "type": "object",
+      "required": [
+        "cloud.google.com/gke-tpu-accelerator",
+        "cloud.google.com/gke-tpu-topology",
+      ],
+      "additionalProperties": {"type": "string"},
+    },
+    "tolerations": {
+      "type": "array",
+      "items": {"type": "object", "required": ["key", "operator"]},
+    },
+    "containers": {"type": "array", "minItems": 1, "items": _CONTAINER},
+    "volumes": {
+      "type": "array",
+      "items": {
+        "type": "object",
+        "required": ["name", "persistentVolumeClaim"],
+      },
+    },
+  },
+}
+_JOBSET = {
+  "type": "object",
+  "required": ["apiVersion", "kind", "metadata", "spec"],
+  "additionalProperties": False,
+  "properties": {
+    "apiVersion": {"const": "jobset.x-k8s.io/v1alpha2"},
+    "kind": {"const": "JobSet"},
+    "metadata": {
+      "type": "object",
+      "required": ["name"],
+      "properties": {"name": {"type": "string"}},
+    },
+    "spec": {
+      "type": "object",
+      "required": ["replicatedJobs"],
+      "additionalProperties": False,
+      "properties": {
+        "failurePolicy": {
+          "type": "object",
+          "additionalProperties": False,
+          "properties": {"maxRestarts": {"type": "integer", "minimum": 0}},
+        },
+        "replicatedJobs": {
+          "type": "array",
+          "items": {
+            "type": "object",
+            "required": ["name", "template"],
+            "properties": {
+              "replicas": {"type": "integer", "minimum": 1},
+              "template": {
+                "type": "object",
+                "required": ["spec"],
+                "properties": {
+                  "spec": {
+                    "type": "object",
+                    "required": ["parallelism", "completions", "template"],
+                    "properties": {
+                      "parallelism": {"type": "integer"},
+                      "completions": {"type": "integer"},
+                      "backoffLimit": {"const": 0},
+                      "template": {
+                        "type": "object",
+                        "required": ["spec"],
+                        "properties": {"spec": _POD},
+                      },
+                    },
+                  }
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+  },
+}
+
+
+def test_the_jobset_has_a_job_for_each_slice_and_a_pod_for_each_host(capsys):
+  jobset = yaml.safe_load(_render(capsys, "gke", "--slices=2", "--spot"))
+  jsonschema.validate(jobset, _JOBSET)
+  (job,) = jobset["spec"]["replicatedJobs"]
+  assert job["replicas"] == 2
+  # 128 cores are 64 chips, 4 to a host.
+  spec = job["template"]["spec"]
+  assert (spec["parallelism"], spec["completions"]) == (16, 16)
+  pod = spec["template"]["spec"]
+  assert pod["nodeSelector"] == {
+    "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
+    "cloud.google.com/gke-tpu-topology": "4x4x4",
+    "cloud.google.com/gke-spot": "true",
+  }
+  (container,) = pod["containers"]
+  assert container["command"] == _TRAIN
+  assert container["resources"]["limits"] == {"google.com/tpu": 4}
+  assert container["volumeMounts"][0]["mountPath"] == launch.MOUNT
+
+
+@pytest.mark.parametrize(
+  "topology,label,chips,hosts",
+  [
+    ("v5e-1", "tpu-v5-lite-podslice", 1, 1),
+    ("v6e-16", "tpu-v6e-slice", 4, 4),
+    ("tpu7x:4x4x4", "tpu7x", 4, 16),
+  ],
+)
+def test_pods_ask_for_the_chips_of_their_host(
+  topology, label, chips, hosts, capsys
+):
+  text = _render(capsys, "gke", f"--topology={topology}")
+  jobset = yaml.safe_load(text)
+  jsonschema.validate(jobset, _JOBSET)
+  spec = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+  pod = spec["template"]["spec"]
+  assert spec["parallelism"] == hosts
+  assert label in pod["nodeSelector"].values()
+  assert pod["containers"][0]["resources"]["requests"] == {
+    "google.com/tpu": chips
+  }
+
+
+# As SkyPilot's YAML specification has them.
+_SKYPILOT = {
+  "type": "object",
+  "required": ["name", "num_nodes", "resources", "setup", "run"],
+  "additionalProperties": False,
+  "properties": {
+    "name": {"type": "string"},
+    "num_nodes": {"type": "integer", "minimum": 1},
+    "resources": {
+      "type": "object",
+      "required": ["accelerators"],
+      "additionalProperties": False,
+      "properties": {
+        "accelerators": {"type": "string"},
+        "accelerator_args": {"type": "object"},
+        "use_spot": {"type": "boolean"},
+      },
+    },
+    "secrets": {"type": "object", "additionalProperties": {"type": "null"}},
+    "file_mounts": {
+      "type": "object",
+      "additionalProperties": {
+        "type": "object",
+        "required": ["source", "mode"],
+        "properties": {"mode": {"const": "MOUNT"}},
+      },
+    },
+    "setup": {"type": "string"},
+    "run": {"type": "string"},
+  },
+}
+
+
+def test_skypilot_starts_a_process_for_each_node_with_its_number(
+  tmp_path, capsys
+):
+  task = yaml.safe_load(_render(capsys, "skypilot"))
+  jsonschema.validate(task, _SKYPILOT)
+  assert task["num_nodes"] == 2
+  assert task["resources"] == {"accelerators": "H100:8", "use_spot": False}
+  python = tmp_path / "python"
+  python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+  python.chmod(0o755)
+  done = subprocess.run(
+    ["bash", "-c", task["run"]],
+    env={
+      "HOME": "/nowhere",
+      "PATH": f"{tmp_path}:/usr/bin:/bin",
+      "SKYPILOT_NODE_IPS": "10.0.0.7\n10.0.0.8",
+      "SKYPILOT_NUM_NODES": "2",
+      "SKYPILOT_NODE_RANK": "1",
+    },
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.splitlines() == [
+    *_TRAIN[1:],
+    "--coordinator=10.0.0.7:8476",
+    *("--num-processes=2", "--process-id=1"),
+  ]
+
+
+def test_skypilot_leaves_tpu_hosts_to_their_own_metadata(capsys):
+  text = _render(capsys, "skypilot", "--topology=v5p-16", "--spot")
+  task = yaml.safe_load(text)
+  jsonschema.validate(task, _SKYPILOT)
+  assert (task["num_nodes"], "--coordinator" in task["run"]) == (1, False)
+  assert task["resources"] == {
+    "accelerators": "tpu-v5p-16:1",
+    "accelerator_args": {"runtime_version": "v2-alpha-tpuv5"},
+    "use_spot": True,
+  }
+
+
+def test_secrets_go_by_name_and_never_by_value(capsys, monkeypatch):
+  monkeypatch.setenv("HF_TOKEN", "planted-value")
+  text = _render(
+    capsys, "skypilot", "--secret=HF_TOKEN", "--secret=WANDB_API_KEY"
+  )
+  task = yaml.safe_load(text)
+  assert task["secrets"] == {"HF_TOKEN": None, "WANDB_API_KEY": None}
+  assert "envs" not in task and "planted-value" not in text
+
+
+@pytest.mark.parametrize("place", ["gke", "skypilot"])
+def test_a_name_that_yaml_takes_for_a_truth_value_stays_a_name(place, capsys):
+  read = yaml.safe_load(_render(capsys, place, name="no"))
+  assert read.get("metadata", read)["name"] == "no"
+
+
+def test_sbatch_reads_its_options_from_the_top(capsys):
+  text = _render(capsys, "slurm")
+  lines = text.splitlines()
+  assert lines[0].startswith("#!")
+  # SLURM reads as far as the first command.
+  options = [line for line in lines if line.startswith("#SBATCH ")]
+  assert lines[1 : 1 + len(options)] == options
+  given = dict(line.removeprefix("#SBATCH --").split("=") for line in options
+               if "=" in line)  # fmt: skip
+  assert given == {
+    "job-name": "sft8b",
+    "nodes": "2",
+    "ntasks-per-node": "8",
+    "gpus-per-node": "8",
+    "output": "sft8b-%j.log",
+    "signal": "TERM@120",
+  }
+
+
+def test_slurm_prints_what_it_would_run(tmp_path, capsys):
+  train, after = _dry_run(tmp_path, _render(capsys, "slurm"))
+  assert train == [
+    *("srun", "--kill-on-bad-exit=0", "--label"),
+    *("/venv/bin/python", *_TRAIN[1:]),
+  ]
+  assert after == [
+    *("#", "to", "continue:", "scontrol", "requeue", "JOB_ID"),
+  ]
+
+
+def test_xpk_prints_what_it_would_run(tmp_path, capsys):
+  text = _render(capsys, "xpk", "--slices=2")
+  (command,) = _dry_run(tmp_path, text, "run")
+  assert command[:-1] == [
+    *("xpk", "workload", "create", "--cluster=c1", "--zone=us-east5-a"),
+    *("--workload=sft8b", "--tpu-type=v5litepod-16", "--num-slices=2"),
+    *("--docker-image=r.example/ramjax:v1", "--max-restarts=20"),
+    "--restart-on-user-code-failure",
+    "--termination-grace-period-seconds=120",
+  ]
+  assert shlex.split(command[-1].removeprefix("--command=")) == _TRAIN
+  assert _dry_run(tmp_path, text, "stop") == [
+    [
+      *("xpk", "workload", "delete", "--cluster=c1", "--zone=us-east5-a"),
+      "--workload=sft8b",
+    ]
+  ]
+
+
+_QUEUED = ["gcloud", "compute", "tpus", "queued-resources"]
+
+
+def test_tpu_vms_print_what_they_would_run(tmp_path, capsys):
+  text = _render(capsys, "tpu_vm")
+  named = ["sft8b", "--zone=us-east5-a"]
+  everywhere = [*_QUEUED, "ssh", *named, "--node=all", "--worker=all"]
+  assert _dry_run(tmp_path, text, "create") == [
+    [
+      *(*_QUEUED, "create", *named, "--accelerator-type=v5p-128"),
+      *("--runtime-version=v2-alpha-tpuv5", "--node-id=sft8b"),
+    ]
+  ]
+  assert _dry_run(tmp_path, text, "wait") == [
+    [*_QUEUED, "describe", *named, "--format=value(state.state)"]
+  ]
+  for action in ("setup", "run", "status", "stop"):
+    (command,) = _dry_run(tmp_path, text, action)
+    assert command[:-1] == everywhere
+    inner = command[-1].removeprefix("--command=")
+    subprocess.run(["sh", "-n", "-c", inner], check=True)
+  assert inner == "kill -TERM $(cat ramjax-sft8b/pid)"
+  assert _dry_run(tmp_path, text, "tail") == [
+    [
+      *(*_QUEUED, "ssh", *named, "--node=0", "--worker=0"),
+      "--command=tail -n 50 -F ramjax-sft8b/log",
+    ]
+  ]
+  assert _dry_run(tmp_path, text, "delete") == [
+    [*_QUEUED, "delete", *named, "--force"]
+  ]
+
+
+def test_tpu_vms_of_several_slices_are_one_resource(tmp_path, capsys):
+  text = _render(capsys, "tpu_vm", "--slices=2", "--spot")
+  (command,) = _dry_run(tmp_path, text, "create")
+  assert command[-3:] == ["--node-count=2", "--node-prefix=sft8b", "--spot"]
+
+
+def test_tpu_vms_start_the_run_under_a_supervisor(tmp_path, capsys):
+  (command,) = _dry_run(tmp_path, _render(capsys, "tpu_vm"), "run")
+  words = shlex.split(command[-1].removeprefix("--command="))
+  start = words.index("python")
+  assert words[start : start + 5] == [
+    *("python", "-m", "ramjax.tools.cli", "supervise", "--"),
+  ]
+  assert words[start + 5 : start + 5 + len(_TRAIN)] == _TRAIN
+
+
+@pytest.mark.parametrize("place", ["tpu_vm", "xpk"])
+def test_a_script_without_an_action_says_which_there_are(
+  place, tmp_path, capsys
+):
+  path = _script(tmp_path, _render(capsys, place))
+  done = subprocess.run(["bash", path], capture_output=True, text=True)
+  assert done.returncode == 2
+  assert done.stdout == "" and " run | " in done.stderr
+
+
+# Would end a quotation, or start a command of its own, where it is not quoted.
+_HOSTILE = """/data/'; touch INJECTED; "$(touch INJECTED)" `touch INJECTED` #"""
+
+
+@pytest.mark.parametrize("place", _OPTIONS)
+def test_no_value_becomes_a_command(place, tmp_path, capsys):
+  text = _render(capsys, place, workdir=_HOSTILE)
+  marked = f"--workdir={_HOSTILE}"
+  if place == "gke":
+    spec = yaml.safe_load(text)["spec"]["replicatedJobs"][0]["template"]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert container["command"][-1] == marked
+    return
+  if place == "skypilot":
+    script = yaml.safe_load(text)["run"]
+    command = ["bash", "-c", script]
+  else:
+    command = ["bash", str(_script(tmp_path, text)), "run"]
+  # Every program that the script may call tells its arguments.
+  for name in ("python", "srun", "xpk", "gcloud"):
+    stub = tmp_path / name
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stub.chmod(0o755)
+  done = subprocess.run(
+    command,
+    cwd=tmp_path,
+    env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)},
+    capture_output=True,
+    text=True,
+  )
+  out = done.stdout
+  if place in ("tpu_vm", "xpk"):  # One more shell, on the other side.
+    (remote,) = re.findall(r"^--command=(.*?)\Z", out.rstrip("\n"), re.S | re.M)
+    far = subprocess.run(
+      ["sh", "-c", f"printf '%s\\n' {remote}" if place == "xpk" else remote],
+      cwd=tmp_path,
+      env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)},
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    log = tmp_path / "ramjax-sft8b" / "log"
+    out = far.stdout if place == "xpk" else _wait_for(log, marked)
+  assert marked in out.splitlines()
+  assert not list(tmp_path.rglob("INJECTED"))
+
+
+def _wait_for(path, text):
+  """What a background process has written, once it has written `text`."""
+  for _ in range(500):
+    if path.exists() and text in path.read_text():
+      break
+    subprocess.run(["sleep", "0.01"], check=True)
+  return path.read_text()
+
+
+@pytest.mark.parametrize(
+  "place,more,message",
+  [
+    ("tpu_vm", ["--topology=h100x16"], "--on=tpu_vm is for TPUs"),
+    ("slurm", ["--topology=v5p-128"], "--on=slurm is for GPUs"),
+    ("gke", ["--topology=v5p-7"], "counts cores"),
+    ("tpu_vm", ["--topology=tpu7x:2x2x1"], "use --on=gke"),
+    ("skypilot", ["--topology=v5p-16", "--slices=2"], "makes one slice"),
+    ("tpu_vm", ["--zone=us-east5-a; rm -rf ~"], "is not a zone"),
+    ("tpu_vm", ["--zone="], "--on=tpu_vm needs --zone"),
+    ("gke", ["--image=a b"], "is not an image"),
+    ("gke", ["--zone=us-east5-a"], "--zone is of no use with --on=gke"),
+    ("slurm", ["--spot"], "--spot is of no use with --on=slurm"),
+    ("skypilot", ["--bucket=runs"], "is not gs://NAME"),
+    ("skypilot", ["--secret=HF_TOKEN=hf_x"], "is not the name of a variable"),
+    ("skypilot", ["--install=-r x"], "is not what pip installs"),
+    ("slurm", ["--name=Sft_8B"], "is not lower case letters"),
+    ("slurm", ["--name=a\n#SBATCH --wrap=x"], "is not lower case letters"),
+    ("slurm", ["--workdir=gs://runs/x"], "mount the bucket on every host"),
+    ("slurm", ["--workdir=/a\nb"], "is not a folder"),
+    ("gke", ["--workdir=/runs/x"], "would be lost with the machine"),
+    ("gke", ["--workdir=/database"], "would be lost with the machine"),
+    ("slurm", ["--config.run.steps=7"], "steps"),
+    ("slurm", ["--config=no_such_config"], "does not exist"),
+    ("slurm", ["--confg.run.total_steps=7"], "no option, nor a field"),
+    ("slurm", ["--process-id=0"], "no option, nor a field"),
+    ("slurm", ["stray"], "no option, nor a field"),
+  ],
+)
+def test_a_value_that_does_not_fit_is_refused(place, more, message, capsys):
+  assert launch.main(_argv(place, *more)) == 1
+  out, err = capsys.readouterr()
+  assert out == "" and err.startswith("ramjax launch: ") and message in err
+
+
+def test_a_config_of_ones_own_is_where_the_hosts_have_it(capsys):
+  text = _render(capsys, "slurm", "--config=/shared/mine.py")
+  assert "--config=/shared/mine.py" in text
+
+
+def test_slurm_takes_the_interpreter_that_submits_it(tmp_path, capsys):
+  text = _render(capsys, "slurm", "--python=")
+  assert _dry_run(tmp_path, text)[0][3] == sys.executable
+
+
+def test_the_readme_names_every_place(capsys):
+  text = (_FOLDER / "README.md").read_text()
+  for place in launch._PLACES:
+    assert f"--on={place}" in text
+  assert "{{" not in text

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes join when there are others, and leave in bounded time when one fails."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from ramjax.trainers import distributed
+from ramjax.trainers.cluster import Cluster, ClusterError, Flags
+
+
+def test_one_process_is_started_without_joining(monkeypatch):
+  def refuse(**_):
+    raise AssertionError("joined")
+
+  monkeypatch.setattr(jax.distributed, "initialize", refuse)
+  monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
+  said = []
+  assert distributed.run(Flags(), lambda who: said.append(who) or 75) == 75
+  assert said == [""]
+
+
+def _arguments(monkeypatch, cluster, flags):
+  """What `jax.distributed.initialize` is called with."""
+  given = {}
+  monkeypatch.setattr(jax.distributed, "initialize", given.update)
+  distributed._initialize(cluster, flags)
+  return given
+
+
+def test_what_a_launcher_does_not_say_is_left_to_jax(monkeypatch):
+  cluster = Cluster(
+    "SLURM",
+    "slurm",
+    num_processes=4,
+    process_id=2,
+    local_device_ids=(0,),
+  )
+  given = _arguments(monkeypatch, cluster, Flags(None, None, None, 7, 9))
+  assert given == {
+    "coordinator_address": None,
+    "num_processes": 4,
+    "process_id": 2,
+    "local_device_ids": (0,),
+    "cluster_detection_method": "slurm",
+    "initialization_timeout": 7,
+    "heartbeat_timeout_seconds": 9,
+    "coordinator_bind_address": None,
+  }
+
+
+@pytest.mark.parametrize(
+  "coordinator,bound",
+  [
+    ("localhost:1", "localhost:1"),
+    ("127.0.0.1:1", "127.0.0.1:1"),
+    ("10.0.0.1:1", None),
+  ],
+)
+def test_two_processes_on_one_machine_do_not_listen_to_the_network(
+  monkeypatch, coordinator, bound
+):
+  cluster = Cluster("flags", "deactivate", coordinator, 2, 0)
+  given = _arguments(monkeypatch, cluster, Flags())
+  assert given["coordinator_bind_address"] == bound
+
+
+def test_a_tpu_launcher_without_a_tpu_is_refused(monkeypatch):
+  # Or sixteen hosts would train on their processors, slowly and in silence.
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  with pytest.raises(
+    ClusterError, match=r"GKE TPU: JAX sees no TPU .*jax\[tpu"
+  ):
+    _arguments(monkeypatch, Cluster("GKE TPU", "gketpu"), Flags())
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  _arguments(monkeypatch, Cluster("GKE TPU", "gketpu"), Flags())
+
+
+def test_what_jax_says_goes_with_how_the_processes_were_found(monkeypatch):
+  def fail(**_):
+    raise RuntimeError("DEADLINE_EXCEEDED")
+
+  monkeypatch.setattr(jax.distributed, "initialize", fail)
+  with pytest.raises(ClusterError, match=r"SLURM: .* DEADLINE_EXCEEDED"):
+    distributed._initialize(Cluster("SLURM", "slurm"), Flags())
+
+
+_SCRIPT = """
+import pathlib, sys, time
+import jax
+from ramjax.trainers import distributed, provenance
+from ramjax.trainers.cluster import ClusterError, Flags
+
+port, index, what, patience = sys.argv[1:]
+flags = Flags("localhost:" + port, 2, int(index), int(patience), 10)
+
+def main(who):
+  print("started")
+  if what == "end":
+    return 0
+  if what == "preempted":
+    return 75
+  if what == "differ":
+    config = {"seed": int(index), "run": {"allow_config_change": False}}
+    provenance.refuse_other_config(pathlib.Path("none"), config)
+  if what == "both" or index == "1":
+    raise ValueError(who + "cannot go on")
+  time.sleep(600)
+
+try:
+  sys.exit(distributed.run(flags, main))
+except ClusterError as error:
+  sys.exit(f"not joined: {error}")
+"""
+
+
+def _start(what, indices=(0, 1), patience=120):
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    port = probe.getsockname()[1]
+  environ = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+  return [
+    subprocess.Popen(
+      [
+        sys.executable,
+        "-c",
+        _SCRIPT,
+        str(port),
+        str(index),
+        what,
+        str(patience),
+      ],
+      env=environ | {"JAX_PLATFORMS": "cpu"},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for index in indices
+  ]
+
+
+def _finish(processes):
+  """Status, standard output and errors of each."""
+  # Well below the 300 s for which JAX's own exit waits for the others.
+  said = [process.communicate(timeout=200) for process in processes]
+  return [
+    (process.returncode, *texts)
+    for process, texts in zip(processes, said, strict=True)
+  ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what,status", [("end", 0), ("preempted", 75)])
+def test_the_first_of_two_tells_and_both_end_alike(what, status):
+  (first, out, _), (second, silent, _) = _finish(_start(what))
+  assert (first, second) == (status, status)
+  assert out.startswith("2 processes (flags), 2 x cpu, 1 in this one; jax ")
+  assert "started" in out and "started" not in silent
+
+
+@pytest.mark.slow
+def test_both_say_what_they_fail_of():
+  for index, (status, _, errors) in enumerate(_finish(_start("both"))):
+    assert status == 1
+    assert f"process {index}: cannot go on" in errors
+
+
+@pytest.mark.slow
+def test_processes_with_different_configs_all_end_and_say_where():
+  for status, _, errors in _finish(_start("differ")):
+    assert status == 1
+    assert "seed: 0 there, 1 now" in errors
+
+
+@pytest.mark.slow
+def test_one_that_fails_alone_does_not_keep_the_other_for_ever():
+  (first, _, _), (second, _, errors) = _finish(_start("one"))
+  assert second == 1 and "process 1: cannot go on" in errors
+  # JAX ends a process whose neighbour is silent for the heartbeat's 10 s.
+  assert first != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+def test_one_whose_neighbour_never_comes_gives_up(index):
+  ((status, out, _),) = _finish(_start("end", [index], patience=3))
+  assert status != 0
+  assert "started" not in out

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newest good checkpoint is found; what is not good is said and kept."""
+
+import shutil
+
+import pytest
+import tiny_checkpoints
+from tiny_checkpoints import PROGRESS, Position
+
+from ramjax.models import weights
+from ramjax.trainers.checkpoint_folder import CheckpointFolder
+from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.good_step import NoGoodStepError, restore_newest
+
+
+@pytest.fixture
+def folder(tmp_path):
+  opened = CheckpointFolder(tmp_path / "checkpoints", keep=5, keep_every=0)
+  for step in (1, 2, 3):
+    opened.save(step, tiny_checkpoints.state(step), Position(step), PROGRESS)
+  opened.wait()
+  yield opened
+  opened.close()
+
+
+def _flip(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 16
+  path.write_bytes(data)
+
+
+def _lose(folder, step):
+  shutil.rmtree(folder.path(step) / "params")
+
+
+def test_the_newest_is_taken_where_it_is_good(folder):
+  batches = Position()
+  found = restore_newest([folder], tiny_checkpoints.state(9), batches)
+  assert found is not None
+  assert (found.step, found.notes, batches.at) == (3, [], 3)
+  assert found.restored.progress == PROGRESS
+  assert tiny_checkpoints.bits(found.restored.state) == tiny_checkpoints.bits(
+    tiny_checkpoints.state(3)
+  )
+
+
+def test_damaged_ones_are_passed_over_said_and_set_aside(folder):
+  _lose(folder, 3)
+  _flip(folder.path(2) / "progress" / "metadata")
+  batches = Position()
+  found = restore_newest([folder], tiny_checkpoints.state(9), batches)
+  assert found is not None
+  assert (found.step, batches.at) == (1, 1)
+  assert found.restored.state.step == 1
+  first, second = found.notes
+  assert first.startswith("checkpoint of step 3 rejected: cannot be read")
+  assert first.endswith(f"it is now {folder.path(3)}.rejected")
+  assert second.startswith("checkpoint of step 2 rejected: ")
+  assert "progress/metadata" in second
+  assert folder.steps() == [1]
+  assert (folder.directory / "3.rejected" / "train").is_dir()
+
+
+def test_a_step_that_was_set_aside_can_be_saved_again_and_again(folder):
+  for name in ("3.rejected", "3.rejected-2"):
+    _lose(folder, 3)
+    restore_newest([folder], tiny_checkpoints.state(9), Position())
+    assert (folder.directory / name).is_dir()
+    state = tiny_checkpoints.state(3)
+    folder.save(3, state, Position(3), PROGRESS)
+    folder.wait()
+    found = restore_newest([folder], tiny_checkpoints.state(9), Position())
+    assert found is not None and (found.step, found.notes) == (3, [])
+
+
+def test_without_a_good_one_nothing_moves_and_nothing_starts_anew(folder):
+  for step in (1, 2, 3):
+    _lose(folder, step)
+  with pytest.raises(NoGoodStepError) as error:
+    restore_newest([folder], tiny_checkpoints.state(9), Position())
+  for step in (1, 2, 3):
+    assert f"{folder.path(step)}: cannot be read" in str(error.value)
+  assert "move these away" in str(error.value)
+  assert folder.steps() == [1, 2, 3]
+
+
+def test_a_folder_in_which_all_were_set_aside_is_no_fresh_start(folder):
+  for step in (1, 2, 3):
+    folder.set_aside(step)
+  with pytest.raises(NoGoodStepError, match=r"1\.rejected"):
+    restore_newest([folder], tiny_checkpoints.state(9), Position())
+
+
+def test_an_empty_folder_is_a_fresh_start(tmp_path):
+  opened = CheckpointFolder(tmp_path / "none", keep=1, keep_every=0)
+  assert restore_newest([opened], tiny_checkpoints.state(9), Position()) is None
+  opened.close()
+
+
+def test_a_state_with_other_arrays_is_refused_and_nothing_is_set_aside(folder):
+  like = tiny_checkpoints.state(9)
+  del like.params["on"]
+  with pytest.raises(ValueError, match=r"params/on: bool\[8\] there, absent"):
+    restore_newest([folder], like, Position())
+  assert folder.steps() == [1, 2, 3]
+
+
+def test_a_checkpoint_of_another_step_is_rejected(folder):
+  shutil.rmtree(folder.path(3))
+  shutil.copytree(folder.path(1), folder.path(3))
+  found = restore_newest([folder], tiny_checkpoints.state(9), Position())
+  assert found is not None and found.step == 2
+  assert "it is the checkpoint of step 1" in found.notes[0]
+
+
+def _local(tmp_path, name="run"):
+  return Checkpoints(
+    tmp_path / name,
+    keep=3,
+    keep_every=0,
+    local_dir=str(tmp_path / "fast"),
+    local_every=2,
+  )
+
+
+def _save_both(checkpoints):
+  for step in (2, 3, 4):
+    state, batches = tiny_checkpoints.state(step), Position(step)
+    if step == 3:
+      checkpoints.save(step, state, batches, PROGRESS)
+    else:
+      checkpoints.save_local(step, state, batches, PROGRESS)
+  checkpoints.wait()
+
+
+def test_the_newest_of_both_tiers_is_taken(tmp_path):
+  checkpoints = _local(tmp_path)
+  _save_both(checkpoints)
+  assert [checkpoints.is_local_due(step) for step in (1, 2, 3)] == [
+    *(False, True, False)
+  ]
+  assert checkpoints.latest_step() == 4
+  continued = checkpoints.restore_latest(tiny_checkpoints.state(9), Position())
+  assert (continued.step, continued.notes) == (4, [])
+  shutil.rmtree(checkpoints.path(4) / "train")
+  continued = checkpoints.restore_latest(tiny_checkpoints.state(9), Position())
+  assert continued.step == 3 and "step 4 rejected" in continued.notes[0]
+  assert weights.checkpoint_steps(tmp_path / "run") == [3]
+  checkpoints.close()
+
+
+def test_the_local_tier_of_another_run_is_not_read(tmp_path):
+  checkpoints = _local(tmp_path)
+  _save_both(checkpoints)
+  checkpoints.close()
+  shutil.rmtree(tmp_path / "run")  # And the run starts anew in its place.
+  checkpoints = _local(tmp_path)
+  fresh = tiny_checkpoints.state(9)
+  continued = checkpoints.restore_latest(fresh, Position())
+  assert continued.step is None and continued.state is fresh
+  checkpoints.close()
+
+
+@pytest.mark.parametrize("folder,every", [("", 5), ("/tmp/x", 0), ("", -1)])
+def test_half_a_local_tier_is_refused(tmp_path, folder, every):
+  with pytest.raises(ValueError, match="local_dir"):
+    Checkpoints(
+      tmp_path, keep=1, keep_every=0, local_dir=folder, local_every=every
+    )

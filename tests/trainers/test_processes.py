@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What processes tell each other; threads stand in for them, a dict for the service.
+
+`test_several_processes.py` has real ones.
+"""
+
+import concurrent.futures
+import contextlib
+import importlib.util
+import threading
+import time
+import types
+
+import jax
+import pytest
+
+from ramjax.trainers import processes
+
+
+class _Service:
+  """The key-value store of `jax.distributed`, as far as it is used."""
+
+  def __init__(self):
+    self.values = {}
+    self._changed = threading.Condition()
+
+  def key_value_set(self, key, value):
+    with self._changed:
+      assert key not in self.values, f"{key} is told twice"
+      self.values[key] = value
+      self._changed.notify_all()
+
+  def key_value_increment(self, key, by):
+    with self._changed:
+      self.values[key] = self.values.get(key, 0) + by
+      return self.values[key]
+
+  def key_value_delete(self, key):
+    with self._changed:
+      self.values = {
+        k: value for k, value in self.values.items() if not k.startswith(key)
+      }
+
+  def blocking_key_value_get(self, key, timeout_ms):
+    del timeout_ms
+    with self._changed:
+      if not self._changed.wait_for(lambda: key in self.values, 0.01):
+        raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: not there yet")
+      return self.values[key]
+
+
+@pytest.fixture
+def service():
+  return _Service()
+
+
+def _process(index, num, service):
+  """The module as process `index` of `num` has it."""
+  spec = importlib.util.find_spec("ramjax.trainers.processes")
+  assert spec is not None and spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  module.jax = types.SimpleNamespace(
+    process_index=lambda: index,
+    process_count=lambda: num,
+    local_devices=jax.local_devices,
+    set_mesh=lambda mesh: contextlib.nullcontext(),
+    errors=jax.errors,
+  )
+  module._client = lambda: service
+  return module
+
+
+def _on_each(num, service, do):
+  """What `do(module, index)` returns or raises in each of `num` processes."""
+  modules = [_process(index, num, service) for index in range(num)]
+  with concurrent.futures.ThreadPoolExecutor(num) as pool:
+    running = [pool.submit(do, m, i) for i, m in enumerate(modules)]
+    return [one.exception(timeout=20) or one.result() for one in running]
+
+
+def test_the_first_process_alone_makes_what_all_are_told(service):
+  asked = []
+
+  def do(module, index):
+    def make():
+      asked.append(index)
+      return {"made by": index, "pair": (1, 2)}
+
+    return module.first_tells(make)
+
+  assert _on_each(3, service, do) == [{"made by": 0, "pair": [1, 2]}] * 3
+  assert asked == [0]
+
+
+def test_others_wait_for_as_long_as_it_takes(service):
+  def do(module, index):
+    def make():
+      time.sleep(0.1)  # Ten looks of the others.
+      return "late"
+
+    return module.first_tells(make)
+
+  assert _on_each(2, service, do) == ["late", "late"]
+
+
+def test_all_fail_where_the_first_does_and_say_why(service):
+  def do(module, index):
+    def make():
+      raise OSError("the disk is full")
+
+    return module.first_tells(make)
+
+  first, second = _on_each(2, service, do)
+  assert isinstance(first, OSError)
+  assert isinstance(second, ValueError)
+  assert str(second) == "process 0 failed: the disk is full"
+
+
+def test_all_fail_where_any_does_and_name_it(service):
+  def do(module, index):
+    def load():
+      if index == 1:
+        raise FileNotFoundError("rows.jsonl does not exist")
+      # It waits for nobody who has failed.
+      return module.first_tells(lambda: "trained")
+
+    return module.together(load)
+
+  first, second, third = _on_each(3, service, do)
+  assert isinstance(second, FileNotFoundError)
+  for other in (first, third):
+    assert isinstance(other, ValueError)
+    assert str(other) == "process 1 failed: rows.jsonl does not exist"
+
+
+def test_each_keeps_its_own_result_where_none_fails(service):
+  def do(module, index):
+    return module.together(lambda: 10 * index)
+
+  assert _on_each(3, service, do) == [0, 10, 20]
+
+
+def test_what_all_have_read_is_forgotten(service):
+  def do(module, index):
+    for number in range(50):
+      assert module.first_tells(lambda n=number: n) == number
+      # As a computation on all devices does.
+      module.together(lambda: None)
+
+  assert _on_each(3, service, do) == [None] * 3
+  told = [key for key in service.values if key.startswith("ramjax/told/")]
+  assert told == ["ramjax/told/50"]
+
+
+def test_a_service_that_is_gone_is_no_reason_to_wait_on(service):
+  def gone(key, timeout_ms):
+    raise jax.errors.JaxRuntimeError("UNAVAILABLE: connection refused")
+
+  service.blocking_key_value_get = gone
+  second = _process(1, 2, service)
+  with pytest.raises(jax.errors.JaxRuntimeError, match="UNAVAILABLE"):
+    second.first_tells(lambda: 1)
+
+
+def test_one_process_asks_nobody():
+  assert processes.is_first()
+  assert processes.first_tells(lambda: (1, 2)) == (1, 2)
+  assert processes.together(lambda: 3) == 3
+  with pytest.raises(OSError, match="no disk"):
+    processes.together(lambda: (_ for _ in ()).throw(OSError("no disk")))

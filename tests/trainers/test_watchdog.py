@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that hangs is found, and one that is only slow is not."""
+
+import math
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from ramjax.trainers.watchdog import Watchdog
+
+
+class _Ends(list):
+  """Collects the statuses with which a process would have ended."""
+
+  def __call__(self, status):
+    self.append(status)
+
+
+def _watchdog(tmp_path):
+  ends = _Ends()
+  return Watchdog(100.0, tmp_path, leave=ends), ends
+
+
+def _look(watchdog, times):
+  for _ in range(times):
+    watchdog.look()
+
+
+def test_stacks_at_t_and_the_end_at_twice_t(tmp_path, capfd):
+  watchdog, ends = _watchdog(tmp_path)
+  _look(watchdog, 19)  # Of 20 looks within T.
+  assert capfd.readouterr().err == ""
+  _look(watchdog, 1)
+  said = capfd.readouterr().err
+  assert "a step has not ended for 100 s" in said
+  assert "test_stacks_at_t_and_the_end_at_twice_t" in said
+  _look(watchdog, 19)
+  assert ends == []
+  _look(watchdog, 1)
+  assert ends == [76]
+  assert "still a step after 200 s" in capfd.readouterr().err
+
+
+def test_the_stacks_are_kept_in_the_workdir(tmp_path):
+  watchdog, _ = _watchdog(tmp_path)
+  _look(watchdog, 20)
+  for thread in threading.enumerate():
+    if thread.daemon and thread.name.startswith("stacks"):
+      thread.join()
+  text = (tmp_path / "stacks.txt").read_text()
+  assert f"process {os.getpid()}: watchdog: a step" in text
+  assert "test_the_stacks_are_kept_in_the_workdir" in text
+
+
+def test_a_step_that_ends_starts_the_count_anew(tmp_path):
+  watchdog, ends = _watchdog(tmp_path)
+  for _ in range(5):
+    _look(watchdog, 39)
+    watchdog.beat()
+  assert ends == []
+
+
+def test_a_long_stretch_has_its_own_limit_and_the_old_one_comes_back(
+  tmp_path, capfd
+):
+  watchdog, ends = _watchdog(tmp_path)
+  _look(watchdog, 15)
+  with watchdog.during("evaluation", times=3):
+    _look(watchdog, 59)
+    assert capfd.readouterr().err == ""
+    _look(watchdog, 1)
+    assert "evaluation has not ended for 300 s" in capfd.readouterr().err
+  # What it took does not count against the step.
+  _look(watchdog, 39)
+  assert ends == []
+  _look(watchdog, 1)
+  assert ends == [76]
+
+
+def test_a_stretch_that_fails_gives_the_limit_back(tmp_path):
+  watchdog, ends = _watchdog(tmp_path)
+  with pytest.raises(OSError):
+    with watchdog.during("a checkpoint", times=10):
+      raise OSError
+  _look(watchdog, 40)
+  assert ends == [76]
+
+
+def test_its_thread_ends_with_the_context(tmp_path):
+  before = threading.active_count()
+  with Watchdog(1000.0, tmp_path):
+    assert threading.active_count() == before + 1
+  assert threading.active_count() == before
+
+
+def test_without_seconds_there_is_no_thread(tmp_path):
+  before = threading.active_count()
+  with Watchdog(0.0, tmp_path):
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
+def test_a_time_that_is_none_is_refused(tmp_path, seconds):
+  with pytest.raises(ValueError, match=r"run\.watchdog_seconds="):
+    Watchdog(seconds, tmp_path)
+
+
+def test_a_process_that_hangs_in_a_call_of_jax_ends_with_76(tmp_path):
+  """A callback of the step never returns, and no signal would end it."""
+  code = (
+    "import pathlib, sys, threading, jax\n"
+    "from ramjax.trainers.watchdog import Watchdog\n"
+    "def never(x):\n"
+    "  threading.Event().wait()\n"
+    "  return x\n"
+    "@jax.jit\n"
+    "def hung_step(x):\n"
+    "  shape = jax.ShapeDtypeStruct(x.shape, x.dtype)\n"
+    "  return jax.pure_callback(never, shape, x)\n"
+    "with Watchdog(1.0, pathlib.Path(sys.argv[1])):\n"
+    "  jax.device_get(hung_step(1.0))\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", code, tmp_path],
+    capture_output=True,
+    text=True,
+    check=False,
+    timeout=300,
+  )
+  assert done.returncode == 76, done.stderr
+  stacks = (tmp_path / "stacks.txt").read_text()
+  for text in (done.stderr, stacks):
+    # Where the main thread is, from the top to what it waits for.
+    assert "in <module>" in text and "in never" in text

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that hangs says where, and ends.
+
+A lost collective, a dead disk or a data loader that waits for ever leaves a
+process that looks alive and costs as much as one that is. The watchdog is a
+thread beside the loop: after T seconds in which no step ended it writes what
+every Python thread is doing, and after 2 T it ends the process, so that a
+supervisor can start it again.
+"""
+
+import contextlib
+import faulthandler
+import math
+import os
+import pathlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ramjax.trainers import exit_status
+
+STACKS_FILE = "stacks.txt"
+_STDERR = 2
+
+# Looks within T. A look that comes late, since the whole process was stopped or
+# the machine slept, counts as one: nothing hung then.
+_LOOKS = 20
+
+
+class Watchdog:
+  """Counts looks since the last step; a context in which its thread runs."""
+
+  def __init__(
+    self,
+    seconds: float,
+    workdir: pathlib.Path,
+    *,
+    leave: Callable[[int], Any] = os._exit,
+  ):
+    """Starts nothing yet.
+
+    Args:
+      seconds: T; 0 looks at nothing.
+      workdir: `stacks.txt` is written there.
+      leave: Ends the process with a status, without waiting for anything: what
+        hangs would hang an orderly end, too.
+
+    Raises:
+      ValueError: `seconds` is negative or no number.
+    """
+    if not (math.isfinite(seconds) and seconds >= 0):
+      raise ValueError(
+        f"run.watchdog_seconds={seconds} must be finite and at least 0; 0 turns"
+        " the watchdog off."
+      )
+    self._seconds = seconds
+    self._path = workdir / STACKS_FILE
+    self._leave = leave
+    self._quiet = 0
+    self._limit = _LOOKS
+    self._doing = "a step"
+    self._over = threading.Event()
+    self._thread: threading.Thread | None = None
+
+  def __enter__(self) -> "Watchdog":
+    if self._seconds:
+      self._over.clear()
+      self._quiet = 0
+      self._thread = threading.Thread(
+        target=self._watch, name="watchdog", daemon=True
+      )
+      self._thread.start()
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    self._over.set()
+    if self._thread is not None:
+      self._thread.join()
+
+  def beat(self) -> None:
+    """Something ended: the count starts anew."""
+    self._quiet = 0
+
+  @contextlib.contextmanager
+  def during(self, doing: str, *, times: int) -> Iterator[None]:
+    """A stretch in which so many times T may pass without a beat.
+
+    Args:
+      doing: What, for the message.
+      times: At least 1.
+    """
+    before = self._limit, self._doing
+    self._limit, self._doing = _LOOKS * times, doing
+    self._quiet = 0
+    try:
+      yield
+    finally:
+      self._limit, self._doing = before
+      self._quiet = 0
+
+  def look(self) -> None:
+    """One look; writes stacks at T and ends the process at 2 T."""
+    self._quiet += 1
+    if self._quiet == self._limit:
+      self._write_stacks()
+    elif self._quiet >= 2 * self._limit:
+      print(
+        f"watchdog: still {self._doing} after {self._allowed(2)} s: ending this"
+        f" process with status {exit_status.HUNG}.",
+        file=sys.stderr,
+        flush=True,
+      )
+      self._leave(exit_status.HUNG)
+
+  def _watch(self) -> None:
+    while not self._over.wait(self._seconds / _LOOKS):
+      self.look()
+
+  def _allowed(self, times: int) -> str:
+    return f"{times * self._limit / _LOOKS * self._seconds:g}"
+
+  def _write_stacks(self) -> None:
+    said = (
+      f"watchdog: {self._doing} has not ended for {self._allowed(1)} s"
+      " (run.watchdog_seconds); every thread is at:"
+    )
+    print(said, file=sys.stderr, flush=True)
+    faulthandler.dump_traceback(_STDERR, all_threads=True)
+    # A disk that hangs must not keep the process alive: the file comes after
+    # the terminal, and the count goes on in a thread of its own.
+    threading.Thread(
+      target=self._save, args=(said,), name="stacks", daemon=True
+    ).start()
+
+  def _save(self, said: str) -> None:
+    with self._path.open("a") as file:
+      file.write(f"process {os.getpid()}: {said}\n")
+      file.flush()
+      faulthandler.dump_traceback(file, all_threads=True)
