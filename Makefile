@@ -1,16 +1,19 @@
 # Two commands for a fresh machine: `make quickstart` and `make test`.
 PYTHON ?= python3
-VENV ?= .venv
+# `make test LOCK=newest` takes the newest versions that the package allows.
+LOCK ?= pinned
+VENV ?= $(if $(filter newest,$(LOCK)),.venv-newest,.venv)
 BIN := $(VENV)/bin
 WORKDIR ?= runs/quickstart
 STAGES := $(WORKDIR) $(WORKDIR)-reward $(WORKDIR)-dpo $(WORKDIR)-cringe $(WORKDIR)-grpo
 
-.PHONY: help quickstart test test-slow test-peers check lock clean
+.PHONY: help quickstart test test-slow test-peers check check-plans lock clean
 help:
 	@echo 'make quickstart   fine-tune a tiny model, then a reward model, DPO, Pairwise Cringe, GRPO'
 	@echo 'make test         lint, types and the test suite'
 	@echo 'make test-slow    kill tests, long runs, mutation check, fuzzing'
 	@echo 'make test-peers   agreement with transformers and TRL'
+	@echo 'make check-plans  compile the large configs for TPUs that are not here (an hour)'
 	@echo 'make lock         choose versions anew and write the lock files'
 
 # Rebuilt only when the pinned versions or the package metadata change.
@@ -18,8 +21,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) \
 	  else f"ramjax needs Python 3.11 or later; {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
+ifeq ($(LOCK),newest)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager -e '.[test]'
+else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endif
 	@touch $@
 
 quickstart: $(VENV)/.ready
@@ -54,6 +61,18 @@ test-peers: $(VENV)/.peers
 	$(BIN)/python -c 'import lm_eval, peft, torch, transformers, trl'
 	$(BIN)/python -m pytest -m peers
 
+# An environment of its own: with libtpu in it JAX looks for TPUs first.
+$(VENV)-plan/.ready: requirements.lock requirements-plan.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)-plan
+	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-plan.lock
+	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+check-plans: $(VENV)-plan/.ready
+	$(VENV)-plan/bin/python -m pytest -q tests/models/test_attention_tpu.py tests/tools/test_plan_tpu.py
+	$(VENV)-plan/bin/python -m ramjax.tools.check_plans $(if $(ONLY),--only='$(ONLY)')
+
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv
@@ -62,6 +81,9 @@ lock:
 	$(VENV)-lock/bin/uv pip compile --universal --fork-strategy fewest --python-version 3.11 \
 	  --no-header --no-annotate --extra test --extra peers -c requirements.lock pyproject.toml \
 	  | grep -vE '^(nvidia|cuda|triton)' > requirements-peers.lock  # torch brings its own, if any
+	$(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --extra plan -c requirements.lock pyproject.toml \
+	  | awk '/^[a-z]/{p=/^libtpu/} p' > requirements-plan.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock build *.egg-info
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-plan build *.egg-info

@@ -70,6 +70,40 @@ def llama3_8b(config: Any) -> Any:
   return config
 
 
+def llama3_1(config: Any, size: str) -> Any:
+  """Llama 3.1 Instruct on a pod: packed rows of 4,096 tokens.
+
+  `ramjax plan` says which slices hold it; see "tools/plan_checks.json".
+
+  Args:
+    config: A tree of `base`, changed in place.
+    size: "8b", 16 rows an update, or "70b", 64 rows.
+
+  Returns:
+    The same tree.
+  """
+  config.init.from_hf = f"Llama-3.1-{size.upper()}-Instruct"
+  config.model.preset = f"llama3_1_{size}"
+  config.model.dtype = "bfloat16"
+  config.model.remat = "full"
+  config.data.sources.main = base.source("rows.jsonl", eval_rows=500)
+  config.data.template = "llama3_1"
+  config.data.max_length = 4096
+  if "row_length" in config.data:
+    # A pair of 2,048 tokens each, or many short ones.
+    config.data.max_length = 2048
+    config.data.row_length = 4096
+  config.data.batch_size = {"8b": 16, "70b": 64}[size]
+  config.optim.schedule = "linear"
+  config.optim.warmup_steps = 60
+  config.optim.final_share = 0.0
+  config.optim.weight_decay = 0.0
+  config.run.total_steps = 2000
+  config.evals.every_steps = 200
+  config.checkpoint.every_steps = 200
+  return config
+
+
 def quickstart_stage(config: Any) -> Any:
   """What follows the quickstart's fine-tuning: 30 updates on its tasks.
 

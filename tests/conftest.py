@@ -33,7 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
   if cache is None:  # -p no:cacheprovider
     return
   jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.25)
   # With a limit JAX locks the folder, and never reads what another worker has
-  # half written.
+  # half written. It then looks at every file for each that it adds: those that
+  # compile in less are not worth it.
   jax.config.update("jax_compilation_cache_max_size", 2**30)

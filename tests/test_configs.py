@@ -8,7 +8,6 @@ import pathlib
 import re
 from typing import Any
 
-import config_batches
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -19,6 +18,7 @@ from ramjax.data import templates
 from ramjax.models import llama, sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
+  abstract_batch,
   critic,
   from_config,
   initial_weights,
@@ -269,7 +269,7 @@ def test_the_loss_traces(name):
   reference_params: Any = {}
   if objective.reference_config is not None:
     reference_params, _ = llama.abstract_params(objective.reference_config)
-  batch = config_batches.abstract_batch(config)
+  batch = abstract_batch.abstract_batch(config, num_rows=4, row_length=64)
   key = jax.random.key(0)
 
   def loss(params, reference_params, batch):
@@ -310,7 +310,7 @@ def test_one_update_of_a_large_model_traces(name):
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
     return updates, loss.value
 
-  batch = config_batches.abstract_batch(config)
+  batch = abstract_batch.abstract_batch(config, num_rows=4, row_length=64)
   updates, loss = jax.eval_shape(update, params, batch)
   assert loss.shape == () and loss.dtype == jnp.float32
   assert jax.tree.map(lambda x: x.shape, updates) == jax.tree.map(

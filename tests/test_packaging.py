@@ -77,6 +77,8 @@ def _modules(files: list[str]) -> list[str]:
 def test_every_module_is_in_the_wheel_and_nothing_else(files, wheel):
   expected = {f"ramjax/{f}" for f in _modules(files)}
   expected |= {f"ramjax/{folder}/py.typed" for folder in _FOLDERS}
+  expected |= {f"ramjax/{f}" for f in files if f.startswith("tools/launch/")}
+  expected.add("ramjax/tools/plan_checks.json")
   names = {n for n in wheel.namelist() if ".dist-info/" not in n}
   assert names == expected
 

@@ -20,15 +20,16 @@ from ml_collections import ConfigDict
 from ramjax.configs import base
 from ramjax.data import group_batches, group_rows, load, parse_rows
 from ramjax.data.tokenize_groups import Group
-from ramjax.models import presets
 from ramjax.models.config import LlamaConfig
 from ramjax.tools import (
   bench_agreement,
   bench_logps_memory,
   bench_preference_pairs,
   bench_training,
+  model_flops,
 )
 from ramjax.tools.bench_cases import Case, Finding, Plan, Report, Summaries
+from ramjax.trainers import initial_weights
 
 ROWS = "task_pairs:2000?seed=0"
 SIZES = bench_training.SIZES
@@ -83,8 +84,7 @@ def prepare(
   config = base.preference(dpo=dict(weight=1.0, beta=_BETA))
   bench_training.configure(config, rows, size, device)
   config.optim.learning_rate = _LEARNING_RATE
-  fields = config.model.to_dict()
-  model = presets.llama_config(fields.pop("preset"), **fields)
+  model = initial_weights.make_model_config(config, platform=device)
   pairs, found = _tokenize(folder, rows, config, model.vocab_size)
   bench_preference_pairs.save(folder / "pairs.npz", pairs)
   lengths = [bench_preference_pairs.longest_answer(pair) for pair in pairs]
@@ -103,7 +103,7 @@ def prepare(
     separate_rows=_rows_like_trl(pairs, share_prompt=False),
     shared_rows=_rows_like_trl(pairs, share_prompt=True),
     warmup_steps=bench_training.WARMUP_STEPS,
-    formula=bench_training.FORMULA,
+    formula=model_flops.FORMULA,
   )
   spec = dict(
     folder=str(folder),
@@ -127,7 +127,7 @@ def prepare(
       bench_logps_memory.CASE,
     ],
     cases=_cases(spec, facts, against),
-    flops=lambda counts: bench_training.model_flops(model, counts),
+    flops=lambda counts: model_flops.model_flops(model, counts),
     facts=facts,
     lines=_introduction(facts, model),
   )

@@ -19,10 +19,10 @@ from ml_collections import ConfigDict
 from ramjax.configs import base
 from ramjax.data import load, parse_rows, sources
 from ramjax.data.tokenize_rows import Example
-from ramjax.models import presets
 from ramjax.models.config import LlamaConfig
-from ramjax.tools import bench_agreement, bench_training
+from ramjax.tools import bench_agreement, bench_training, model_flops
 from ramjax.tools.bench_cases import Case, Finding, Plan, Report, Summaries
+from ramjax.trainers import initial_weights
 
 ROWS = "tasks:2000?seed=0"
 
@@ -61,8 +61,7 @@ def prepare(
     FileNotFoundError: There is no such file.
   """
   config = _config(rows, size, device)
-  fields = config.model.to_dict()
-  model = presets.llama_config(fields.pop("preset"), **fields)
+  model = initial_weights.make_model_config(config, platform=device)
   loaded = load.load_rows(
     rows,
     parse=parse_rows.parse_sft,
@@ -98,7 +97,7 @@ def prepare(
     packed_rows=[config.data.batch_size, config.data.max_length],
     raw_batch=batch,
     warmup_steps=bench_training.WARMUP_STEPS,
-    formula=bench_training.FORMULA,
+    formula=model_flops.FORMULA,
   )
   spec = dict(
     folder=str(folder),
@@ -116,7 +115,7 @@ def prepare(
   return Plan(
     setup=[Case("weights", _OURS, dict(spec, batch="weights"))],
     cases=_cases(spec, against),
-    flops=lambda counts: bench_training.model_flops(model, counts),
+    flops=lambda counts: model_flops.model_flops(model, counts),
     facts=facts,
     lines=_introduction(facts, model),
   )
@@ -135,7 +134,7 @@ def _introduction(facts: Mapping[str, Any], model: LlamaConfig) -> list[str]:
     f" {model.dtype}; AdamW, learning rate {facts['optim']['learning_rate']}",
     f"ours packed: {batch_size} rows of {length} an update; raw: the same"
     f" {raw_rows} examples padded to {raw_length}, every step",
-    bench_training.FORMULA,
+    model_flops.FORMULA,
   ]
 
 

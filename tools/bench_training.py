@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmarks of training are set up from, whatever they train.
 
-Models, what their tokens cost, a tokenizer for any rows, and how a comparison
+Models, a tokenizer for any rows, and how a comparison
 with the peer is said. Imports no JAX: TRL's process, whose memory is measured,
 imports this module.
 """
@@ -15,7 +15,6 @@ from ml_collections import ConfigDict
 from ramjax.configs import base
 from ramjax.data import sources, tokenizers, train_tokenizer
 from ramjax.data.rows import Row
-from ramjax.models.config import LlamaConfig
 from ramjax.tools import bench_cases, bench_machine
 from ramjax.tools.bench_cases import Finding, Summaries
 
@@ -35,14 +34,6 @@ SIZES: Mapping[str, Mapping[str, int]] = {
   ),
 }
 
-FORMULA = (
-  "FLOP = 6 P t + 6 D V s + 12 L N H p, where P = L (2 D H (N + K) + 3 D F);"
-  " t tokens without padding, s supervised ones, p (query, key) pairs of causal"
-  " attention within the examples, n (n + 1) / 2 for one of n tokens. The same"
-  " count on both sides: what is spent on padding, on the head's other"
-  " positions or on recomputation counts as nothing."
-)
-
 # Examples of TRL's default batch, which the raw batch follows.
 TRL_ROWS = 8
 # The raw batch is padded to a multiple of this, on both sides.
@@ -55,24 +46,6 @@ LOSSES = 4
 # Public sets have a few rows with an empty answer; their share is no matter of
 # speed.
 MAX_BAD_SHARE = 0.01
-
-
-def model_flops(model: LlamaConfig, counts: Mapping[str, int]) -> float:
-  """Floating-point operations that training on some tokens needs: `FORMULA`.
-
-  Args:
-    model: The shape.
-    counts: `tokens`, `supervised` and `pairs`; see `bench_cases.COUNTS`.
-
-  Returns:
-    Multiplications and additions of the matmuls, forward and backward.
-  """
-  heads = model.head_dim * (model.num_heads + model.num_kv_heads)
-  per_layer = 2 * model.width * heads + 3 * model.width * model.mlp_width
-  layers = 6.0 * model.num_layers * per_layer * counts["tokens"]
-  head = 6.0 * model.width * model.vocab_size * counts["supervised"]
-  attention = 12.0 * model.num_layers * model.num_heads * model.head_dim
-  return layers + head + attention * counts["pairs"]
 
 
 def configure(config: ConfigDict, rows: str, size: str, device: str) -> None:

@@ -10,6 +10,12 @@ from collections.abc import Sequence
 # Command -> (module with `main(argv) -> int`, one line for --help).
 _COMMANDS = {
   "train": ("ramjax.tools.train", "train an experiment, or continue it"),
+  "supervise": (
+    "ramjax.tools.supervise",
+    "start a run again where that helps, from its last checkpoint",
+  ),
+  "launch": ("ramjax.tools.launch", "write what starts a run on a pod"),
+  "plan": ("ramjax.tools.plan", "whether a run fits a TPU pod, and how fast"),
   "doctor": ("ramjax.tools.doctor", "look at the data of a run before it runs"),
   "report": (
     "ramjax.tools.report",
@@ -31,7 +37,7 @@ _COMMANDS = {
 
 # These must not die silently of the `tee` they are piped into, nor of a
 # connection that the other side closes.
-_OUTLIVE_PIPES = ("train", "generate", "serve", "eval")
+_OUTLIVE_PIPES = ("train", "supervise", "generate", "serve", "eval")
 
 
 def _help() -> str:

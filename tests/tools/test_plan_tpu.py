@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans that TPU's own compiler makes; where the extra `plan` is installed."""
+
+import importlib.util
+
+import pytest
+
+from ramjax.configs import dpo_tiny, sft_llama3_1_8b
+from ramjax.tools import plan_compile, step_floors, topologies
+from ramjax.trainers import abstract_run
+
+pytestmark = pytest.mark.skipif(
+  importlib.util.find_spec("libtpu") is None,
+  reason="libtpu is not installed: pip install 'ramjax[plan]'",
+)
+
+
+def _compiled(config, name, **options):
+  topology = topologies.find_topology(name, **options)
+  devices = plan_compile.target_devices(topology)
+  run = abstract_run.describe_run(config, devices)
+  return run, topology, plan_compile.compile_step(run, topology)
+
+
+@pytest.mark.parametrize(
+  "name", ["v4-8", "v5e:2x2", "v5p:2x2x1", "v6e-1", "v6e:2x2", "tpu7x:2x2x1"]
+)
+def test_each_generation_is_what_its_name_says(name):
+  topology = topologies.find_topology(name)
+  devices = plan_compile.target_devices(topology)
+  assert {d.device_kind for d in devices} == {topology.device.kind}
+
+
+def test_a_tiny_run_compiles_with_its_state_in_place():
+  run, topology, compiled = _compiled(dpo_tiny.get_config(), "v5e:2x2")
+  assert run.model_config.attention == "splash"
+  assert compiled.fits
+  assert compiled.donated_bytes >= 0.99 * (
+    compiled.argument_bytes - compiled.memory["batch"]
+  )
+  floors = step_floors.step_floors(run, topology, compiled.collectives)
+  assert 0 < floors.fastest_s < floors.slowest_s
+
+
+def test_only_data_crosses_slices():
+  config = dpo_tiny.get_config()
+  config.mesh.data = 2
+  _, _, compiled = _compiled(config, "v5e:2x2", num_slices=2)
+  crossing = [c for c in compiled.collectives if "data" in c.axes.split("+")]
+  assert {c.kind for c in crossing} <= {"all-reduce", "reduce-scatter"}
+
+
+def test_8b_does_not_fit_eight_v5e_and_the_compiler_says_by_how_much():
+  config = sft_llama3_1_8b.get_config()
+  # Fewer layers compile no faster, and a batch of a row a device fits no more.
+  config.data.batch_size = 8
+  _, _, compiled = _compiled(config, "v5e:2x4")
+  assert not compiled.fits and compiled.peak_bytes > 15.75 * 2**30

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make check-plans`: every large config still fits, and moves no more than it did.
+
+`plan_checks.json` has the cases: a config, a topology, and what the compiler said
+when it was last accepted. A step that needs more than 92 % of a device's memory,
+2 % more than it did, or more collectives, fails the check.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_CASES = pathlib.Path(__file__).with_name("plan_checks.json")
+# The runtime and fragmentation take the rest.
+_MOST_MEMORY = 0.92
+# Compilers of the same version differ by less from machine to machine.
+_PEAK_SLACK = 1.02
+_GIB = 2**30
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Compiles the cases and prints a line for each.
+
+  Returns:
+    The exit status: 0, or 1 if a case fails.
+  """
+  args = _parser().parse_args(argv)
+  os.environ["JAX_PLATFORMS"] = "cpu"
+  cases = json.loads(_CASES.read_text())
+  chosen = [case for case in cases if args.only in _name(case)]
+  if not chosen:
+    print(f"no case has {args.only!r} in its name.", file=sys.stderr)
+    return 1
+  failed = 0
+  for case in chosen:
+    print(f"{_name(case)} ...", end=" ", flush=True)
+    measured, wrong = check(case)
+    failed += bool(wrong)
+    print(_line(measured) + "".join(f"\n  FAILED: {w}" for w in wrong))
+    if args.write and measured["peak_gib"] is not None:
+      case["accepted"] = measured
+      _CASES.write_text(json.dumps(cases, indent=1) + "\n")
+  print(f"{len(chosen) - failed} of {len(chosen)} plans hold")
+  return 1 if failed and not args.write else 0
+
+
+def check(case: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+  """Compiles a case.
+
+  Args:
+    case: `config`, `topology`, `slices`, `overrides` by dotted field, and
+      `accepted`: figures as this returns them, or None of a new case.
+
+  Returns:
+    Figures (`peak_gib`, None if it does not fit; `collectives`, counts by kind
+    and axes; `compile_s`), and what is wrong, a sentence each.
+  """
+  from ramjax.tools import plan_compile, topologies
+  from ramjax.trainers import abstract_run
+
+  topology = topologies.find_topology(
+    case["topology"], num_slices=case["slices"]
+  )
+  module = importlib.import_module(f"ramjax.configs.{case['config']}")
+  config = module.get_config()
+  config.update_from_flattened_dict(case["overrides"])
+  devices = plan_compile.target_devices(topology)
+  run = abstract_run.describe_run(config, devices)
+  compiled = plan_compile.compile_step(run, topology)
+  measured: dict[str, Any] = {
+    "peak_gib": round(compiled.peak_bytes / _GIB, 2) if compiled.fits else None,
+    "collectives": {
+      f"{c.kind} over {c.axes}": c.count for c in compiled.collectives
+    },
+    "compile_s": round(compiled.compile_s),
+  }
+  limit = topology.device.memory_bytes / _GIB
+  return measured, violations(
+    measured, case["accepted"], limit, compiled.reason
+  )
+
+
+def violations(
+  measured: Mapping[str, Any],
+  accepted: Mapping[str, Any] | None,
+  limit_gib: float,
+  reason: str,
+) -> list[str]:
+  """What is wrong with figures, a sentence each."""
+  peak = measured["peak_gib"]
+  if peak is None:
+    return [f"it does not fit: {reason}"]
+  wrong = []
+  if peak > _MOST_MEMORY * limit_gib:
+    wrong.append(
+      f"a peak of {peak} GiB is more than {_MOST_MEMORY:.0%} of"
+      f" {limit_gib:.2f} GiB."
+    )
+  if accepted is None:
+    return [*wrong, "no figures were accepted yet: --write does."]
+  if peak > _PEAK_SLACK * accepted["peak_gib"]:
+    wrong.append(f"a peak of {peak} GiB; accepted: {accepted['peak_gib']}.")
+  for name, count in measured["collectives"].items():
+    before = accepted["collectives"].get(name, 0)
+    if count > before:
+      wrong.append(f"{count:,} {name}; accepted: {before:,}.")
+  return wrong
+
+
+def _name(case: Mapping[str, Any]) -> str:
+  changed = "".join(f" {k}={v}" for k, v in case["overrides"].items())
+  slices = f" x{case['slices']}" if case["slices"] > 1 else ""
+  return f"{case['config']} on {case['topology']}{slices}{changed}"
+
+
+def _line(measured: Mapping[str, Any]) -> str:
+  if measured["peak_gib"] is None:
+    return "does not fit"
+  total = sum(measured["collectives"].values())
+  return (
+    f"{measured['peak_gib']:.2f} GiB, {total:,} collectives, compiled in"
+    f" {measured['compile_s']} s"
+  )
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog="python -m ramjax.tools.check_plans",
+    description=(
+      "Compile the large configs for the slices they are meant for, and compare"
+      " peaks and collectives with those accepted."
+    ),
+  )
+  parser.add_argument(
+    "--only",
+    default="",
+    metavar="TEXT",
+    help="cases with TEXT in their name, such as 'sft_llama3_1_8b on v5p'",
+  )
+  parser.add_argument(
+    "--write",
+    action="store_true",
+    help="accept what is measured, and keep it in plan_checks.json",
+  )
+  return parser
+
+
+if __name__ == "__main__":
+  sys.exit(main())
