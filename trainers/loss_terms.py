@@ -217,14 +217,12 @@ def _module(name: str) -> Any:
 def losses() -> list[str]:
   """The modules of `losses/` with a loss, by name; SFT's has its own trainer."""
   folder = importlib.resources.files("ramjax.losses")
-  names = (entry.name.removesuffix(".py") for entry in folder.iterdir())
+  modules = (e for e in folder.iterdir() if e.name.endswith(".py"))
   return sorted(
     name
-    for name in names
-    if name != "sft"
-    and name.isidentifier()
-    and f"\ndef {name}_loss("
-    in folder.joinpath(f"{name}.py").read_text("utf-8")
+    for module in modules
+    if (name := module.name.removesuffix(".py")) != "sft"
+    and f"\ndef {name}_loss(" in module.read_text("utf-8")
   )
 
 

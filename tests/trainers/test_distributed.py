@@ -2,6 +2,7 @@
 """Processes join when there are others, and leave in bounded time when one fails."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -171,8 +172,11 @@ def test_both_say_what_they_fail_of():
 
 @pytest.mark.slow
 def test_processes_with_different_configs_all_end_and_say_where():
-  for status, _, errors in _finish(_start("differ")):
-    assert status == 1
+  found = _finish(_start("differ"))
+  statuses = {status for status, _, _ in found}
+  # JAX may end the slower one by SIGABRT when the other leaves.
+  assert 1 in statuses and statuses <= {1, -signal.SIGABRT}
+  for _, _, errors in found:
     assert "seed: 0 there, 1 now" in errors
 
 
