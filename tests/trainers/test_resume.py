@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -56,23 +55,21 @@ def _command(workdir):
   ]
 
 
-def _start(workdir, cache, largest_file=None):
+def _start(workdir, cache, largest_kib=None):
   # One device and the compiler's defaults, as a user's process has.
   environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+  command = [*_command(workdir), f"--config.run.compilation_cache={cache}"]
+  if largest_kib is not None:
+    # Stands for a full disk: a file that grows beyond it is an error.
+    limit = f'ulimit -f {largest_kib}; exec "$0" "$@"'
+    command = ["bash", "-c", limit, *command]
   return subprocess.Popen(
-    [*_command(workdir), f"--config.run.compilation_cache={cache}"],
+    command,
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
     env=environment,
-    preexec_fn=None if largest_file is None else _limiter(largest_file),
   )
-
-
-def _limiter(num_bytes):
-  """Stands for a full disk: a file that grows beyond it is an error."""
-  limits = (num_bytes, num_bytes)
-  return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def _finish(process):
@@ -230,7 +227,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_a_good_checkpoint(
   for step in (_STEPS, _STEPS - 3):
     shutil.rmtree(workdir / "checkpoints" / str(step))
   # No file may grow beyond what logs need: no parameter can be written.
-  status, out = _finish(_start(workdir, cache, largest_file=30_000))
+  status, out = _finish(_start(workdir, cache, largest_kib=29))
   assert status == 1, out
   assert "could not be written" in out
   assert f"the last good one is {workdir}/checkpoints/{good}" in out
