@@ -98,7 +98,8 @@ def run() -> dict:
     log_every=10,
     tensorboard=False,
     wandb_project="",
-    # Compiled programs are kept here between launches; "" keeps none.
+    # Compiled programs are kept here between launches; "" keeps none. Several
+    # CPU devices keep none: XLA can hang in one that it reads back.
     compilation_cache="~/.cache/ramjax/xla",
     # Stop at the first step if its figures cannot be right.
     first_step_checks=True,

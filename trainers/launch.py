@@ -125,6 +125,25 @@ def algorithms() -> list[str]:
   )
 
 
+def _keep_programs(folder: str) -> None:
+  """Keeps compiled programs in `folder`, and takes those that are there.
+
+  Several CPU devices compile anew each time. What XLA writes of a CPU program
+  orders the collectives within a loop's body, and not those with the ones around
+  the loop (`ThunkSequenceSerDesProtobuf::FromProto` makes a communicator for
+  each sequence): read back, two devices meet at different collectives, wait for
+  each other, and XLA aborts after 40 seconds.
+  """
+  import jax
+
+  if jax.default_backend() == "cpu" and jax.device_count() > 1:
+    return
+  path = pathlib.Path(folder).expanduser()
+  jax.config.update("jax_compilation_cache_dir", str(path))
+  # Tiny models compile in seconds and are launched most often.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
 def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
   """Trains; user mistakes end in a message, not in a traceback."""
   if config.algorithm not in algorithms():
@@ -139,10 +158,7 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
   from ramjax.trainers import loop, processes
 
   if config.run.compilation_cache:
-    cache = pathlib.Path(config.run.compilation_cache).expanduser()
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    # Tiny models compile in seconds and are launched most often.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    _keep_programs(config.run.compilation_cache)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   try:
     with workdir_lock.held(workdir, is_first=processes.is_first()):

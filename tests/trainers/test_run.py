@@ -91,7 +91,6 @@ def _arrays(source):
   }
 
 
-@pytest.mark.skip(reason="XLA:CPU aborts in it on 8 simulated devices")
 @pytest.mark.slow
 def test_both_kinds_of_folder_give_the_same_run(folders, train):
   for field, name in (("init.from_hf", "hf"), ("init.from_run", "run")):
