@@ -121,8 +121,21 @@ def make_mesh(
       f" data.num_microbatches) cannot be split over data * fsdp = {ways}"
       f" devices: make it a multiple of {ways}, or lower mesh.fsdp."
     )
+  _refuse_uneven_rows(config.data, mesh.shape["sequence"])
   llama.param_shardings(model, mesh)  # Raises where the model does not divide.
   return mesh
+
+
+def _refuse_uneven_rows(data: ml_collections.ConfigDict, ways: int) -> None:
+  """A row is as long as `data.row_length`, or some times `data.max_length`."""
+  for field in ("max_length", "row_length"):
+    length = data.get(field)
+    if length and length % ways:
+      raise ValueError(
+        f"rows of data.{field}={length} tokens cannot be split over"
+        f" mesh.sequence={ways} devices: make it a multiple of {ways}, or lower"
+        " mesh.sequence."
+      )
 
 
 def make_checkpoints(
