@@ -6,25 +6,15 @@
         --config.data.sources.main.path=pairs.jsonl
 
 65,536 tokens an update, in packed rows of 4,096. The learning rate, its
-schedule and the number of updates are assumed. `ramjax plan` says what holds it.
-not yet run
+schedule and the number of updates are assumed. `ramjax plan` says what holds
+it. not yet run
 """
 
-from ramjax.configs import base, sizes
+from ramjax.configs import answer_methods, sizes
 
 
 def get_config():
   """Cringe at 1e-6."""
-  config = base.unpaired(
-    cringe=dict(
-      weight=1.0,
-      alpha=1.0,
-      contrast_positives=False,
-      logp_reduction="mean",
-      top_k=1,
-      stop_candidate_gradient=False,
-    )
-  )
-  config = sizes.llama3_1(config, "8b")
+  config = sizes.llama3_1(answer_methods.cringe(), "8b")
   config.optim.learning_rate = 1e-6
   return config

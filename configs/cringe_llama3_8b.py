@@ -13,23 +13,12 @@ answer's tokens (there over the batch's), schedule, lengths and one epoch of
 10,000 pairs. not yet run
 """
 
-from ramjax.configs import base, sizes
+from ramjax.configs import answer_methods, sizes
 
 
 def get_config():
   """The paper's numbers where they are known."""
-  config = sizes.llama3_8b(
-    base.unpaired(
-      cringe=dict(
-        weight=1.0,
-        alpha=1.0,
-        contrast_positives=False,
-        logp_reduction="mean",
-        top_k=1,
-        stop_candidate_gradient=False,
-      )
-    )
-  )
+  config = sizes.llama3_8b(answer_methods.cringe())
   config.optim.learning_rate = 1e-6
   config.optim.warmup_steps = 100
   config.optim.clip_norm = 10.0

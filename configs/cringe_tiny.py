@@ -7,20 +7,9 @@ Rows are pairs, or {"prompt": ..., "completion": ..., "label": true}. 20
 updates from random weights, to see that it runs: not yet run
 """
 
-from ramjax.configs import base, sizes
+from ramjax.configs import answer_methods, sizes
 
 
 def get_config():
   """The smallest run of the method."""
-  return sizes.tiny(
-    base.unpaired(
-      cringe=dict(
-        weight=1.0,
-        alpha=1.0,
-        contrast_positives=False,
-        logp_reduction="mean",
-        top_k=1,
-        stop_candidate_gradient=False,
-      )
-    )
-  )
+  return sizes.tiny(answer_methods.cringe())

@@ -5,17 +5,15 @@
         --config.init.from_hf=Llama-3.1-70B-Instruct \
         --config.data.sources.main.path=pairs.jsonl
 
-262,144 tokens an update, in packed rows of 4,096. The learning rate, its
-schedule and the number of updates are assumed. `ramjax plan` says what holds it.
-not yet run
+As `dpo_llama3_1_8b.py`, but 262,144 tokens an update, and 2e-7, which is
+assumed, too. not yet run
 """
 
-from ramjax.configs import base, sizes
+from ramjax.configs import dpo_llama3_1_8b, sizes
 
 
 def get_config():
   """DPO at 2e-7."""
-  config = base.preference(dpo=dict(weight=1.0, beta=0.1))
-  config = sizes.llama3_1(config, "70b")
+  config = sizes.llama3_1(dpo_llama3_1_8b.get_config(), "70b")
   config.optim.learning_rate = 2e-7
   return config

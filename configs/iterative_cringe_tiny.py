@@ -10,22 +10,13 @@ labels. Two rounds of 10 updates from random weights on one CPU core or more, to
 see that it runs; the reward is for a digit: not yet run
 """
 
-from ramjax.configs import base, round_sizes
+from ramjax.configs import answer_methods, round_sizes
 
 
 def get_config():
   """The smallest run of the method."""
   config = round_sizes.tiny(
-    base.unpaired(
-      cringe=dict(
-        weight=1.0,
-        alpha=1.0,
-        contrast_positives=False,
-        logp_reduction="mean",
-        top_k=1,
-        stop_candidate_gradient=False,
-      )
-    ),
+    answer_methods.cringe(),
     select=dict(name="labelled", threshold=0.5, balance=True),
   )
   config.rounds.human_rows = "task_pairs:32?seed=1"

@@ -15,25 +15,13 @@ paper was recovered: 4 answers, two rounds, the loss's own numbers and
 AlpacaFarm's sizes are assumed, as is temperature 0.7. not yet run
 """
 
-from ramjax.configs import base, round_sizes
+from ramjax.configs import answer_methods, round_sizes
 
 
 def get_config():
   """Two rounds on 10,000 prompts each."""
   config = round_sizes.llama3_8b(
-    base.preference(
-      pairwise_cringe=dict(
-        weight=1.0,
-        alpha=0.005,
-        b=-10.0,
-        tau=10.0,
-        stop_gradient_gate=True,
-        logp_reduction="sum",
-        token_reduction="sum",
-        top_k=5,
-        stop_candidate_gradient=False,
-      )
-    ),
+    answer_methods.pairwise_cringe(),
     select=dict(name="best_and_worst", least_margin=0.0),
   )
   config.init.from_hf = ""

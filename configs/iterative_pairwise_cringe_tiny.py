@@ -9,25 +9,13 @@ for people's. Two rounds of 10 updates from random weights on one CPU core or
 more, to see that it runs; the reward is for a digit: not yet run
 """
 
-from ramjax.configs import base, round_sizes
+from ramjax.configs import answer_methods, round_sizes
 
 
 def get_config():
   """The smallest run of the method."""
   config = round_sizes.tiny(
-    base.preference(
-      pairwise_cringe=dict(
-        weight=1.0,
-        alpha=0.005,
-        b=-10.0,
-        tau=10.0,
-        stop_gradient_gate=True,
-        logp_reduction="sum",
-        token_reduction="sum",
-        top_k=5,
-        stop_candidate_gradient=False,
-      )
-    ),
+    answer_methods.pairwise_cringe(),
     select=dict(name="best_and_worst", least_margin=0.0),
   )
   config.rounds.human_rows = "task_pairs:32?seed=1"

@@ -18,10 +18,7 @@ def get_config():
   config = sizes.llama3_8b(
     base.unpaired(
       kto=dict(
-        weight=1.0,
-        beta=0.1,
-        desirable_weight=1.0,
-        undesirable_weight=1.0,
+        weight=1.0, beta=0.1, desirable_weight=1.0, undesirable_weight=1.0
       )
     )
   )

@@ -15,10 +15,7 @@ def get_config():
   return sizes.tiny(
     base.unpaired(
       kto=dict(
-        weight=1.0,
-        beta=0.1,
-        desirable_weight=1.0,
-        undesirable_weight=1.0,
+        weight=1.0, beta=0.1, desirable_weight=1.0, undesirable_weight=1.0
       )
     )
   )

@@ -13,26 +13,12 @@ gradient are assumed. So is the rest: what AlpacaFarm's code has for DPO, 1e-6,
 warm-up 3 %. not yet run
 """
 
-from ramjax.configs import base, sizes
+from ramjax.configs import answer_methods, sizes
 
 
 def get_config():
   """The paper's numbers where they are known."""
-  config = sizes.llama3_8b(
-    base.preference(
-      pairwise_cringe=dict(
-        weight=1.0,
-        alpha=0.005,
-        b=-10.0,
-        tau=10.0,
-        stop_gradient_gate=True,
-        logp_reduction="sum",
-        token_reduction="sum",
-        top_k=5,
-        stop_candidate_gradient=False,
-      )
-    )
-  )
+  config = sizes.llama3_8b(answer_methods.pairwise_cringe())
   config.optim.learning_rate = 1e-6
   config.optim.warmup_steps = 10
   config.run.total_steps = 312

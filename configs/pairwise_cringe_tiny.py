@@ -7,23 +7,9 @@
 20 updates from random weights, to see that it runs: not yet run
 """
 
-from ramjax.configs import base, sizes
+from ramjax.configs import answer_methods, sizes
 
 
 def get_config():
   """The smallest run of the method."""
-  return sizes.tiny(
-    base.preference(
-      pairwise_cringe=dict(
-        weight=1.0,
-        alpha=0.005,
-        b=-10.0,
-        tau=10.0,
-        stop_gradient_gate=True,
-        logp_reduction="sum",
-        token_reduction="sum",
-        top_k=5,
-        stop_candidate_gradient=False,
-      )
-    )
-  )
+  return sizes.tiny(answer_methods.pairwise_cringe())

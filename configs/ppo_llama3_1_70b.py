@@ -6,23 +6,18 @@
         --config.data.sources.main.path=prompts.jsonl \
         --config.reward_model.from_run=runs/reward
 
-256 answers an update in rows of 4,096 tokens, 16 rows at a time or 64. Policy and
-critic are trained, so it needs twice the chips of a fine-tuning. All figures are
-assumed. `ramjax plan` says what holds it. not yet run
+As `ppo_llama3_1_8b.py`, but 64 rows at a time, and 5e-7, which is assumed,
+too. not yet run
 """
 
-from ramjax.configs import policy_methods, sizes
+from ramjax.configs import ppo_llama3_1_8b
 
 
 def get_config():
   """PPO against a reward model at 5e-7."""
-  config = policy_methods.ppo(no_eos=dict(weight=1.0))
-  config = sizes.llama3_1(config, "70b")
-  config.data.batch_size = 256
+  config = ppo_llama3_1_8b.get_config()
+  config.init.from_hf = "Llama-3.1-70B-Instruct"
+  config.model.preset = "llama3_1_70b"
   config.data.num_microbatches = 4
-  config.rollout.prompts = 512
-  config.rollout.max_new_tokens = 2048
-  config.rollout.num_slots = 256
   config.optim.learning_rate = 5e-7
-  config.run.total_steps = 500
   return config

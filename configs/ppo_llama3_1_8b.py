@@ -6,9 +6,9 @@
         --config.data.sources.main.path=prompts.jsonl \
         --config.reward_model.from_run=runs/reward
 
-256 answers an update in rows of 4,096 tokens, 16 rows at a time or 64. Policy and
-critic are trained, so it needs twice the chips of a fine-tuning. All figures are
-assumed. `ramjax plan` says what holds it. not yet run
+256 answers an update in rows of 4,096 tokens, 16 rows at a time. Policy and
+critic are trained: twice the weights and optimizer state of a fine-tuning. All
+figures are assumed. `ramjax plan` says what holds it. not yet run
 """
 
 from ramjax.configs import policy_methods, sizes

@@ -11,21 +11,13 @@ learned from. In two rounds, repeated 3-grams of 500 greedy held-out answers fro
 tokens to 15; over 9 minutes on a core of a busy machine.
 """
 
-from ramjax.configs import base, repetition_size
+from ramjax.configs import answer_methods, repetition_size
 
 
 def get_config():
   """Two rounds on 256 prompts and 10 updates each."""
+  fit = answer_methods.cringe()
+  fit.loss.terms.cringe.top_k = 5
   return repetition_size.two_rounds(
-    base.unpaired(
-      cringe=dict(
-        weight=1.0,
-        alpha=1.0,
-        contrast_positives=False,
-        logp_reduction="mean",
-        top_k=5,
-        stop_candidate_gradient=False,
-      )
-    ),
-    select=dict(name="labelled", threshold=0.0, balance=True),
+    fit, select=dict(name="labelled", threshold=0.0, balance=True)
   )

@@ -6,8 +6,8 @@
         --config.data.sources.main.path=rows.jsonl
 
 65,536 tokens an update, in packed rows of 4,096. The learning rate, its
-schedule and the number of updates are assumed. `ramjax plan` says what holds it.
-not yet run
+schedule and the number of updates are assumed. `ramjax plan` says what holds
+it. not yet run
 """
 
 from ramjax.configs import base, sizes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the shipped preference configs of one size have in common: data only."""
+"""What the shipped configs of one size have in common: data only."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def llama3_8b(config: Any) -> Any:
 def llama3_1(config: Any, size: str) -> Any:
   """Llama 3.1 Instruct on a pod: packed rows of 4,096 tokens.
 
-  `ramjax plan` says which slices hold it; see "tools/plan_checks.json".
+  `ramjax plan` says which slices hold it; see `tools/plan_checks.json`.
 
   Args:
     config: A tree of `base`, changed in place.
