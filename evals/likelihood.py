@@ -63,7 +63,6 @@ def likelihood(
   branch_ids: jax.Array | None = None,
   temperature: float = 1.0,
   chunk_size: int,
-  num_shards: int = 1,
 ) -> Likelihood:
   """Runs the model on a batch and scores its supervised tokens.
 
@@ -75,12 +74,10 @@ def likelihood(
     temperature: Divides the logits, above 0: the policy of a sampler that is
       not at 1.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Not used: `sharded_head` asks the mesh.
 
   Returns:
     `Likelihood`.
   """
-  del num_shards
   hidden = llama.apply(
     params,
     config,

@@ -14,15 +14,13 @@ from ramjax.models.config import LlamaConfig
 
 
 def make_eval_step(
-  config: LlamaConfig, *, chunk_size: int, num_shards: int = 1
+  config: LlamaConfig, *, chunk_size: int
 ) -> Callable[[Any, Any], WeightedMean]:
   """A jitted `(params, batch) -> WeightedMean` of token NLL, in nats."""
 
   @jax.jit
   def eval_step(params: Any, batch: Any) -> WeightedMean:
-    scored = likelihood(
-      params, config, batch, chunk_size=chunk_size, num_shards=num_shards
-    )
+    scored = likelihood(params, config, batch, chunk_size=chunk_size)
     return WeightedMean.of(-scored.logps, scored.mask)
 
   return eval_step

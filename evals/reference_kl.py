@@ -16,11 +16,7 @@ from ramjax.models.config import LlamaConfig
 
 
 def make_kl_step(
-  config: LlamaConfig,
-  reference_config: LlamaConfig,
-  *,
-  chunk_size: int,
-  num_shards: int = 1,
+  config: LlamaConfig, reference_config: LlamaConfig, *, chunk_size: int
 ) -> Callable[[Any, Any, GroupBatch], WeightedMean]:
   """A jitted `(params, reference, batch)` to the mean divergence, in nats.
 
@@ -37,7 +33,6 @@ def make_kl_step(
         batch,
         branch_ids=batch.branch_ids,
         chunk_size=chunk_size,
-        num_shards=num_shards,
       )
 
     def compare(kernels: Any, tokens: Any, axes: Axes) -> jax.Array:

@@ -34,7 +34,6 @@ def response_likelihood(
   batch: GroupBatch,
   *,
   chunk_size: int,
-  num_shards: int = 1,
 ) -> ResponseLikelihood:
   """Runs the model on a batch and scores each answer.
 
@@ -43,15 +42,9 @@ def response_likelihood(
     config: Its shape.
     batch: Of groups.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Not used: `sharded_head` asks the mesh.
   """
   tokens = likelihood(
-    params,
-    config,
-    batch,
-    branch_ids=batch.branch_ids,
-    chunk_size=chunk_size,
-    num_shards=num_shards,
+    params, config, batch, branch_ids=batch.branch_ids, chunk_size=chunk_size
   )
   return ResponseLikelihood(
     logps=sum_by_response(tokens.logps, tokens.mask, batch),

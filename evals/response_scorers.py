@@ -244,8 +244,7 @@ def response_logps(
     [response_rows.num_scored(row) for row in rows], np.int64
   )
   totals = np.empty(len(rows), np.float64)
-  num_shards = sharding.num_batch_shards(model.mesh)
-  step = functools.partial(_token_logps, model.config, num_shards)
+  step = functools.partial(_token_logps, model.config)
   for indices, logps in _batches(step, model, rows, batch_size, progress):
     totals[indices] = logps[: len(indices)].sum(axis=1, dtype=np.float64)
   _require_finite(totals, "log-probability", model, places)
@@ -266,14 +265,10 @@ def _last_scores(config: LlamaConfig, params: Any, batch: Any) -> jax.Array:
   return heads.scores_at(params, hidden, last[:, None])[:, 0, 0]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _token_logps(
-  config: LlamaConfig, num_shards: int, params: Any, batch: Any
-) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=0)
+def _token_logps(config: LlamaConfig, params: Any, batch: Any) -> jax.Array:
   """[B, T] log-probabilities; 0 where the next token does not count."""
-  found = likelihood(
-    params, config, batch, chunk_size=_CHUNK, num_shards=num_shards
-  )
+  found = likelihood(params, config, batch, chunk_size=_CHUNK)
   return found.logps.reshape(batch.tokens.shape)
 
 

@@ -4,6 +4,7 @@
 import ast
 import dataclasses
 import importlib
+import operator
 import pathlib
 import re
 from typing import Any
@@ -39,6 +40,8 @@ _NAMES = sorted(
 # Of one method: at tiny size, and the paper's numbers for Llama 3 8B.
 _TINY = [name for name in _NAMES if name.endswith("_tiny")]
 _LARGE = [name for name in _NAMES if name.endswith("_llama3_8b")]
+# Of one method, for a pod: each is the config for 8B at another size.
+_70B = [name for name in _NAMES if name.endswith("_llama3_1_70b")]
 every_config = pytest.mark.parametrize("name", _NAMES)
 # A trace takes about a second. The large configs differ from the tiny ones in
 # the model's shape, which is the same for all of them.
@@ -49,7 +52,7 @@ every_trace = pytest.mark.parametrize(
     pytest.param(
       name,
       marks=[pytest.mark.slow]
-      if name in _LARGE and name not in _TRACED_ALWAYS
+      if name in _LARGE + _70B and name not in _TRACED_ALWAYS
       else [],
     )
     for name in _NAMES
@@ -172,6 +175,35 @@ def test_a_large_config_minimises_what_the_tiny_one_does(name):
   assert _as_run(_config(name)).loss == _as_run(_config(tiny)).loss
 
 
+@pytest.mark.parametrize("name", _70B)
+def test_a_70b_config_is_the_8b_one_at_another_size(name):
+  small, large = _config(name.replace("_70b", "_8b")), _config(name)
+  assert _leaves(small) == _leaves(large)
+  differ = {
+    leaf
+    for leaf in _leaves(large)
+    if operator.attrgetter(leaf)(small) != operator.attrgetter(leaf)(large)
+  }
+  # PPO has as many answers an update at either size, and works through more of
+  # them at a time.
+  rows = "num_microbatches" if large.algorithm == "ppo" else "batch_size"
+  assert differ == {
+    "init.from_hf",
+    "model.preset",
+    "optim.learning_rate",
+    f"data.{rows}",
+  }
+  assert large.optim.learning_rate < small.optim.learning_rate
+
+
+@pytest.mark.parametrize("name", _70B)
+def test_a_config_for_a_pod_minimises_what_that_for_eight_chips_does(name):
+  method = name.removesuffix("_llama3_1_70b")
+  other = {"sft": "sft_from_hf", "reward": "reward_bradley_terry_llama3_8b"}
+  smaller = other.get(method, f"{method}_llama3_8b")
+  assert _config(name).loss == _config(smaller).loss
+
+
 def test_only_losses_without_a_paper_on_language_models_have_no_large_config():
   # A round's fit is a method that has one.
   methods = {
@@ -257,7 +289,6 @@ def test_the_loss_traces(name):
   reference = references.choose(config, model)
   objective = _algorithm(config).make_objective(
     model,
-    num_shards=1,
     reference_config=None if reference is None else reference.config,
     **config.loss.to_dict(),
   )
@@ -296,7 +327,7 @@ def test_one_update_of_a_large_model_traces(name):
     config, from_config.make_learning_rate(config)
   )
   objective = _algorithm(config).make_objective(
-    model, num_shards=1, reference_config=model, **config.loss.to_dict()
+    model, reference_config=model, **config.loss.to_dict()
   )
   params, _ = llama.abstract_params(model)
 
@@ -402,9 +433,7 @@ def test_every_field_of_the_loss_and_the_mesh_is_one_they_know():
   config.model.preset = "tiny"
   # An unknown keyword would be a TypeError, an unknown axis a ValueError.
   sft.make_loss_fn(
-    initial_weights.make_model_config(config),
-    num_shards=1,
-    **config.loss.to_dict(),
+    initial_weights.make_model_config(config), **config.loss.to_dict()
   )
   mesh = sharding.make_mesh(config.mesh.to_dict())
   assert set(mesh.axis_names) == set(config.mesh)

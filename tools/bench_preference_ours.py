@@ -95,7 +95,6 @@ def _train(config: ConfigDict, spec: Mapping[str, Any], mesh: Mesh) -> Report:
     initial_weights.make_model_config(config),
     terms=config.loss.terms.to_dict(),
     chunk_size=config.loss.chunk_size,
-    num_shards=1,
   )
   reference_seed = spec["raw_reference_seed"] if raw else config.seed
   state, train_step = bench_ours.make_step(

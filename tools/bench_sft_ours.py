@@ -33,7 +33,7 @@ def _measure(config: ConfigDict, spec: Mapping[str, Any], mesh: Mesh) -> Report:
     return {}
   config.model.remat = spec["remat"]
   model = initial_weights.make_model_config(config)
-  loss_fn = sft.make_loss_fn(model, num_shards=1, **config.loss.to_dict())
+  loss_fn = sft.make_loss_fn(model, **config.loss.to_dict())
   state, train_step = bench_ours.make_step(config, Objective(loss_fn), mesh)
   return bench_ours.measure_steps(
     train_step,

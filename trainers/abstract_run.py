@@ -93,7 +93,6 @@ def describe_run(
   reference = references.choose(config, model_config)
   objective = algorithm.make_objective(
     model_config,
-    num_shards=sharding.num_batch_shards(mesh),
     reference_config=None if reference is None else reference.config,
     **config.loss.to_dict(),
   )

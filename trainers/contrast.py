@@ -24,7 +24,6 @@ def response_gap_losses(
   top_k: int,
   stop_candidate_gradient: bool,
   chunk_size: int,
-  num_shards: int,
 ) -> jax.Array:
   """Contrast losses of each answer's tokens, summed.
 
@@ -39,12 +38,10 @@ def response_gap_losses(
       token.
     stop_candidate_gradient: Whether the candidate's logit gets no gradient.
     chunk_size: See `losses.token_gaps.token_gaps`.
-    num_shards: Not used: `sharded_head` asks the mesh.
 
   Returns:
     [B, G, K] float32.
   """
-  del num_shards
 
   def find(kernel: jax.Array, of_tokens: Any, axes: Axes) -> jax.Array:
     hidden, targets, mask, noise = of_tokens

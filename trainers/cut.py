@@ -39,7 +39,6 @@ def make_cut_objective(
   *,
   terms: Mapping[str, Mapping[str, Any]],
   chunk_size: int,
-  num_shards: int,
   reference_config: LlamaConfig | None = None,
 ) -> Objective:
   """The objective of token losses on judged answers.
@@ -51,7 +50,6 @@ def make_cut_objective(
     config: Of the policy.
     terms: `config.loss.terms`.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Devices the rows of a batch are split over.
     reference_config: Not used: nothing is compared with a reference.
 
   Raises:
@@ -60,11 +58,10 @@ def make_cut_objective(
   del reference_config
   run.require_language_model(config, "cut")
   loaded = loss_terms.load_terms(terms, provided=ARRAYS, algorithm="cut")
-  lib: dict[str, Any] = dict(chunk_size=chunk_size, num_shards=num_shards)
 
   def arrays(params: Any, batch: GroupBatch, key: jax.Array) -> Arrays:
     del key
-    scored = response_likelihood(params, config, batch, **lib)
+    scored = response_likelihood(params, config, batch, chunk_size=chunk_size)
     logps = scored.tokens.logps.reshape(batch.tokens.shape)
     undesirable = batch.features["labels"][:, :, 0] == 0
     flagged = response_tokens.tokens_of(undesirable, batch)
@@ -81,7 +78,9 @@ def make_cut_objective(
   task = ResponseTask(
     arrays=arrays, mask=mask, metrics=_metrics, outcomes=lambda *_: {}
   )
-  return make_objective(task, loaded, reference_config=None, **lib)
+  return make_objective(
+    task, loaded, reference_config=None, chunk_size=chunk_size
+  )
 
 
 def _predicts_plain(batch: GroupBatch) -> jax.Array:

@@ -65,7 +65,6 @@ class GroupEvaluator:
         model_config,
         objective.reference_config,
         chunk_size=config.loss.chunk_size,
-        num_shards=sharding.num_batch_shards(mesh),
       )
     self._answers = None
     if not model_config.num_labels:

@@ -51,9 +51,7 @@ class HeldOut:
         )
       ]
     self._eval_step = perplexity.make_eval_step(
-      model_config,
-      chunk_size=config.loss.chunk_size,
-      num_shards=sharding.num_batch_shards(mesh),
+      model_config, chunk_size=config.loss.chunk_size
     )
     self._baseline: dict[str, float] = {}
     if data.held_out:

@@ -108,7 +108,6 @@ def make_objective(
   temperature: float,
   reference_config: LlamaConfig | None,
   critic_config: LlamaConfig | None,
-  num_shards: int,
 ) -> Objective:
   """Builds the objective of one update on a `RolloutBatch`.
 
@@ -121,7 +120,6 @@ def make_objective(
     temperature: Of the sampler: the policy is the model at that temperature.
     reference_config: Of the reference; None where nothing compares with one.
     critic_config: Of the critic; None without one.
-    num_shards: Devices the rows of a batch are split over.
 
   Raises:
     ValueError: An option is not allowed.
@@ -139,7 +137,6 @@ def make_objective(
       branch_ids=batch.branch_ids,
       temperature=temperature,
       chunk_size=loss["chunk_size"],
-      num_shards=num_shards,
     )
     mask = scored.mask
     features = batch.features.items()
@@ -206,7 +203,6 @@ def make_assess(
   chunk_size: int,
   reference_config: LlamaConfig | None,
   critic_config: LlamaConfig | None,
-  num_shards: int,
 ) -> Callable[..., Assessed]:
   """Builds `(params, reference, batch, num_microbatches=) -> Assessed`, jitted.
 
@@ -221,7 +217,6 @@ def make_assess(
     reference_config: Of the reference; None gives the policy's own
       log-probabilities, a divergence of 0.
     critic_config: Of the critic; None gives zeros.
-    num_shards: Devices the rows of a batch are split over.
   """
 
   @functools.partial(jax.jit, static_argnames="num_microbatches")
@@ -236,7 +231,6 @@ def make_assess(
         branch_ids=part.branch_ids,
         temperature=temperature,
         chunk_size=chunk_size,
-        num_shards=num_shards,
       )
       logps = jnp.where(scored.mask, scored.logps, 0.0)
       return logps.reshape(part.tokens.shape)

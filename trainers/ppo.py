@@ -15,7 +15,6 @@ import ml_collections
 from jax.sharding import Mesh
 
 from ramjax.evals import rewards as rewards_lib
-from ramjax.models import sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
   benchmarks,
@@ -69,7 +68,6 @@ def make_algorithm(
   def make_objective(
     model_config: LlamaConfig,
     *,
-    num_shards: int,
     reference_config: LlamaConfig | None,
     **loss: Any,
   ) -> Objective:
@@ -81,7 +79,6 @@ def make_algorithm(
       # A KL term is all that a reference is for.
       reference_config=reference_config if loss["kl_coef"] else None,
       critic_config=critic.make_config(config, model_config, workdir),
-      num_shards=num_shards,
     )
 
   def add_critic(
@@ -168,7 +165,6 @@ def _sample_batches(
       chunk_size=config.loss.chunk_size,
       reference_config=setting.reference_config,
       critic_config=critic_config,
-      num_shards=sharding.num_batch_shards(mesh),
     ),
     mesh=mesh,
   )

@@ -52,7 +52,6 @@ def make_preference_objective(
   *,
   terms: Mapping[str, Mapping[str, Any]],
   chunk_size: int,
-  num_shards: int,
   reference_config: LlamaConfig | None = None,
 ) -> Objective:
   """The objective of `losses/` terms on pairs.
@@ -61,7 +60,6 @@ def make_preference_objective(
     config: Of the policy.
     terms: `config.loss.terms`.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Devices the rows of a batch are split over.
     reference_config: Of the reference; None is the policy's.
 
   Raises:
@@ -72,9 +70,7 @@ def make_preference_objective(
   candidates = loss_terms.contrast_of(loaded)
 
   def arrays(params: Any, batch: GroupBatch, key: jax.Array) -> Arrays:
-    scored = response_likelihood(
-      params, config, batch, chunk_size=chunk_size, num_shards=num_shards
-    )
+    scored = response_likelihood(params, config, batch, chunk_size=chunk_size)
     found = {
       **_sides("{}_logps", scored.logps),
       **_sides("{}_lengths", scored.lengths),
@@ -93,7 +89,6 @@ def make_preference_objective(
         key,
         desirable_tokens=jnp.zeros(batch.tokens.shape, bool),
         chunk_size=chunk_size,
-        num_shards=num_shards,
         **candidates,
       )
       found["rejected_gap_losses"] = losses[:, :, 1].reshape(-1)
@@ -113,7 +108,6 @@ def make_preference_objective(
       reference_config or config if needs_reference(loaded) else None
     ),
     chunk_size=chunk_size,
-    num_shards=num_shards,
   )
 
 

@@ -133,11 +133,7 @@ def _compute(
   @jax.jit
   def logps_of(params: Any, batch: Any) -> jax.Array:
     logps = response_likelihood(
-      params,
-      model_config,
-      batch,
-      chunk_size=config.loss.chunk_size,
-      num_shards=sharding.num_batch_shards(mesh),
+      params, model_config, batch, chunk_size=config.loss.chunk_size
     ).logps
     # On every device, so that each process can read all of it.
     everywhere = NamedSharding(mesh, PartitionSpec())

@@ -54,7 +54,6 @@ def make_objective(
   *,
   reference_config: LlamaConfig | None,
   chunk_size: int,
-  num_shards: int,
 ) -> Objective:
   """Builds the objective of a task and its terms.
 
@@ -63,7 +62,6 @@ def make_objective(
     terms: From `loss_terms.load_terms`.
     reference_config: Of the reference model; None where no term has one.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Devices the rows of a batch are split over.
 
   Returns:
     The objective; the weight of its loss is the number of losses that count.
@@ -99,11 +97,7 @@ def make_objective(
   prepare = None
   if reference_config is not None or any(term.statistics for term in terms):
     prepare = _make_prepare(
-      task,
-      terms,
-      reference_config=reference_config,
-      chunk_size=chunk_size,
-      num_shards=num_shards,
+      task, terms, reference_config=reference_config, chunk_size=chunk_size
     )
   return Objective(
     loss_fn=loss_fn,
@@ -124,7 +118,6 @@ def _make_prepare(
   *,
   reference_config: LlamaConfig | None,
   chunk_size: int,
-  num_shards: int,
 ) -> Any:
   """`Objective.prepare`: the reference's side, then whole-batch statistics."""
   coupled = [term for term in terms if term.statistics is not None]
@@ -145,7 +138,6 @@ def _make_prepare(
         reference_config,
         num_microbatches=num_microbatches,
         chunk_size=chunk_size,
-        num_shards=num_shards,
       )
     if not coupled:
       return batch, carried
@@ -183,11 +175,10 @@ def _with_reference(
   *,
   num_microbatches: int,
   chunk_size: int,
-  num_shards: int,
 ) -> GroupBatch:
   def of_part(part: GroupBatch) -> jax.Array:
     return response_likelihood(
-      reference, config, part, chunk_size=chunk_size, num_shards=num_shards
+      reference, config, part, chunk_size=chunk_size
     ).logps
 
   logps = map_microbatches(of_part, batch, num_microbatches)

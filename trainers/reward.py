@@ -69,7 +69,6 @@ def make_reward_objective(
   config: LlamaConfig,
   *,
   terms: Mapping[str, Mapping[str, Any]],
-  num_shards: int,
   reference_config: LlamaConfig | None = None,
 ) -> Objective:
   """The objective of `losses/` terms on scores.
@@ -77,14 +76,13 @@ def make_reward_objective(
   Args:
     config: Of the model, with a score head.
     terms: `config.loss.terms`; what the rows are follows from the losses.
-    num_shards: Not used: no vocabulary is touched.
     reference_config: Not used: scores are compared with nothing.
 
   Raises:
     ValueError: What `loss_terms.load_terms` refuses, losses that learn from
       different rows, or a head of another size than they need.
   """
-  del num_shards, reference_config
+  del reference_config
   kind, loaded = _load_terms(terms)
   if kind != "rated" and config.num_labels != 1:
     raise ValueError(
@@ -145,9 +143,7 @@ def make_reward_objective(
     outcomes=pair_metrics.outcomes if kind == "pairs" else lambda *_: {},
     at_reference=_blank,
   )
-  return make_objective(
-    task, loaded, reference_config=None, chunk_size=1, num_shards=1
-  )
+  return make_objective(task, loaded, reference_config=None, chunk_size=1)
 
 
 def _load_terms(

@@ -129,7 +129,6 @@ def _objective(
 ) -> Objective:
   return _module(tree.algorithm).ALGORITHM.make_objective(
     model_config,
-    num_shards=1,
     reference_config=model_config if "reference" in tree else None,
     **tree.loss.to_dict(),
   )

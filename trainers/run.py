@@ -72,9 +72,9 @@ class Algorithm:
     load_data: `(config, workdir, vocab_size=)` to the data of the run.
     train_batches: `(config, data)` to endless batches, the same on every process.
     count_batch: Tokens of a host batch, for speed.
-    make_objective: `(model_config, num_shards=, reference_config=, ...)` to what
-      a step minimises. `reference_config` is None where the config has no
-      reference; the rest are the fields of `config.loss`, by name.
+    make_objective: `(model_config, reference_config=, ...)` to what a step
+      minimises. `reference_config` is None where the config has no reference;
+      the rest are the fields of `config.loss`, by name.
     make_evaluator: `(config, model_config, data, mesh, objective)` to the
       evaluation.
     describe_source: One source's summary as a line of the log.
@@ -179,7 +179,7 @@ def run(
 
   # Loss
   objective, reference = _choose_objective(
-    config, workdir, algorithm, model_config, mesh
+    config, workdir, algorithm, model_config
   )
 
   # Data
@@ -285,13 +285,11 @@ def _choose_objective(
   workdir: pathlib.Path,
   algorithm: Algorithm,
   model_config: LlamaConfig,
-  mesh: Mesh,
 ) -> tuple[step_lib.Objective, references.Reference | None]:
   """What a step minimises, and the reference if that compares with one."""
   reference = references.choose(config, model_config, workdir)
   objective = algorithm.make_objective(
     model_config,
-    num_shards=sharding.num_batch_shards(mesh),
     reference_config=None if reference is None else reference.config,
     **config.loss.to_dict(),
   )

@@ -23,12 +23,7 @@ from ramjax.trainers.sft_data import SFTData, load_sft_data
 
 
 def make_loss_fn(
-  config: LlamaConfig,
-  *,
-  label_smoothing: float,
-  z_loss: float,
-  chunk_size: int,
-  num_shards: int,
+  config: LlamaConfig, *, label_smoothing: float, z_loss: float, chunk_size: int
 ) -> step_lib.LossFn:
   """Builds `(params, batch, key) -> (WeightedMean, metrics)` for `TokenBatch`.
 
@@ -37,7 +32,6 @@ def make_loss_fn(
     label_smoothing: See `losses.sft.sft_loss`.
     z_loss: See `losses.sft.sft_loss`.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Devices the rows of a batch are split over.
 
   Returns:
     The function; the weight of its loss is the number of supervised tokens,
@@ -52,9 +46,7 @@ def make_loss_fn(
     params: llama.Params, batch: TokenBatch, key: jax.Array
   ) -> tuple[WeightedMean, step_lib.Metrics]:
     del key  # Nothing random in SFT.
-    scored = likelihood(
-      params, config, batch, chunk_size=chunk_size, num_shards=num_shards
-    )
+    scored = likelihood(params, config, batch, chunk_size=chunk_size)
     mean_logps = None
     if label_smoothing:
       mean_logps = mean_logps_of(scored)

@@ -53,7 +53,6 @@ def make_unpaired_objective(
   *,
   terms: Mapping[str, Mapping[str, Any]],
   chunk_size: int,
-  num_shards: int,
   reference_config: LlamaConfig | None = None,
 ) -> Objective:
   """The objective of `losses/` terms on answers with a label.
@@ -62,7 +61,6 @@ def make_unpaired_objective(
     config: Of the policy.
     terms: `config.loss.terms`.
     chunk_size: See `losses.token_logps.token_logps`.
-    num_shards: Devices the rows of a batch are split over.
     reference_config: Of the reference; None is the policy's.
 
   Raises:
@@ -72,10 +70,9 @@ def make_unpaired_objective(
   loaded = _load_terms(terms)
   names = {name for term in loaded for name in term.arrays}
   candidates = loss_terms.contrast_of(loaded)
-  lib: dict[str, Any] = dict(chunk_size=chunk_size, num_shards=num_shards)
 
   def arrays(params: Any, batch: GroupBatch, key: jax.Array) -> Arrays:
-    scored = response_likelihood(params, config, batch, **lib)
+    scored = response_likelihood(params, config, batch, chunk_size=chunk_size)
     labels = batch.features["labels"][:, :, 0] > 0
     found = {
       "logps": _own(scored.logps),
@@ -96,7 +93,7 @@ def make_unpaired_objective(
         batch,
         key,
         desirable_tokens=desirable,
-        **lib,
+        chunk_size=chunk_size,
         **candidates,
       )
       found["gap_losses"] = _own(losses)
@@ -119,7 +116,7 @@ def make_unpaired_objective(
     reference_config=(
       reference_config or config if needs_reference(loaded) else None
     ),
-    **lib,
+    chunk_size=chunk_size,
   )
 
 

@@ -34,15 +34,11 @@ _quick_apply = jax.jit(
 )
 
 
-@functools.partial(
-  jax.jit, static_argnames=("config", "num_shards"), compiler_options=_QUICK
-)
-def _jitted_results(params, config, batch, num_shards):
+@functools.partial(jax.jit, static_argnames="config", compiler_options=_QUICK)
+def _jitted_results(params, config, batch):
 
   def total(params):
-    like = likelihood.likelihood(
-      params, config, batch, chunk_size=64, num_shards=num_shards
-    )
+    like = likelihood.likelihood(params, config, batch, chunk_size=64)
     losses = sft_loss(
       token_logps=like.logps, log_normalizers=like.log_normalizers
     )
@@ -54,9 +50,9 @@ def _jitted_results(params, config, batch, num_shards):
   return hidden, losses, grads
 
 
-def _results(params, config, batch, num_shards=1):
+def _results(params, config, batch):
   """Hidden states [B, T, D], losses [B, T] and the gradients of their sum."""
-  return jax.device_get(_jitted_results(params, config, batch, num_shards))
+  return jax.device_get(_jitted_results(params, config, batch))
 
 
 def _batch(rows, length, config, seed=0):
@@ -389,7 +385,6 @@ def test_neither_mesh_nor_recomputing_changes_a_result(
         jax.device_put(params, llama.param_shardings(config, mesh)),
         config,
         sharding.place_batch(batch, mesh),
-        num_shards=sharding.num_batch_shards(mesh),
       )
   np.testing.assert_allclose(new_hidden, hidden, rtol=1e-5, atol=1e-5)
   np.testing.assert_allclose(new_losses, losses, rtol=1e-5, atol=1e-5)

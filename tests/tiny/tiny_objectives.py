@@ -88,20 +88,17 @@ class Family:
     terms: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     chunk_size: int = 16,
-    num_shards: int = 1,
   ) -> Objective:
     """What a step minimises; all the losses, or `terms`."""
-    options: dict[str, Any] = dict(
-      terms=terms or weighted(self.terms), num_shards=num_shards
-    )
+    terms = terms or weighted(self.terms)
     if self.algorithm == "reward":
-      return reward.make_reward_objective(self.config, **options)
+      return reward.make_reward_objective(self.config, terms=terms)
     make = {
       "preference": preference.make_preference_objective,
       "unpaired": unpaired.make_unpaired_objective,
       "cut": cut.make_cut_objective,
     }[self.algorithm]
-    return make(self.config, chunk_size=chunk_size, **options)
+    return make(self.config, terms=terms, chunk_size=chunk_size)
 
 
 def weighted(

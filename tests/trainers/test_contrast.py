@@ -38,7 +38,6 @@ def _losses(batch, *, top_k, seed=0, chunk_size=16, wins=False, logits=_LOGITS):
     top_k=top_k,
     stop_candidate_gradient=False,
     chunk_size=chunk_size,
-    num_shards=1,
   )
   return tiny_groups.by_group(losses, batch)
 

@@ -129,7 +129,7 @@ def _padding_first(batch: GroupBatch) -> GroupBatch:
 
 
 @functools.cache
-def _program(family: str, num_microbatches: int, chunk_size: int, shards: int):
+def _program(family: str, num_microbatches: int, chunk_size: int):
   """`(params, reference, batch, weights)` to what a step computes, jitted."""
   case = FAMILIES[family]
   load = loss_terms.load_terms
@@ -143,7 +143,7 @@ def _program(family: str, num_microbatches: int, chunk_size: int, shards: int):
       )
 
     with mock.patch.object(loss_terms, "load_terms", load_weighted):
-      objective = case.objective(chunk_size=chunk_size, num_shards=shards)
+      objective = case.objective(chunk_size=chunk_size)
     key = jax.random.key(3)
     carried = {
       name: jnp.float32(value)
@@ -173,13 +173,11 @@ def _results(family: str, cut: _Cut) -> dict[str, Any]:
   params = tiny_objectives.random_params(case.config, 1)
   reference = tiny_objectives.random_params(case.config, 2)
   weights = np.eye(len(case.terms), dtype=np.float32)
+  run = _program(family, cut.num_microbatches, cut.chunk_size)
   if not cut.axes:
-    run = _program(family, cut.num_microbatches, cut.chunk_size, 1)
     found = [run(params, reference, batch, tuple(row)) for row in weights]
   else:
     mesh = sharding.make_mesh(dict(cut.axes))
-    shards = sharding.num_batch_shards(mesh)
-    run = _program(family, cut.num_microbatches, cut.chunk_size, shards)
     with jax.set_mesh(mesh):
       placed = jax.device_put(
         (params, reference), (llama.param_shardings(case.config, mesh),) * 2

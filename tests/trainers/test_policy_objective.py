@@ -61,7 +61,7 @@ def _loss(name):
   return loss | _CASES[name][0] | dict(chunk_size=16)
 
 
-def _objective(name, num_shards=1):
+def _objective(name):
   loss, (_, temperature, has_critic) = _loss(name), _CASES[name]
   return policy_objective.make_objective(
     CONFIG,
@@ -69,7 +69,6 @@ def _objective(name, num_shards=1):
     temperature=temperature,
     reference_config=CONFIG if loss["kl_coef"] else None,
     critic_config=_CRITIC if has_critic else None,
-    num_shards=num_shards,
   )
 
 
@@ -206,16 +205,15 @@ def _computed(name, batch, *, num_microbatches=1, axes=None):
   params = _params() if _CASES[name][2] else _policy()
   if axes is not None:
     mesh = sharding.make_mesh(axes)
-    shards = sharding.num_batch_shards(mesh)
     with jax.set_mesh(mesh):
       placed = sharding.place_batch(batch, mesh)
-      return _program(name, num_microbatches, shards)(params, placed)
-  return _program(name, num_microbatches, 1)(params, batch)
+      return _program(name, num_microbatches)(params, placed)
+  return _program(name, num_microbatches)(params, batch)
 
 
 @functools.cache
-def _program(name, num_microbatches, shards):
-  objective = _objective(name, shards)
+def _program(name, num_microbatches):
+  objective = _objective(name)
 
   @jax.jit
   def compute(params, batch):
@@ -342,7 +340,6 @@ def _assess(temperature=1.0, reference=True, has_critic=False):
     chunk_size=16,
     reference_config=CONFIG if reference else None,
     critic_config=_CRITIC if has_critic else None,
-    num_shards=1,
   )
 
 

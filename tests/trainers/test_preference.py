@@ -132,11 +132,10 @@ def test_a_run_from_another_reference_need_not_start_at_log_2(train, tmp_path):
 
 
 def test_terms_that_compare_with_nothing_need_no_reference():
-  options = dict(chunk_size=8, num_shards=1)
   for term, needs in (
     (dict(simpo=dict(weight=1.0, beta=2.0, gamma=0.5)), False),
     (dict(dpo=dict(weight=1.0, beta=0.1)), True),
   ):
-    objective = make_preference_objective(CONFIG, terms=term, **options)
+    objective = make_preference_objective(CONFIG, terms=term, chunk_size=8)
     assert (objective.reference_config is not None) == needs
     assert (objective.prepare is not None) == needs

@@ -102,7 +102,6 @@ def _maker(
       critic_config=(
         dataclasses.replace(_CONFIG, num_labels=1) if has_critic else None
       ),
-      num_shards=1,
     ),
     mesh=_mesh(),
   )

@@ -33,15 +33,11 @@ def _params():
 
 
 @functools.cache
-def _program(num_microbatches, chunk_size, num_shards):
+def _program(num_microbatches, chunk_size):
   """`(params, batch, key)` to gradient, loss and metrics, jitted."""
   # Both extras of the loss switched on.
   loss_fn = sft.make_loss_fn(
-    _CONFIG,
-    label_smoothing=0.1,
-    z_loss=1e-3,
-    chunk_size=chunk_size,
-    num_shards=num_shards,
+    _CONFIG, label_smoothing=0.1, z_loss=1e-3, chunk_size=chunk_size
   )
   return jax.jit(
     functools.partial(
@@ -52,11 +48,9 @@ def _program(num_microbatches, chunk_size, num_shards):
   )
 
 
-def _gradient(
-  batch, *, num_microbatches=1, chunk_size=16, num_shards=1, mesh=None
-):
+def _gradient(batch, *, num_microbatches=1, chunk_size=16, mesh=None):
   """Loss, its weight, and gradient."""
-  compute = _program(num_microbatches, chunk_size, num_shards)
+  compute = _program(num_microbatches, chunk_size)
   params = _params()
   if mesh is None:
     grads, loss, _ = compute(params, batch, jax.random.key(0))
@@ -181,7 +175,6 @@ def test_eight_devices_change_nothing(axes, num_microbatches):
   result = _gradient(
     tiny_sft.batch(rows, length=12),
     num_microbatches=num_microbatches,
-    num_shards=sharding.num_batch_shards(mesh),
     mesh=mesh,
   )
   _assert_same(result)
@@ -192,7 +185,7 @@ def test_full_logits_never_exist_in_the_step():
   # large as half of the logits of the whole batch.
   batch = tiny_sft.batch([[e] for e in _EXAMPLES], length=256)
   loss_fn = sft.make_loss_fn(
-    _CONFIG, label_smoothing=0.0, z_loss=0.0, chunk_size=16, num_shards=1
+    _CONFIG, label_smoothing=0.0, z_loss=0.0, chunk_size=16
   )
   lowered = jax.jit(
     functools.partial(
@@ -209,7 +202,7 @@ def test_a_frozen_head_costs_no_gradient_of_its_matrix():
   # product of shape [16, 48].
   batch = tiny_sft.batch([[e] for e in _EXAMPLES], length=16)
   loss_fn = sft.make_loss_fn(
-    _CONFIG, label_smoothing=0.0, z_loss=0.0, chunk_size=5, num_shards=1
+    _CONFIG, label_smoothing=0.0, z_loss=0.0, chunk_size=5
   )
 
   def products(frozen_names):
