@@ -145,14 +145,25 @@ class _Handler(ocp.AsyncCheckpointHandler):
   async def async_save(
     self, directory: Any, args: "Save"
   ) -> list[future.Future]:
+    async def write() -> None:
+      self.save(directory, args)
+
     return [
-      future.CommitFutureAwaitingContractedSignals(
-        _write(directory, args), name="digests"
-      )
+      future.CommitFutureAwaitingContractedSignals(write(), name="digests")
     ]
 
   def save(self, directory: Any, args: "Save") -> None:
-    raise NotImplementedError("digests are saved in the background.")
+    record = {
+      "step": args.step,
+      "processes": jax.process_count(),
+      "arrays": args.pending.fetch(),
+      "texts": {
+        item: saved_digests.text_digest(value)
+        for item, value in args.texts.items()
+      },
+    }
+    name = saved_digests.file_name(jax.process_index())
+    (pathlib.Path(directory) / name).write_text(saved_digests.seal(record))
 
   def restore(self, directory: Any, args: "Restore") -> Any:
     return saved_digests.read(pathlib.Path(directory).parent)
@@ -178,20 +189,6 @@ class Save(ocp.args.CheckpointArgs):
 @dataclasses.dataclass
 class Restore(ocp.args.CheckpointArgs):
   """Reads the record; Orbax wants to know how before it lets one be saved."""
-
-
-async def _write(directory: Any, args: Save) -> None:
-  record = {
-    "step": args.step,
-    "processes": jax.process_count(),
-    "arrays": args.pending.fetch(),
-    "texts": {
-      item: saved_digests.text_digest(value)
-      for item, value in args.texts.items()
-    },
-  }
-  name = saved_digests.file_name(jax.process_index())
-  (pathlib.Path(directory) / name).write_text(saved_digests.seal(record))
 
 
 def _leaves(tree: Any) -> Iterator[tuple[str, Any]]:

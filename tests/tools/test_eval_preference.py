@@ -5,11 +5,9 @@ import dataclasses
 import functools
 import gzip
 import hashlib
-import json
 import math
 import pathlib
 import shutil
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +16,16 @@ import optax
 import pytest
 import tiny_adapters
 import tiny_model_folder
+from tiny_preference import WORDS, evaluate, jsonl, make_pairs, write_folders
 
 from ramjax.configs import base
-from ramjax.data import group_rows, parse_rows, train_tokenizer
+from ramjax.data import group_rows, parse_rows
 from ramjax.data.tokenizers import load_tokenizer
-from ramjax.evals import response_scorers
-from ramjax.evals.padded_rows import Row
 from ramjax.models import heads, llama, source_params
 from ramjax.models.lora_config import LoraConfig, LoraModule
 from ramjax.models.open_model import open_model
 from ramjax.tools import eval as eval_command
-from ramjax.tools import eval_preference, loaded_model, scoring_model
+from ramjax.tools import eval_preference, loaded_model
 from ramjax.trainers import reward
 from ramjax.trainers.group_data import GroupData
 from ramjax.trainers.group_evaluator import GroupEvaluator
@@ -38,59 +35,12 @@ _HH = (
   pathlib.Path(__file__).parents[2].parent
   / "shared/data/hh_rlhf/harmless-base_test.jsonl.gz"
 )
-_REWARD = dataclasses.replace(
-  tiny_model_folder.CONFIG, num_labels=1, tie_embeddings=False
-)
 _FOLDERS = ("reward", "policy", "other")
-_WORDS = [
-  ("word 1 and 7", "word 2, then", "more"),
-  ("more of it", "word 3", "then word 4 and word 5"),
-  ("word 9", "of it and 3", "of it and 4"),
-  ("word 12", "and more of it, then more", "it"),
-  ("then 5", "word", "word 6 and 7, then word 8"),
-]
-
-
-def _pairs():
-  def turn(role, content):
-    return [{"role": role, "content": content}]
-
-  return [
-    {
-      "prompt": turn("user", question),
-      "chosen": turn("assistant", chosen),
-      "rejected": turn("assistant", rejected),
-      "subset": ("odd", "even")[i % 2],
-    }
-    for i, (question, chosen, rejected) in enumerate(_WORDS)
-  ]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-  """Of a reward model, and of two language models."""
-  root = tmp_path_factory.mktemp("preference")
-  tiny_model_folder.write(root / "reward", _REWARD, seed=3)
-  tiny_model_folder.write(root / "policy")
-  tiny_model_folder.write(root / "other", seed=1)
-  return root
-
-
-def _jsonl(folder, records, name="pairs.jsonl"):
-  path = folder / name
-  path.write_text("".join(json.dumps(record) + "\n" for record in records))
-  return path
-
-
-def _run(data, model, *argv) -> Any:
-  """The evaluation and the scores; None where it failed."""
-  out = pathlib.Path(data).parent / "out"
-  argv = [f"--data={data}", f"--model={model}", f"--out={out}", *argv]
-  if eval_command.main(["preference", "--template=plain", *argv]):
-    return None, None
-  lines = (out / "scores.jsonl").read_text().splitlines()
-  found = json.loads((out / "evaluation.json").read_text())
-  return found, [json.loads(line) for line in lines]
+  return write_folders(tmp_path_factory.mktemp("preference"))
 
 
 def _tokenized(folder, records, max_length=64):
@@ -154,9 +104,9 @@ def _scores(records):
 def test_a_reward_model_is_right_where_its_head_says_so(
   tmp_path, folders, capsys
 ):
-  data = _jsonl(tmp_path, _pairs())
-  found, records = _run(data, folders / "reward")
-  expected = _plain(folders / "reward", _pairs(), _last_score)
+  data = jsonl(tmp_path, make_pairs())
+  found, records = evaluate(data, folders / "reward")
+  expected = _plain(folders / "reward", make_pairs(), _last_score)
   np.testing.assert_allclose(_scores(records), expected, atol=1e-5)
   right = expected[:, 0] > expected[:, 1]
   assert 0 < right.sum() < 5
@@ -171,7 +121,7 @@ def test_a_reward_model_is_right_where_its_head_says_so(
   assert shares["even"]["accuracy, %"] == pytest.approx(
     100 * right[1::2].mean()
   )
-  _, groups = _tokenized(folders / "reward", _pairs())
+  _, groups = _tokenized(folders / "reward", make_pairs())
   lengths = [[len(r) for r in group.responses] for group in groups]
   assert [
     [r["tokens_chosen"], r["tokens_rejected"]] for r in records
@@ -193,26 +143,28 @@ def test_a_reward_model_is_right_where_its_head_says_so(
 def test_an_implicit_reward_is_the_difference_of_log_probabilities(
   tmp_path, folders
 ):
-  data = _jsonl(tmp_path, _pairs())
+  data = jsonl(tmp_path, make_pairs())
   reference = f"--reference={folders / 'other'}"
-  found, records = _run(data, folders / "policy", reference, "--batch-size=3")
-  expected = _plain(folders / "policy", _pairs(), _logp)
-  expected = expected - _plain(folders / "other", _pairs(), _logp)
+  found, records = evaluate(
+    data, folders / "policy", reference, "--batch-size=3"
+  )
+  expected = _plain(folders / "policy", make_pairs(), _logp)
+  expected = expected - _plain(folders / "other", make_pairs(), _logp)
   np.testing.assert_allclose(_scores(records), expected, atol=1e-4)
   assert np.abs(expected).min() > 1e-3
   identity = found["model_identity"]
   assert identity["beta"] == 1.0
   assert identity["reference"]["folder"] == str(folders / "other")
   assert identity["reference"]["fingerprint"] != identity["fingerprint"]
-  scaled, _ = _run(data, folders / "policy", reference, "--beta=0.1")
+  scaled, _ = evaluate(data, folders / "policy", reference, "--beta=0.1")
   assert scaled["figures"]["mean margin"] == pytest.approx(
     found["figures"]["mean margin"] / 10, abs=1e-5
   )
 
 
 def test_a_model_against_itself_ties_every_pair(tmp_path, folders):
-  data = _jsonl(tmp_path, _pairs())
-  found, records = _run(
+  data = jsonl(tmp_path, make_pairs())
+  found, records = evaluate(
     data, folders / "policy", f"--reference={folders / 'policy'}"
   )
   assert not _scores(records).any()
@@ -224,10 +176,10 @@ def test_a_model_against_itself_ties_every_pair(tmp_path, folders):
 
 
 def test_log_probabilities_need_no_reference(tmp_path, folders):
-  data = _jsonl(tmp_path, _pairs())
-  total, totals = _run(data, folders / "policy", "--scorer=logp")
-  mean, means = _run(data, folders / "policy", "--scorer=mean_logp")
-  expected = _plain(folders / "policy", _pairs(), _logp)
+  data = jsonl(tmp_path, make_pairs())
+  total, totals = evaluate(data, folders / "policy", "--scorer=logp")
+  mean, means = evaluate(data, folders / "policy", "--scorer=mean_logp")
+  expected = _plain(folders / "policy", make_pairs(), _logp)
   np.testing.assert_allclose(_scores(totals), expected, atol=1e-4)
   lengths = np.array(
     [[r["tokens_chosen"], r["tokens_rejected"]] for r in means]
@@ -242,9 +194,9 @@ def test_log_probabilities_need_no_reference(tmp_path, folders):
 
 
 def test_the_figures_are_those_that_training_reports(tmp_path, folders):
-  data = _jsonl(tmp_path, _pairs())
-  found, _ = _run(data, folders / "reward")
-  tokenizer, groups = _tokenized(folders / "reward", _pairs())
+  data = jsonl(tmp_path, make_pairs())
+  found, _ = evaluate(data, folders / "reward")
+  tokenizer, groups = _tokenized(folders / "reward", make_pairs())
   config = base.reward(
     bradley_terry=dict(
       weight=1.0, margin="none", label_smoothing=0.0, centering=0.0
@@ -262,7 +214,7 @@ def test_the_figures_are_those_that_training_reports(tmp_path, folders):
       train_row_ids=[],
       weights=[],
       held_out=groups,
-      held_out_subsets=[pair["subset"] for pair in _pairs()],
+      held_out_subsets=[pair["subset"] for pair in make_pairs()],
       held_out_rows=[],
       held_out_records=[],
       tokenizer=tokenizer,
@@ -270,9 +222,7 @@ def test_the_figures_are_those_that_training_reports(tmp_path, folders):
       summary={},
     ),
     mesh,
-    reward.make_reward_objective(
-      shape, terms=config.loss.terms.to_dict(), num_shards=1
-    ),
+    reward.make_reward_objective(shape, terms=config.loss.terms.to_dict()),
   )
   state = init_state(
     params, optax.sgd(0.0), mesh=mesh, seed=0, with_ema=False, reference={}
@@ -302,14 +252,14 @@ def test_a_reward_model_may_be_adapters_on_a_base(tmp_path, folders):
   run = tmp_path / "run"
   tiny_adapters.write_reward_run(run, folders / "policy", source, adapters)
   shutil.copy(folders / "policy/tokenizer.model", run)
-  found, records = _run(_jsonl(tmp_path, _pairs()), run)
-  expected = _plain(run, _pairs(), _last_score)
+  found, records = evaluate(jsonl(tmp_path, make_pairs()), run)
+  expected = _plain(run, make_pairs(), _last_score)
   np.testing.assert_allclose(_scores(records), expected, atol=1e-5)
   assert found["model_identity"]["step"] == 3
 
 
 def test_pairs_that_are_too_long_are_cut_and_counted(tmp_path, folders):
-  pairs = _pairs()
+  pairs = make_pairs()
   long = "word 1 and 2, then word 3 and 4, then " * 2
   # The same for as long as they are kept, and not.
   same = {
@@ -318,23 +268,25 @@ def test_pairs_that_are_too_long_are_cut_and_counted(tmp_path, folders):
   }
   pairs[1] |= {"prompt": [{"role": "user", "content": long}]}
   pairs[2] |= same
-  found, records = _run(
-    _jsonl(tmp_path, pairs), folders / "reward", "--max-length=40"
+  found, records = evaluate(
+    jsonl(tmp_path, pairs), folders / "reward", "--max-length=40"
   )
   assert list(found["counted"].values()) == [1, 2]
   places = [f"pairs.jsonl:{i}" for i in (1, 2, 4, 5)]
   assert [r["where"] for r in records] == places
   assert found["model_identity"]["max_length"] == 40
-  one = _jsonl(tmp_path, [pairs[2]])
-  assert _run(one, folders / "reward") == (None, None)
+  one = jsonl(tmp_path, [pairs[2]])
+  assert evaluate(one, folders / "reward") == (None, None)
 
 
 def test_subsets_are_those_of_the_field_that_is_named(
   tmp_path, folders, capsys
 ):
-  pairs = [{**pair, "source": i % 3 or ""} for i, pair in enumerate(_pairs())]
-  data = _jsonl(tmp_path, pairs)
-  found, _ = _run(data, folders / "reward", "--subset-field=source")
+  pairs = [
+    {**pair, "source": i % 3 or ""} for i, pair in enumerate(make_pairs())
+  ]
+  data = jsonl(tmp_path, pairs)
+  found, _ = evaluate(data, folders / "reward", "--subset-field=source")
   rows = found["tables"]["by subset"]
   assert [(r["subset"], r["pairs"]) for r in rows] == [
     ("(none)", 2),
@@ -342,21 +294,19 @@ def test_subsets_are_those_of_the_field_that_is_named(
     ("2", 1),
   ]
   argv = [data, folders / "reward", "--subset-field=topic"]
-  assert _run(*argv) == (None, None)
+  assert evaluate(*argv) == (None, None)
   assert "--subset-field=topic: no row of" in capsys.readouterr().err
-  bare = _jsonl(tmp_path, [{**pair, "subset": None} for pair in _pairs()])
-  found, _ = _run(bare, folders / "reward")
+  bare = jsonl(tmp_path, [{**pair, "subset": None} for pair in make_pairs()])
+  found, _ = evaluate(bare, folders / "reward")
   assert "by subset" not in found["tables"]
 
 
 def test_raw_text_needs_no_template_and_messages_do(tmp_path, folders, capsys):
-  texts = [
-    {"prompt": f"{a} ", "chosen": b, "rejected": c} for a, b, c in _WORDS
-  ]
+  texts = [{"prompt": f"{a} ", "chosen": b, "rejected": c} for a, b, c in WORDS]
   argv = ["preference", f"--model={folders / 'reward'}"]
-  assert eval_command.main([*argv, f"--data={_jsonl(tmp_path, texts)}"]) == 0
+  assert eval_command.main([*argv, f"--data={jsonl(tmp_path, texts)}"]) == 0
   capsys.readouterr()
-  data = _jsonl(tmp_path, _pairs())
+  data = jsonl(tmp_path, make_pairs())
   assert eval_command.main([*argv, f"--data={data}"]) == 1
   assert "does not say its chat template" in capsys.readouterr().err
 
@@ -364,14 +314,14 @@ def test_raw_text_needs_no_template_and_messages_do(tmp_path, folders, capsys):
 def test_rows_that_cannot_be_read_are_named_or_set_aside(
   tmp_path, folders, capsys
 ):
-  pairs = _pairs()
+  pairs = make_pairs()
   pairs.insert(2, {**pairs[0], "rejected": pairs[0]["chosen"]})
-  data = _jsonl(tmp_path, pairs)
-  assert _run(data, folders / "reward") == (None, None)
+  data = jsonl(tmp_path, pairs)
+  assert evaluate(data, folders / "reward") == (None, None)
   shown = capsys.readouterr().err
   assert "pairs.jsonl:3: chosen and rejected are the same" in shown
   assert "set --max-bad-share above 0" in shown
-  found, records = _run(data, folders / "reward", "--max-bad-share=0.2")
+  found, records = evaluate(data, folders / "reward", "--max-bad-share=0.2")
   assert found["figures"]["pairs"] == 5 and len(records) == 5
   # Each by its own place, and not by that among the rows that are left.
   places = [f"pairs.jsonl:{i}" for i in (1, 2, 4, 5, 6)]
@@ -382,46 +332,6 @@ def test_rows_that_cannot_be_read_are_named_or_set_aside(
   argv = ["preference", f"--data={data}", f"--model={folders / 'reward'}"]
   assert eval_command.main([*argv, "--max-bad-share=0.2"]) == 1
   assert "--max-bad-share needs --out" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-  "model, argv, message",
-  [
-    ("policy", [], "name what it is compared with"),
-    ("policy", ["--scorer=reward"], "num_labels=0, and --scorer=reward"),
-    ("policy", ["--scorer=implicit"], "needs --reference=FOLDER"),
-    ("reward", ["--scorer=logp"], "leave --scorer out"),
-    ("reward", ["--reference=policy"], "compares with no reference"),
-    ("reward", ["--beta=2"], "--beta=2.0 is of an implicit reward: name"),
-    (
-      "policy",
-      ["--scorer=logp", "--reference=other"],
-      "--scorer=logp compares with no reference",
-    ),
-    ("policy", ["--reference=reward"], "compares with a language model"),
-    ("policy", ["--reference=none"], "holds no model"),
-    ("reward", ["--max-length=65"], "is for 64 positions at most"),
-    ("reward", ["--max-length=3"], "leaves no room for an answer"),
-    ("reward", ["--step=1"], "has no steps"),
-    ("three", [], "num_labels=3, and --scorer=reward reads the one score"),
-  ],
-)
-def test_options_that_do_not_go_together_are_refused_before_loading(
-  tmp_path, folders, capsys, monkeypatch, model, argv, message
-):
-  monkeypatch.setattr(loaded_model, "load", pytest.fail)
-  if model == "three" and not (folders / "three").exists():
-    config = dataclasses.replace(_REWARD, num_labels=3)
-    tiny_model_folder.write(folders / "three", config)
-  argv = [
-    f"--reference={folders / x.partition('=')[2]}" if "reference=" in x else x
-    for x in argv
-  ]
-  assert _run(_jsonl(tmp_path, _pairs()), folders / model, *argv) == (
-    None,
-    None,
-  )
-  assert message in capsys.readouterr().err
 
 
 _IMPLICIT = "--scorer=implicit"
@@ -450,8 +360,8 @@ _IMPLICIT = "--scorer=implicit"
 def test_a_command_is_checked_without_a_model(tmp_path, folders, argv, message):
   empty, new = tmp_path / "empty", tmp_path / "new"
   empty.mkdir()
-  bad = _jsonl(tmp_path, [_pairs()[0], {"prompt": "x"}], "bad.jsonl")
-  base = [f"--data={_jsonl(tmp_path, _pairs())}", f"--model={empty}"]
+  bad = jsonl(tmp_path, [make_pairs()[0], {"prompt": "x"}], "bad.jsonl")
+  base = [f"--data={jsonl(tmp_path, make_pairs())}", f"--model={empty}"]
   base += ["--step=1"]
   parsed = eval_preference.parse(
     [*base, f"--out={new}", f"--reference={folders / 'policy'}"]
@@ -463,65 +373,18 @@ def test_a_command_is_checked_without_a_model(tmp_path, folders, argv, message):
   assert not new.exists()
 
 
-def test_a_row_that_cannot_be_scored_is_named_before_loading(
-  folders, monkeypatch
-):
-  monkeypatch.setattr(loaded_model, "load", pytest.fail)
-  opened = scoring_model.open_model(folders / "policy", template="plain")
-  scoring = scoring_model.Scoring(
-    kind="logp",
-    beta=1.0,
-    model=opened,
-    reference=None,
-    max_length=64,
-    batch_size=1,
-  )
-  good = Row(np.array([1, 5], np.int32), np.array([False, True]))
-  bad = good._replace(mask=np.array([True, False]))
-  places = ["pairs.jsonl:7, chosen", "pairs.jsonl:7, rejected"]
-  with pytest.raises(ValueError, match="l:7, rejected has no token to predict"):
-    scoring.score([good, bad], places)
-
-
-def test_a_reference_that_reads_other_tokens_is_refused(
-  tmp_path, folders, capsys
-):
-  other = shutil.copytree(folders / "other", tmp_path / "other")
-  (other / "tokenizer.model").unlink()
-  train_tokenizer.train_sentencepiece(
-    ["quite other letters: xyz", "and 1 2 3 4 5 6 7 8 9 0"] * 9,
-    path=other / "tokenizer.model",
-    vocab_size=290,
-  )
-  data = _jsonl(tmp_path, _pairs())
-  argv = [data, folders / "policy", f"--reference={other}"]
-  assert _run(*argv) == (None, None)
-  assert "encodes the data differently than" in capsys.readouterr().err
-
-
 def test_nothing_is_written_over_what_is_read(
   tmp_path, folders, capsys, monkeypatch
 ):
   monkeypatch.setattr(loaded_model, "load", pytest.fail)
   out = tmp_path / "out"
   out.mkdir()
-  data = _jsonl(out, _pairs(), "scores.jsonl")
+  data = jsonl(out, make_pairs(), "scores.jsonl")
   before = data.read_bytes()
   argv = [f"--data={data}", f"--model={folders / 'reward'}", f"--out={out}"]
   assert eval_command.main(["preference", *argv]) == 1
   assert "scores.jsonl would be written" in capsys.readouterr().err
   assert data.read_bytes() == before
-
-
-def test_a_batch_without_room_names_the_options_that_make_it_smaller(
-  tmp_path, folders, capsys, monkeypatch
-):
-  def no_room(*unused):
-    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-
-  monkeypatch.setattr(response_scorers, "_last_scores", no_room)
-  assert _run(_jsonl(tmp_path, _pairs()), folders / "reward") == (None, None)
-  assert "lower --batch-size or --max-length" in capsys.readouterr().err
 
 
 def test_tasks_that_the_project_writes_are_pairs_too(tmp_path, folders, capsys):
@@ -538,7 +401,7 @@ def test_published_pairs_are_scored(tmp_path, folders):
     lines = [next(file) for _ in range(40)]
   data = tmp_path / "hh.jsonl"
   data.write_text("".join(lines))
-  found, records = _run(data, folders / "reward", "--max-bad-share=0.1")
+  found, records = evaluate(data, folders / "reward", "--max-bad-share=0.1")
   assert found["figures"]["pairs"] == len(records)
   aside = (tmp_path / "out/quarantine.jsonl").read_text().splitlines()
   same = sum(

@@ -8,41 +8,13 @@ import shutil
 import subprocess
 import sys
 
-import jsonschema
 import pytest
 import yaml
+from tiny_launch import OPTIONS, TRAIN, argv, render
 
 from ramjax.tools import launch
 
 _FOLDER = pathlib.Path(launch.__file__).with_suffix("")
-_RUN = ("--config=sft_quickstart", "--config.run.total_steps=7")
-_OPTIONS = {
-  "tpu_vm": ("--topology=v5p-128", "--zone=us-east5-a", "--install=ramjax"),
-  "gke": ("--topology=v5p-128", "--image=r.example/ramjax:v1", "--claim=runs"),
-  "xpk": (
-    *("--topology=v5e-16", "--zone=us-east5-a", "--cluster=c1"),
-    "--image=r.example/ramjax:v1",
-  ),
-  "slurm": ("--topology=h100x16", "--python=/venv/bin/python"),
-  "skypilot": ("--topology=h100x16", "--install=ramjax", "--bucket=gs://runs"),
-}
-# What a host runs in the end.
-_TRAIN = [
-  *("python", "-m", "ramjax.trainers.launch"),
-  *(*_RUN, "--workdir=/data/a run"),
-]
-
-
-def _argv(place, *more, name="sft8b", workdir="/data/a run"):
-  return [
-    *(f"--on={place}", f"--name={name}", f"--workdir={workdir}"),
-    *(*_OPTIONS[place], *_RUN, *more),
-  ]
-
-
-def _render(capsys, place, *more, **changes):
-  assert launch.main(_argv(place, *more, **changes)) == 0
-  return capsys.readouterr().out
 
 
 def _script(tmp_path, text):
@@ -64,284 +36,30 @@ def _dry_run(tmp_path, text, *actions):
   return [shlex.split(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("place", _OPTIONS)
+@pytest.mark.parametrize("place", OPTIONS)
 def test_every_placeholder_is_filled_in(place, capsys):
-  assert not re.search(r"@[A-Z_]+@", _render(capsys, place))
+  assert not re.search(r"@[A-Z_]+@", render(capsys, place))
 
 
 def test_every_file_of_the_folder_belongs_to_a_place():
   templates = {place.template for place in launch._PLACES.values()}
   assert {path.name for path in _FOLDER.iterdir()} == templates | {"README.md"}
-  assert set(_OPTIONS) == set(launch._PLACES)
+  assert set(OPTIONS) == set(launch._PLACES)
 
 
 @pytest.mark.parametrize("place", ["tpu_vm", "xpk", "slurm"])
 def test_scripts_are_sound_shell(place, tmp_path, capsys):
-  path = _script(tmp_path, _render(capsys, place))
-  subprocess.run(["bash", "-n", path], check=True)
+  path = _script(tmp_path, render(capsys, place))
+  checks = [["bash", "-n"]]
   if shutil.which("shellcheck"):
-    subprocess.run(["shellcheck", path], check=True)
-
-
-# Of what the API server would refuse or read otherwise: jobset.x-k8s.io and
-# batch/v1, as far as this template goes.
-_CONTAINER = {
-  "type": "object",
-  "required": ["name", "image", "command", "resources", "volumeMounts"],
-  "additionalProperties": False,
-  "properties": {
-    "name": {"type": "string"},
-    "image": {"type": "string"},
-    "command": {"type": "array", "items": {"type": "string"}},
-    "ports": {
-      "type": "array",
-      "items": {
-        "type": "object",
-        "required": ["containerPort"],
-        "additionalProperties": False,
-        "properties": {"containerPort": {"type": "integer"}},
-      },
-    },
-    "resources": {
-      "type": "object",
-      "required": ["requests", "limits"],
-      "additionalProperties": {
-        "type": "object",
-        "required": ["google.com/tpu"],
-        "properties": {"google.com/tpu": {"enum": [1, 4, 8]}},
-      },
-    },
-    "volumeMounts": {
-      "type": "array",
-      "items": {"type": "object", "required": ["name", "mountPath"]},
-    },
-  },
-}
-_POD = {
-  "type": "object",
-  "required": ["restartPolicy", "nodeSelector", "containers", "volumes"],
-  "additionalProperties": False,
-  "properties": {
-    "restartPolicy": {"const": "Never"},
-    "terminationGracePeriodSeconds": {"type": "integer"},
-    "hostNetwork": {"type": "boolean"},
-    "dnsPolicy": {"const": "ClusterFirstWithHostNet"},
-    "nodeSelector": {
-      "type": "object",
-      "required": [
-        "cloud.google.com/gke-tpu-accelerator",
-        "cloud.google.com/gke-tpu-topology",
-      ],
-      "additionalProperties": {"type": "string"},
-    },
-    "tolerations": {
-      "type": "array",
-      "items": {"type": "object", "required": ["key", "operator"]},
-    },
-    "containers": {"type": "array", "minItems": 1, "items": _CONTAINER},
-    "volumes": {
-      "type": "array",
-      "items": {
-        "type": "object",
-        "required": ["name", "persistentVolumeClaim"],
-      },
-    },
-  },
-}
-_JOBSET = {
-  "type": "object",
-  "required": ["apiVersion", "kind", "metadata", "spec"],
-  "additionalProperties": False,
-  "properties": {
-    "apiVersion": {"const": "jobset.x-k8s.io/v1alpha2"},
-    "kind": {"const": "JobSet"},
-    "metadata": {
-      "type": "object",
-      "required": ["name"],
-      "properties": {"name": {"type": "string"}},
-    },
-    "spec": {
-      "type": "object",
-      "required": ["replicatedJobs"],
-      "additionalProperties": False,
-      "properties": {
-        "failurePolicy": {
-          "type": "object",
-          "additionalProperties": False,
-          "properties": {"maxRestarts": {"type": "integer", "minimum": 0}},
-        },
-        "replicatedJobs": {
-          "type": "array",
-          "items": {
-            "type": "object",
-            "required": ["name", "template"],
-            "properties": {
-              "replicas": {"type": "integer", "minimum": 1},
-              "template": {
-                "type": "object",
-                "required": ["spec"],
-                "properties": {
-                  "spec": {
-                    "type": "object",
-                    "required": ["parallelism", "completions", "template"],
-                    "properties": {
-                      "parallelism": {"type": "integer"},
-                      "completions": {"type": "integer"},
-                      "backoffLimit": {"const": 0},
-                      "template": {
-                        "type": "object",
-                        "required": ["spec"],
-                        "properties": {"spec": _POD},
-                      },
-                    },
-                  }
-                },
-              },
-            },
-          },
-        },
-      },
-    },
-  },
-}
-
-
-def test_the_jobset_has_a_job_for_each_slice_and_a_pod_for_each_host(capsys):
-  jobset = yaml.safe_load(_render(capsys, "gke", "--slices=2", "--spot"))
-  jsonschema.validate(jobset, _JOBSET)
-  (job,) = jobset["spec"]["replicatedJobs"]
-  assert job["replicas"] == 2
-  # 128 cores are 64 chips, 4 to a host.
-  spec = job["template"]["spec"]
-  assert (spec["parallelism"], spec["completions"]) == (16, 16)
-  pod = spec["template"]["spec"]
-  assert pod["nodeSelector"] == {
-    "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
-    "cloud.google.com/gke-tpu-topology": "4x4x4",
-    "cloud.google.com/gke-spot": "true",
-  }
-  (container,) = pod["containers"]
-  assert container["command"] == _TRAIN
-  assert container["resources"]["limits"] == {"google.com/tpu": 4}
-  assert container["volumeMounts"][0]["mountPath"] == launch.MOUNT
-
-
-@pytest.mark.parametrize(
-  "topology,label,chips,hosts",
-  [
-    ("v5e-1", "tpu-v5-lite-podslice", 1, 1),
-    ("v6e-16", "tpu-v6e-slice", 4, 4),
-    ("tpu7x:4x4x4", "tpu7x", 4, 16),
-  ],
-)
-def test_pods_ask_for_the_chips_of_their_host(
-  topology, label, chips, hosts, capsys
-):
-  text = _render(capsys, "gke", f"--topology={topology}")
-  jobset = yaml.safe_load(text)
-  jsonschema.validate(jobset, _JOBSET)
-  spec = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
-  pod = spec["template"]["spec"]
-  assert spec["parallelism"] == hosts
-  assert label in pod["nodeSelector"].values()
-  assert pod["containers"][0]["resources"]["requests"] == {
-    "google.com/tpu": chips
-  }
-
-
-# As SkyPilot's YAML specification has them.
-_SKYPILOT = {
-  "type": "object",
-  "required": ["name", "num_nodes", "resources", "setup", "run"],
-  "additionalProperties": False,
-  "properties": {
-    "name": {"type": "string"},
-    "num_nodes": {"type": "integer", "minimum": 1},
-    "resources": {
-      "type": "object",
-      "required": ["accelerators"],
-      "additionalProperties": False,
-      "properties": {
-        "accelerators": {"type": "string"},
-        "accelerator_args": {"type": "object"},
-        "use_spot": {"type": "boolean"},
-      },
-    },
-    "secrets": {"type": "object", "additionalProperties": {"type": "null"}},
-    "file_mounts": {
-      "type": "object",
-      "additionalProperties": {
-        "type": "object",
-        "required": ["source", "mode"],
-        "properties": {"mode": {"const": "MOUNT"}},
-      },
-    },
-    "setup": {"type": "string"},
-    "run": {"type": "string"},
-  },
-}
-
-
-def test_skypilot_starts_a_process_for_each_node_with_its_number(
-  tmp_path, capsys
-):
-  task = yaml.safe_load(_render(capsys, "skypilot"))
-  jsonschema.validate(task, _SKYPILOT)
-  assert task["num_nodes"] == 2
-  assert task["resources"] == {"accelerators": "H100:8", "use_spot": False}
-  python = tmp_path / "python"
-  python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-  python.chmod(0o755)
-  done = subprocess.run(
-    ["bash", "-c", task["run"]],
-    env={
-      "HOME": "/nowhere",
-      "PATH": f"{tmp_path}:/usr/bin:/bin",
-      "SKYPILOT_NODE_IPS": "10.0.0.7\n10.0.0.8",
-      "SKYPILOT_NUM_NODES": "2",
-      "SKYPILOT_NODE_RANK": "1",
-    },
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  assert done.stdout.splitlines() == [
-    *_TRAIN[1:],
-    "--coordinator=10.0.0.7:8476",
-    *("--num-processes=2", "--process-id=1"),
-  ]
-
-
-def test_skypilot_leaves_tpu_hosts_to_their_own_metadata(capsys):
-  text = _render(capsys, "skypilot", "--topology=v5p-16", "--spot")
-  task = yaml.safe_load(text)
-  jsonschema.validate(task, _SKYPILOT)
-  assert (task["num_nodes"], "--coordinator" in task["run"]) == (1, False)
-  assert task["resources"] == {
-    "accelerators": "tpu-v5p-16:1",
-    "accelerator_args": {"runtime_version": "v2-alpha-tpuv5"},
-    "use_spot": True,
-  }
-
-
-def test_secrets_go_by_name_and_never_by_value(capsys, monkeypatch):
-  monkeypatch.setenv("HF_TOKEN", "planted-value")
-  text = _render(
-    capsys, "skypilot", "--secret=HF_TOKEN", "--secret=WANDB_API_KEY"
-  )
-  task = yaml.safe_load(text)
-  assert task["secrets"] == {"HF_TOKEN": None, "WANDB_API_KEY": None}
-  assert "envs" not in task and "planted-value" not in text
-
-
-@pytest.mark.parametrize("place", ["gke", "skypilot"])
-def test_a_name_that_yaml_takes_for_a_truth_value_stays_a_name(place, capsys):
-  read = yaml.safe_load(_render(capsys, place, name="no"))
-  assert read.get("metadata", read)["name"] == "no"
+    checks.append(["shellcheck"])
+  for check in checks:
+    done = subprocess.run([*check, path], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_sbatch_reads_its_options_from_the_top(capsys):
-  text = _render(capsys, "slurm")
+  text = render(capsys, "slurm")
   lines = text.splitlines()
   assert lines[0].startswith("#!")
   # SLURM reads as far as the first command.
@@ -360,10 +78,10 @@ def test_sbatch_reads_its_options_from_the_top(capsys):
 
 
 def test_slurm_prints_what_it_would_run(tmp_path, capsys):
-  train, after = _dry_run(tmp_path, _render(capsys, "slurm"))
+  train, after = _dry_run(tmp_path, render(capsys, "slurm"))
   assert train == [
     *("srun", "--kill-on-bad-exit=0", "--label"),
-    *("/venv/bin/python", *_TRAIN[1:]),
+    *("/venv/bin/python", *TRAIN[1:]),
   ]
   assert after == [
     *("#", "to", "continue:", "scontrol", "requeue", "JOB_ID"),
@@ -371,7 +89,7 @@ def test_slurm_prints_what_it_would_run(tmp_path, capsys):
 
 
 def test_xpk_prints_what_it_would_run(tmp_path, capsys):
-  text = _render(capsys, "xpk", "--slices=2")
+  text = render(capsys, "xpk", "--slices=2")
   (command,) = _dry_run(tmp_path, text, "run")
   assert command[:-1] == [
     *("xpk", "workload", "create", "--cluster=c1", "--zone=us-east5-a"),
@@ -380,7 +98,7 @@ def test_xpk_prints_what_it_would_run(tmp_path, capsys):
     "--restart-on-user-code-failure",
     "--termination-grace-period-seconds=120",
   ]
-  assert shlex.split(command[-1].removeprefix("--command=")) == _TRAIN
+  assert shlex.split(command[-1].removeprefix("--command=")) == TRAIN
   assert _dry_run(tmp_path, text, "stop") == [
     [
       *("xpk", "workload", "delete", "--cluster=c1", "--zone=us-east5-a"),
@@ -393,7 +111,7 @@ _QUEUED = ["gcloud", "compute", "tpus", "queued-resources"]
 
 
 def test_tpu_vms_print_what_they_would_run(tmp_path, capsys):
-  text = _render(capsys, "tpu_vm")
+  text = render(capsys, "tpu_vm")
   named = ["sft8b", "--zone=us-east5-a"]
   everywhere = [*_QUEUED, "ssh", *named, "--node=all", "--worker=all"]
   assert _dry_run(tmp_path, text, "create") == [
@@ -423,26 +141,26 @@ def test_tpu_vms_print_what_they_would_run(tmp_path, capsys):
 
 
 def test_tpu_vms_of_several_slices_are_one_resource(tmp_path, capsys):
-  text = _render(capsys, "tpu_vm", "--slices=2", "--spot")
+  text = render(capsys, "tpu_vm", "--slices=2", "--spot")
   (command,) = _dry_run(tmp_path, text, "create")
   assert command[-3:] == ["--node-count=2", "--node-prefix=sft8b", "--spot"]
 
 
 def test_tpu_vms_start_the_run_under_a_supervisor(tmp_path, capsys):
-  (command,) = _dry_run(tmp_path, _render(capsys, "tpu_vm"), "run")
+  (command,) = _dry_run(tmp_path, render(capsys, "tpu_vm"), "run")
   words = shlex.split(command[-1].removeprefix("--command="))
   start = words.index("python")
   assert words[start : start + 5] == [
     *("python", "-m", "ramjax.tools.cli", "supervise", "--"),
   ]
-  assert words[start + 5 : start + 5 + len(_TRAIN)] == _TRAIN
+  assert words[start + 5 : start + 5 + len(TRAIN)] == TRAIN
 
 
 @pytest.mark.parametrize("place", ["tpu_vm", "xpk"])
 def test_a_script_without_an_action_says_which_there_are(
   place, tmp_path, capsys
 ):
-  path = _script(tmp_path, _render(capsys, place))
+  path = _script(tmp_path, render(capsys, place))
   done = subprocess.run(["bash", path], capture_output=True, text=True)
   assert done.returncode == 2
   assert done.stdout == "" and " run | " in done.stderr
@@ -452,9 +170,9 @@ def test_a_script_without_an_action_says_which_there_are(
 _HOSTILE = """/data/'; touch INJECTED; "$(touch INJECTED)" `touch INJECTED` #"""
 
 
-@pytest.mark.parametrize("place", _OPTIONS)
+@pytest.mark.parametrize("place", OPTIONS)
 def test_no_value_becomes_a_command(place, tmp_path, capsys):
-  text = _render(capsys, place, workdir=_HOSTILE)
+  text = render(capsys, place, workdir=_HOSTILE)
   marked = f"--workdir={_HOSTILE}"
   if place == "gke":
     spec = yaml.safe_load(text)["spec"]["replicatedJobs"][0]["template"]["spec"]
@@ -534,18 +252,18 @@ def _wait_for(path, text):
   ],
 )
 def test_a_value_that_does_not_fit_is_refused(place, more, message, capsys):
-  assert launch.main(_argv(place, *more)) == 1
+  assert launch.main(argv(place, *more)) == 1
   out, err = capsys.readouterr()
   assert out == "" and err.startswith("ramjax launch: ") and message in err
 
 
 def test_a_config_of_ones_own_is_where_the_hosts_have_it(capsys):
-  text = _render(capsys, "slurm", "--config=/shared/mine.py")
+  text = render(capsys, "slurm", "--config=/shared/mine.py")
   assert "--config=/shared/mine.py" in text
 
 
 def test_slurm_takes_the_interpreter_that_submits_it(tmp_path, capsys):
-  text = _render(capsys, "slurm", "--python=")
+  text = render(capsys, "slurm", "--python=")
   assert _dry_run(tmp_path, text)[0][3] == sys.executable
 
 

@@ -33,10 +33,17 @@ def _claim(workdir, config=None, manifest=None):
   )
 
 
+def _written(workdir):
+  """Config and manifest, as they are on disk."""
+  return tuple(
+    json.loads((workdir / name).read_text())
+    for name in ("config.json", "manifest.json")
+  )
+
+
 def test_both_files_hold_what_made_the_run(tmp_path):
   _claim(tmp_path / "new")
-  config = json.loads((tmp_path / "new" / "config.json").read_text())
-  manifest = json.loads((tmp_path / "new" / "manifest.json").read_text())
+  config, manifest = _written(tmp_path / "new")
   assert config == _config()
   assert manifest["data"]["main"]["sha256"] == "aa"
   assert manifest["tokenizer_sha256"] == "bb"
@@ -47,7 +54,10 @@ def test_both_files_hold_what_made_the_run(tmp_path):
 
 def test_the_same_config_and_data_continue(tmp_path):
   _claim(tmp_path)
-  _claim(tmp_path)
+  # By which command a run goes on is no part of what it is.
+  again = {**_manifest(), "command": ["the same", "started again"]}
+  _claim(tmp_path, manifest=again)
+  assert _written(tmp_path) == (_config(), again)
 
 
 def test_a_changed_field_is_refused_by_name_with_both_values(tmp_path):
@@ -93,6 +103,10 @@ def test_how_a_run_is_watched_may_change(tmp_path):
   _claim(tmp_path, config)
   config["run"] |= {"tracebacks": True, "log_every": 1}
   provenance.refuse_other_config(tmp_path, config)
+  _claim(tmp_path, config)
+  written, _ = _written(tmp_path)
+  assert written["run"]["tracebacks"] is True
+  assert written["run"]["log_every"] == 1
 
 
 def test_another_config_is_refused_before_there_is_any_data(tmp_path):
@@ -112,13 +126,15 @@ def test_a_new_field_of_a_later_version_is_named(tmp_path):
 def test_a_change_that_was_allowed_is_recorded(tmp_path):
   _claim(tmp_path)
   _claim(tmp_path, _config(learning_rate=0.2, allow=True))
-  config = json.loads((tmp_path / "config.json").read_text())
+  config, _ = _written(tmp_path)
   assert config["optim"]["learning_rate"] == 0.2
 
 
 def test_allowing_a_change_is_itself_no_change(tmp_path):
   _claim(tmp_path, _config(allow=True))
+  assert _written(tmp_path)[0] == _config(allow=True)
   _claim(tmp_path, _config(allow=False))
+  assert _written(tmp_path)[0] == _config(allow=False)
 
 
 def test_the_environment_is_not_in_the_manifest(monkeypatch):

@@ -2,12 +2,11 @@
 """One copy that differs in one bit is found, with its device."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from ramjax.models import sharding
+from ramjax.models import array_digest, sharding
 from ramjax.trainers.replicas import ReplicaCheck
 from ramjax.trainers.run_error import ReplicaError
 
@@ -21,7 +20,7 @@ def _with_copies(mesh, spec, array, damage=()):
   placed = NamedSharding(mesh, PartitionSpec(*spec))
   blocks = []
   for device, index in placed.devices_indices_map(array.shape).items():
-    block = array[index].copy()
+    block = np.array(array[index])
     if device.id in damage:
       block.view(np.uint32).reshape(-1)[-1] ^= 1
     blocks.append(jax.device_put(block, device))
@@ -54,21 +53,27 @@ def test_one_bit_of_one_copy_is_found_and_its_device_named(spec, bad):
   assert "Up to step 20" in message and "fine" not in message
 
 
+def _state(mesh, damaged=""):
+  """Not only plain numbers; device 5 has another bit of what is `damaged`."""
+  array = np.where(_array() > 0, np.nan, _array()).astype(np.float32)
+  values = {
+    "w": (("fsdp",), array),
+    "step": ((), np.array(3, np.int32)),
+    "key": ((), np.array(jax.random.key_data(jax.random.key(0)))),
+  }
+  state = {
+    name: _with_copies(mesh, spec, value, {5} if name == damaged else ())
+    for name, (spec, value) in values.items()
+  }
+  return {**state, "key": jax.random.wrap_key_data(state["key"])}
+
+
 def test_equal_copies_pass_whatever_they_hold():
   mesh = _mesh()
-  array = np.where(_array() > 0, np.nan, _array()).astype(np.float32)
-  _check(
-    mesh,
-    {
-      "w": _with_copies(mesh, ("fsdp",), array),
-      "step": jax.device_put(
-        jnp.int32(3), NamedSharding(mesh, PartitionSpec())
-      ),
-      "key": jax.device_put(
-        jax.random.key(0), NamedSharding(mesh, PartitionSpec())
-      ),
-    },
-  )
+  _check(mesh, _state(mesh))
+  for damaged in ("w", "step", "key"):
+    with pytest.raises(ReplicaError, match=rf"\n  {damaged} on \S+\n"):
+      _check(mesh, _state(mesh, damaged))
 
 
 def test_every_device_that_differs_from_most_is_named():
@@ -81,10 +86,24 @@ def test_every_device_that_differs_from_most_is_named():
   assert "3)" not in str(error.value).replace("step 3", "")
 
 
-def test_what_no_two_devices_share_is_not_compared():
+def test_what_no_two_devices_share_is_not_compared(monkeypatch):
   mesh = _mesh()
-  state = {"w": _with_copies(mesh, (("data", "fsdp"),), np.arange(8.0))}
-  _check(mesh, state)
+  digested = []
+  digest = array_digest.digest
+
+  def seen(block):
+    digested.append(block.shape)
+    return digest(block)
+
+  monkeypatch.setattr(array_digest, "digest", seen)
+  split = _with_copies(
+    mesh, (("data", "fsdp"),), np.arange(8, dtype=np.float32)
+  )
+  _check(mesh, {"split": split})
+  assert digested == []
+  # Beside what has copies it is left out: of 6 rows each device holds 3.
+  _check(mesh, {"split": split, "w": _with_copies(mesh, ("fsdp",), _array())})
+  assert digested == [(3, 4)]
 
 
 def test_it_is_due_every_so_many_steps():

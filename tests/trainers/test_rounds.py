@@ -13,7 +13,7 @@ import signal
 import jax
 import numpy as np
 import pytest
-import tiny_model_folder
+from tiny_rounds import STEPS, Crash, crash, make_config, write_start
 
 from ramjax.configs import base
 from ramjax.models import open_model, sharding
@@ -31,7 +31,6 @@ from ramjax.trainers import (
   sampled_groups,
 )
 
-_STEPS = 3
 _RECORDS = (
   round_files.SAMPLES,
   round_files.SCORES,
@@ -57,14 +56,7 @@ def folder(tmp_path_factory):
   Programs of two models that come from that cache can deadlock on simulated
   devices, whose collectives wait for threads that others hold.
   """
-  root = tmp_path_factory.mktemp("start")
-  tiny_model_folder.write(root / "model")
-  prompts = [
-    {"prompt": [{"role": "user", "content": f"word {i} and"}]}
-    for i in range(40)
-  ]
-  text = "".join(json.dumps(prompt) + "\n" for prompt in prompts)
-  (root / "prompts.jsonl").write_text(text)
+  root = write_start(tmp_path_factory.mktemp("start"))
   kept = {
     name: getattr(jax.config, name)
     for name in (
@@ -91,36 +83,11 @@ def folder(tmp_path_factory):
     jax.config.update(name, value)
 
 
-def _config(folder, fit=None, **select):
-  fit = base.preference(dpo=dict(weight=1.0, beta=0.5)) if fit is None else fit
-  fit.init.from_hf = str(folder / "model")
-  fit.data.sources.main = base.source(
-    str(folder / "prompts.jsonl"), eval_rows=4
-  )
-  fit.data.max_length = 60
-  fit.data.batch_size = 4
-  fit.optim.warmup_steps = 1
-  fit.run.total_steps = _STEPS
-  config = base.rounds(
-    fit,
-    select=select or dict(name="best_and_worst"),
-    rewards=dict(length=dict(weight=1.0, max_characters=10)),
-  )
-  config.rollout.prompts = 6
-  config.rollout.group_size = 4
-  config.rollout.max_new_tokens = 8
-  # Chunks of four prompts, and so two of them.
-  config.rollout.num_slots = 4
-  config.evals.num_prompts = 3
-  config.evals.max_new_tokens = 8
-  return config
-
-
 @pytest.fixture(scope="module")
 def whole(folder):
   """A finished run of two rounds."""
   workdir = folder / "whole"
-  assert rounds.main(_config(folder), workdir) is loop.Outcome.FINISHED
+  assert rounds.main(make_config(folder), workdir) is loop.Outcome.FINISHED
   return workdir
 
 
@@ -165,7 +132,7 @@ def test_each_round_learns_and_is_logged(whole):
     assert "eval/score" in line
   for number in (1, 2):
     metrics = _lines(whole / f"round_{number}" / "fit" / "metrics.jsonl")
-    assert metrics[-1]["step"] == _STEPS
+    assert metrics[-1]["step"] == STEPS
   first, second = _arrays(whole, 1), _arrays(whole, 2)
   assert any(not np.array_equal(first[n], second[n]) for n in first)
 
@@ -184,7 +151,7 @@ def test_each_round_takes_the_next_prompts(whole):
 def test_the_newest_model_plays_policy_start_and_reference(whole, folder):
   roles = _roles(whole)
   made = json.loads((whole / "round_1" / round_files.FITTED).read_text())
-  assert made["step"] == _STEPS
+  assert made["step"] == STEPS
   assert roles["1"]["policy"]["folder"] == str((folder / "model").resolve())
   for role in ("policy", "start", "reference"):
     assert roles["2"][role] == made
@@ -197,7 +164,7 @@ def test_the_newest_model_plays_policy_start_and_reference(whole, folder):
 @pytest.mark.slow
 def test_a_second_run_in_the_same_process_is_the_same(folder, whole):
   again = folder / "again"
-  assert rounds.main(_config(folder), again) is loop.Outcome.FINISHED
+  assert rounds.main(make_config(folder), again) is loop.Outcome.FINISHED
   _assert_same(whole, again)
 
 
@@ -225,13 +192,13 @@ class _Runner:
 def test_each_round_is_measured_and_a_failure_ends_the_last_alone(
   folder, whole
 ):
-  config, workdir, runner = _config(folder), folder / "measured", _Runner()
+  config, workdir, runner = make_config(folder), folder / "measured", _Runner()
   config.evals.benchmarks.math = base.benchmark("gsm8k")
   with pytest.raises(
     benchmarks.BenchmarksFailed, match=r"round_1/fit/.*the judge is away"
   ):
     rounds.main(config, workdir, runner)
-  assert runner.measured == [("round_1", _STEPS), ("round_2", _STEPS)]
+  assert runner.measured == [("round_1", STEPS), ("round_2", STEPS)]
   lines = _lines(workdir / "round_2" / "fit" / "metrics.jsonl")
   assert lines[-1]["eval/math/accuracy"] == 0.5
   for name, array in _arrays(whole, 2).items():
@@ -239,21 +206,17 @@ def test_each_round_is_measured_and_a_failure_ends_the_last_alone(
 
 
 def test_benchmarks_of_rounds_that_fit_nothing_are_refused(folder):
-  config = _config(folder)
+  config = make_config(folder)
   config.rounds.fit = False
   config.evals.benchmarks.math = base.benchmark("gsm8k")
   with pytest.raises(ValueError, match=r"rounds\.fit=False"):
     rounds.main(config, folder / "unfitted", _Runner())
 
 
-class _Crash(Exception):
-  """Stands for a kill."""
-
-
 def _after(stage):
   def crash(*arguments, **options):
     stage(*arguments, **options)
-    raise _Crash
+    raise Crash
 
   return crash
 
@@ -263,14 +226,14 @@ def stopped(folder, whole):
   """A run that was stopped after each stage, and within those that can be."""
   del whole  # Made before, so that what runs here is compiled.
   workdir = folder / "stopped"
-  config = _config(folder)
+  config = make_config(folder)
 
   def launch(crashes, *patches):
     with pytest.MonkeyPatch.context() as patched:
       for module, name, value in patches:
         patched.setattr(module, name, value)
-      if crashes is _Crash:
-        with pytest.raises(_Crash):
+      if crashes is Crash:
+        with pytest.raises(Crash):
           rounds.main(config, workdir)
         return
       assert rounds.main(config, workdir) is crashes
@@ -280,7 +243,7 @@ def stopped(folder, whole):
   def crash_at_the_second_chunk(self, start, prompts, *rest, **options):
     calls.append(len(prompts))
     if calls == [3, 16, 8]:
-      raise _Crash
+      raise Crash
     return ask(self, start, prompts, *rest, **options)
 
   def signal_in_the_first_chunk(*arguments, **options):
@@ -296,7 +259,7 @@ def stopped(folder, whole):
     return count(batch)
 
   algorithm = preference.ALGORITHM
-  launch(_Crash, (round_sampling.Asker, "ask", crash_at_the_second_chunk))
+  launch(Crash, (round_sampling.Asker, "ask", crash_at_the_second_chunk))
   partial = workdir / "round_1/samples.jsonl.partial"
   assert len(_lines(partial)) == 16
   for module, name in (
@@ -304,15 +267,15 @@ def stopped(folder, whole):
     (round_scoring, "score"),
     (rounds, "_select"),
   ):
-    launch(_Crash, (module, name, _after(getattr(module, name))))
+    launch(Crash, (module, name, _after(getattr(module, name))))
   object.__setattr__(algorithm, "count_batch", signal_in_the_second_step)
   try:
     launch(loop.Outcome.PREEMPTED)
   finally:
     object.__setattr__(algorithm, "count_batch", count)
   assert not (workdir / "round_1" / round_files.FITTED).exists()
-  launch(_Crash, (round_fit, "fit", _after(round_fit.fit)))
-  launch(_Crash, (round_figures, "evaluate", _after(round_figures.evaluate)))
+  launch(Crash, (round_fit, "fit", _after(round_fit.fit)))
+  launch(Crash, (round_figures, "evaluate", _after(round_figures.evaluate)))
   launch(
     loop.Outcome.PREEMPTED,
     (round_sampling.Asker, "ask", signal_in_the_first_chunk),
@@ -335,13 +298,13 @@ def test_a_finished_run_says_so_and_samples_nothing(
   folder, whole, capsys, monkeypatch
 ):
   monkeypatch.setattr(rounds, "_prepare", None)
-  assert rounds.main(_config(folder), whole) is loop.Outcome.FINISHED
+  assert rounds.main(make_config(folder), whole) is loop.Outcome.FINISHED
   assert "all 2 rounds" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_another_config_is_refused_by_name(folder, whole):
-  config = _config(folder)
+  config = make_config(folder)
   config.fit.optim.learning_rate = 0.5
   with pytest.raises(ValueError, match=r"fit\.optim\.learning_rate: 0\.001"):
     rounds.main(config, whole)
@@ -349,7 +312,7 @@ def test_another_config_is_refused_by_name(folder, whole):
 
 @pytest.mark.slow
 def test_the_first_model_starts_every_round_where_it_should(folder):
-  config = _config(folder, base.sft(), name="best")
+  config = make_config(folder, base.sft(), name="best")
   config.rounds.start = "first"
   config.rounds.replay = 1
   config.rounds.human_rows = "tasks:5?seed=0"
@@ -365,7 +328,9 @@ def test_the_first_model_starts_every_round_where_it_should(folder):
 
 @pytest.mark.slow
 def test_a_phrase_is_asked_for_from_the_second_round_on(folder):
-  config = _config(folder, base.sft(), name="quantiles", phrase="q={quantile}")
+  config = make_config(
+    folder, base.sft(), name="quantiles", phrase="q={quantile}"
+  )
   # Adapters on adapters: the second round starts from the first's, merged.
   config.fit.lora.rank = 2
   workdir = folder / "quantiles"
@@ -381,7 +346,7 @@ def test_a_phrase_is_asked_for_from_the_second_round_on(folder):
 
 
 def test_best_of_n_writes_rows_and_makes_no_model(folder):
-  config = _config(folder, base.sft(), name="best")
+  config = make_config(folder, base.sft(), name="best")
   config.rounds.num_rounds = 1
   config.rounds.fit = False
   workdir = folder / "best_of_n"
@@ -393,31 +358,8 @@ def test_best_of_n_writes_rows_and_makes_no_model(folder):
   assert rounds.main(config, workdir) is loop.Outcome.FINISHED
 
 
-def test_rows_of_people_are_read_first_and_stay_the_same(folder, monkeypatch):
-  config = _config(folder, base.sft(), name="best")
-  config.rounds.num_rounds = 1
-  config.rounds.fit = False
-  config.rounds.human_rows = str(folder / "human.jsonl")
-  workdir = folder / "human"
-  monkeypatch.setattr(round_sampling, "sample", _crash)
-  with pytest.raises(FileNotFoundError, match=r"human\.jsonl"):
-    rounds.main(config, workdir)
-  (folder / "human.jsonl").write_text('{"prompt": "q"}\n')
-  with pytest.raises(ValueError, match=r"human\.jsonl.*:1"):
-    rounds.main(config, workdir)
-  assert not workdir.exists()
-  row = '{"prompt": "q", "completion": "%s"}\n'
-  (folder / "human.jsonl").write_text(row % "a")
-  config.evals.num_prompts = 0
-  with pytest.raises(_Crash):
-    rounds.main(config, workdir)
-  (folder / "human.jsonl").write_text(row % "b")
-  with pytest.raises(ValueError, match=r"rounds\.human_rows\.fingerprint"):
-    rounds.main(config, workdir)
-
-
 def test_a_policy_judges_its_own_answers(folder):
-  config = _config(folder)
+  config = make_config(folder)
   config.rounds.num_rounds = 1
   config.judge.role = "policy"
   config.judge.template = "{prompt} {response}"
@@ -435,48 +377,9 @@ def test_a_policy_judges_its_own_answers(folder):
   assert _roles(workdir)["1"]["judge"] == _roles(workdir)["1"]["policy"]
 
 
-@pytest.mark.parametrize(
-  "fields,message",
-  [
-    ({"rounds.start": "newest"}, "rounds.start='newest'"),
-    ({"rounds.reference": "last"}, "rounds.reference='last'"),
-    ({"rounds.num_rounds": 0}, "rounds.num_rounds=0"),
-    ({"rounds.replay": -1}, "rounds.replay=-1"),
-    ({"rounds.fit": False}, "rounds.fit=False makes no model"),
-    ({"rollout.prompts": 0}, "rollout.prompts=0"),
-    ({"judge.role": "me"}, "judge.role='me'"),
-    ({"judge.role": "model"}, "name a model for judge.role='model'"),
-    ({"judge.from_run": "x"}, "and none otherwise"),
-    ({"select.name": "labelled"}, "missing: threshold"),
-    ({"select.name": "best"}, "does not learn from the rows of"),
-    ({"fit.run.total_steps": 0}, "run.total_steps=0"),
-    ({"fit.optim.name": "sgd"}, "optim.name='sgd'"),
-    ({"fit.algorithm": "sft"}, "does not learn from the rows of"),
-    ({"data.template": "vicuna"}, "template='vicuna'"),
-    ({"rewards": {}}, "rewards is empty"),
-  ],
-)
-def test_what_cannot_work_is_refused_before_anything_is_written(
-  folder, tmp_path, fields, message
-):
-  config = _config(folder)
-  for name, value in fields.items():
-    group, _, field = name.rpartition(".")
-    target = config
-    for part in group.split(".") if group else ():
-      target = target[part]
-    with target.unlocked():
-      target[field] = value
-  workdir = tmp_path / "run"
-  with pytest.raises(ValueError) as caught:
-    rounds.main(config, workdir)
-  assert message in str(caught.value)
-  assert not workdir.exists()
-
-
 @pytest.mark.slow
 def test_random_weights_are_written_once_and_play_the_first_model(folder):
-  config = _config(folder)
+  config = make_config(folder)
   config.init.from_hf = ""
   config.model.preset = "tiny"
   config.model.num_layers = 1
@@ -489,8 +392,8 @@ def test_random_weights_are_written_once_and_play_the_first_model(folder):
   config.evals.num_prompts = 0
   workdir = folder / "random"
   with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(round_scoring, "score", _crash)
-    with pytest.raises(_Crash):
+    patched.setattr(round_scoring, "score", crash)
+    with pytest.raises(Crash):
       rounds.main(config, workdir)
   roles = _roles(workdir)
   assert roles["1"]["policy"]["folder"] == str((workdir / "start").resolve())
@@ -498,7 +401,3 @@ def test_random_weights_are_written_once_and_play_the_first_model(folder):
   before = (workdir / "start/model.json").stat().st_mtime_ns
   assert rounds.main(config, workdir) is loop.Outcome.FINISHED
   assert (workdir / "start/model.json").stat().st_mtime_ns == before
-
-
-def _crash(*_, **__):
-  raise _Crash

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What GKE and SkyPilot are given is as their schemas have it, with the run in it."""
+
+import subprocess
+
+import jsonschema
+import pytest
+import yaml
+from tiny_launch import TRAIN, render
+
+from ramjax.tools import launch
+
+# Of what the API server would refuse or read otherwise: jobset.x-k8s.io and
+# batch/v1, as far as this template goes.
+_CONTAINER = {
+  "type": "object",
+  "required": ["name", "image", "command", "resources", "volumeMounts"],
+  "additionalProperties": False,
+  "properties": {
+    "name": {"type": "string"},
+    "image": {"type": "string"},
+    "command": {"type": "array", "items": {"type": "string"}},
+    "ports": {
+      "type": "array",
+      "items": {
+        "type": "object",
+        "required": ["containerPort"],
+        "additionalProperties": False,
+        "properties": {"containerPort": {"type": "integer"}},
+      },
+    },
+    "resources": {
+      "type": "object",
+      "required": ["requests", "limits"],
+      "additionalProperties": {
+        "type": "object",
+        "required": ["google.com/tpu"],
+        "properties": {"google.com/tpu": {"enum": [1, 4, 8]}},
+      },
+    },
+    "volumeMounts": {
+      "type": "array",
+      "items": {"type": "object", "required": ["name", "mountPath"]},
+    },
+  },
+}
+_POD = {
+  "type": "object",
+  "required": ["restartPolicy", "nodeSelector", "containers", "volumes"],
+  "additionalProperties": False,
+  "properties": {
+    "restartPolicy": {"const": "Never"},
+    "terminationGracePeriodSeconds": {"type": "integer"},
+    "hostNetwork": {"type": "boolean"},
+    "dnsPolicy": {"const": "ClusterFirstWithHostNet"},
+    "nodeSelector": {
+      "type": "object",
+      "required": [
+        "cloud.google.com/gke-tpu-accelerator",
+        "cloud.google.com/gke-tpu-topology",
+      ],
+      "additionalProperties": {"type": "string"},
+    },
+    "tolerations": {
+      "type": "array",
+      "items": {"type": "object", "required": ["key", "operator"]},
+    },
+    "containers": {"type": "array", "minItems": 1, "items": _CONTAINER},
+    "volumes": {
+      "type": "array",
+      "items": {
+        "type": "object",
+        "required": ["name", "persistentVolumeClaim"],
+      },
+    },
+  },
+}
+_JOBSET = {
+  "type": "object",
+  "required": ["apiVersion", "kind", "metadata", "spec"],
+  "additionalProperties": False,
+  "properties": {
+    "apiVersion": {"const": "jobset.x-k8s.io/v1alpha2"},
+    "kind": {"const": "JobSet"},
+    "metadata": {
+      "type": "object",
+      "required": ["name"],
+      "properties": {"name": {"type": "string"}},
+    },
+    "spec": {
+      "type": "object",
+      "required": ["replicatedJobs"],
+      "additionalProperties": False,
+      "properties": {
+        "failurePolicy": {
+          "type": "object",
+          "additionalProperties": False,
+          "properties": {"maxRestarts": {"type": "integer", "minimum": 0}},
+        },
+        "replicatedJobs": {
+          "type": "array",
+          "items": {
+            "type": "object",
+            "required": ["name", "template"],
+            "properties": {
+              "replicas": {"type": "integer", "minimum": 1},
+              "template": {
+                "type": "object",
+                "required": ["spec"],
+                "properties": {
+                  "spec": {
+                    "type": "object",
+                    "required": ["parallelism", "completions", "template"],
+                    "properties": {
+                      "parallelism": {"type": "integer"},
+                      "completions": {"type": "integer"},
+                      "backoffLimit": {"const": 0},
+                      "template": {
+                        "type": "object",
+                        "required": ["spec"],
+                        "properties": {"spec": _POD},
+                      },
+                    },
+                  }
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+  },
+}
+
+
+def test_the_jobset_has_a_job_for_each_slice_and_a_pod_for_each_host(capsys):
+  jobset = yaml.safe_load(render(capsys, "gke", "--slices=2", "--spot"))
+  jsonschema.validate(jobset, _JOBSET)
+  (job,) = jobset["spec"]["replicatedJobs"]
+  assert job["replicas"] == 2
+  # 128 cores are 64 chips, 4 to a host.
+  spec = job["template"]["spec"]
+  assert (spec["parallelism"], spec["completions"]) == (16, 16)
+  pod = spec["template"]["spec"]
+  assert pod["nodeSelector"] == {
+    "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
+    "cloud.google.com/gke-tpu-topology": "4x4x4",
+    "cloud.google.com/gke-spot": "true",
+  }
+  (container,) = pod["containers"]
+  assert container["command"] == TRAIN
+  assert container["resources"]["limits"] == {"google.com/tpu": 4}
+  assert container["volumeMounts"][0]["mountPath"] == launch.MOUNT
+
+
+@pytest.mark.parametrize(
+  "topology,label,chips,hosts",
+  [
+    ("v5e-1", "tpu-v5-lite-podslice", 1, 1),
+    ("v6e-16", "tpu-v6e-slice", 4, 4),
+    ("tpu7x:4x4x4", "tpu7x", 4, 16),
+  ],
+)
+def test_pods_ask_for_the_chips_of_their_host(
+  topology, label, chips, hosts, capsys
+):
+  text = render(capsys, "gke", f"--topology={topology}")
+  jobset = yaml.safe_load(text)
+  jsonschema.validate(jobset, _JOBSET)
+  spec = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+  pod = spec["template"]["spec"]
+  assert spec["parallelism"] == hosts
+  assert label in pod["nodeSelector"].values()
+  assert pod["containers"][0]["resources"]["requests"] == {
+    "google.com/tpu": chips
+  }
+
+
+# As SkyPilot's YAML specification has them.
+_SKYPILOT = {
+  "type": "object",
+  "required": ["name", "num_nodes", "resources", "setup", "run"],
+  "additionalProperties": False,
+  "properties": {
+    "name": {"type": "string"},
+    "num_nodes": {"type": "integer", "minimum": 1},
+    "resources": {
+      "type": "object",
+      "required": ["accelerators"],
+      "additionalProperties": False,
+      "properties": {
+        "accelerators": {"type": "string"},
+        "accelerator_args": {"type": "object"},
+        "use_spot": {"type": "boolean"},
+      },
+    },
+    "secrets": {"type": "object", "additionalProperties": {"type": "null"}},
+    "file_mounts": {
+      "type": "object",
+      "additionalProperties": {
+        "type": "object",
+        "required": ["source", "mode"],
+        "properties": {"mode": {"const": "MOUNT"}},
+      },
+    },
+    "setup": {"type": "string"},
+    "run": {"type": "string"},
+  },
+}
+
+
+def test_skypilot_starts_a_process_for_each_node_with_its_number(
+  tmp_path, capsys
+):
+  task = yaml.safe_load(render(capsys, "skypilot"))
+  jsonschema.validate(task, _SKYPILOT)
+  assert task["num_nodes"] == 2
+  assert task["resources"] == {"accelerators": "H100:8", "use_spot": False}
+  python = tmp_path / "python"
+  python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+  python.chmod(0o755)
+  done = subprocess.run(
+    ["bash", "-c", task["run"]],
+    env={
+      "HOME": "/nowhere",
+      "PATH": f"{tmp_path}:/usr/bin:/bin",
+      "SKYPILOT_NODE_IPS": "10.0.0.7\n10.0.0.8",
+      "SKYPILOT_NUM_NODES": "2",
+      "SKYPILOT_NODE_RANK": "1",
+    },
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.splitlines() == [
+    *TRAIN[1:],
+    "--coordinator=10.0.0.7:8476",
+    *("--num-processes=2", "--process-id=1"),
+  ]
+
+
+def test_skypilot_leaves_tpu_hosts_to_their_own_metadata(capsys):
+  text = render(capsys, "skypilot", "--topology=v5p-16", "--spot")
+  task = yaml.safe_load(text)
+  jsonschema.validate(task, _SKYPILOT)
+  assert (task["num_nodes"], "--coordinator" in task["run"]) == (1, False)
+  assert task["resources"] == {
+    "accelerators": "tpu-v5p-16:1",
+    "accelerator_args": {"runtime_version": "v2-alpha-tpuv5"},
+    "use_spot": True,
+  }
+
+
+def test_secrets_go_by_name_and_never_by_value(capsys, monkeypatch):
+  monkeypatch.setenv("HF_TOKEN", "planted-value")
+  text = render(
+    capsys, "skypilot", "--secret=HF_TOKEN", "--secret=WANDB_API_KEY"
+  )
+  task = yaml.safe_load(text)
+  assert task["secrets"] == {"HF_TOKEN": None, "WANDB_API_KEY": None}
+  assert "envs" not in task and "planted-value" not in text
+
+
+@pytest.mark.parametrize("place", ["gke", "skypilot"])
+def test_a_name_that_yaml_takes_for_a_truth_value_stays_a_name(place, capsys):
+  read = yaml.safe_load(render(capsys, place, name="no"))
+  assert read.get("metadata", read)["name"] == "no"
