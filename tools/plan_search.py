@@ -23,7 +23,7 @@ from ramjax.trainers.abstract_run import AbstractRun
 # From what keeps most to what keeps least.
 _REMATS = ("none", "dots", "save_qkv", "save_attention", "full")
 # Heads and MLP go no further apart than the chips of a host.
-_MOST_TENSOR = 8
+_TENSOR = (1, 2, 4, 8)
 # Of the memory that an estimate may be wrong by.
 _ESTIMATE_SLACK = 1.15
 # Compiled after the first that fits, in case the estimate misjudged.
@@ -62,6 +62,17 @@ class _Candidate:
       f" --config.data.num_microbatches={self.parts}"
     )
 
+  def applied_to(
+    self, config: ml_collections.ConfigDict
+  ) -> ml_collections.ConfigDict:
+    """`config` with these values."""
+    changed = config.copy_and_resolve_references()
+    data, fsdp, tensor = self.mesh
+    changed.mesh.update(data=data, fsdp=fsdp, sequence=1, tensor=tensor)
+    changed.model.remat = self.remat
+    changed.data.num_microbatches = self.parts
+    return changed
+
 
 def search(
   config: ml_collections.ConfigDict,
@@ -76,11 +87,12 @@ def search(
   say(f"{len(ordered)} candidates; compiling at most {most}")
   tried: list[Tried] = []
   left = most
-  for estimate, candidate, run in ordered:
+  for estimate, candidate in ordered:
     if left == 0:
       break
     left -= 1
     say(f"compiling {candidate.overrides} (estimate {estimate:.3g} s) ...")
+    run = abstract_run.describe_run(candidate.applied_to(config), devices)
     compiled = plan_compile.compile_step(run, topology)
     floors = step_floors.step_floors(run, topology, compiled.collectives)
     tried.append(Tried(candidate.overrides, run, compiled, floors))
@@ -103,22 +115,28 @@ def _ordered(
   config: ml_collections.ConfigDict,
   topology: Topology,
   devices: Sequence[Any],
-) -> list[tuple[float, _Candidate, AbstractRun]]:
+) -> list[tuple[float, _Candidate]]:
   """Candidates that the run takes and that may fit, the fastest first."""
   found = []
-  for candidate in _candidates(config, topology):
-    changed = config.copy_and_resolve_references()
-    data, fsdp, tensor = candidate.mesh
-    changed.mesh.update(data=data, fsdp=fsdp, sequence=1, tensor=tensor)
-    changed.model.remat = candidate.remat
-    changed.data.num_microbatches = candidate.parts
+  for mesh in _meshes(topology):
+    # The arrays are the same for all of a mesh: described once.
+    whole = _Candidate(mesh, config.model.remat, parts=1)
     try:
-      run = abstract_run.describe_run(changed, devices)
+      described = abstract_run.describe_run(whole.applied_to(config), devices)
     except ValueError:
       continue  # The batch or an axis does not divide.
-    if estimated_bytes(run) > _ESTIMATE_SLACK * topology.device.memory_bytes:
-      continue
-    found.append((estimated_seconds(run, topology), candidate, run))
+    rows, ways = config.data.batch_size, mesh[0] * mesh[1]
+    for remat, parts in itertools.product(_REMATS, range(1, rows // ways + 1)):
+      if rows % (parts * ways):
+        continue
+      candidate = _Candidate(mesh, remat, parts)
+      run = dataclasses.replace(
+        described,
+        config=candidate.applied_to(described.config),
+        model_config=dataclasses.replace(described.model_config, remat=remat),
+      )
+      if estimated_bytes(run) <= _ESTIMATE_SLACK * topology.device.memory_bytes:
+        found.append((estimated_seconds(run, topology), candidate))
   if not found:
     # Better to compile what is given and say why not than to say nothing.
     run = abstract_run.describe_run(config, devices)
@@ -128,22 +146,17 @@ def _ordered(
       config.model.remat,
       config.data.num_microbatches,
     )
-    found.append((estimated_seconds(run, topology), given, run))
+    found.append((estimated_seconds(run, topology), given))
   return sorted(found, key=lambda one: one[0])
 
 
-def _candidates(
-  config: ml_collections.ConfigDict, topology: Topology
-) -> list[_Candidate]:
-  meshes = []
+def _meshes(topology: Topology) -> list[tuple[int, int, int]]:
+  """Slices along data, heads and MLP along tensor, the rest along fsdp."""
   data = topology.num_slices
   rest = topology.num_devices // data
-  for tensor in (1, 2, 4, 8):
-    if tensor <= _MOST_TENSOR and rest % tensor == 0:
-      meshes.append((data, rest // tensor, tensor))
-  rows = config.data.batch_size
-  parts = [n for n in range(1, rows + 1) if rows % n == 0]
-  return [_Candidate(*one) for one in itertools.product(meshes, _REMATS, parts)]
+  return [
+    (data, rest // tensor, tensor) for tensor in _TENSOR if rest % tensor == 0
+  ]
 
 
 def estimated_bytes(run: AbstractRun) -> float:

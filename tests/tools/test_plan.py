@@ -171,7 +171,7 @@ def test_a_search_tries_what_should_be_fastest_first():
   config = plan_search_config()
   topology = topologies.find_topology("v5e:2x4")
   ordered = plan_search._ordered(config, topology, jax.devices())
-  estimates = [estimate for estimate, _, _ in ordered]
+  estimates = [estimate for estimate, _ in ordered]
   assert estimates == sorted(estimates)
   # On so few tokens nothing is gained by computing anything again.
   assert ordered[0][1].remat in ("none", "dots") and ordered[0][1].parts == 1
