@@ -4,16 +4,11 @@
 import gc
 import os
 
+import tiny_compile
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-# The tests compile thousands of tiny programs and run each once. Compiling takes
-# half as long with little optimisation, and less than half of that again without
-# MLIR's fusion emitters. Processes that the tests start (kill and resume)
-# compile as users do.
 os.environ["XLA_FLAGS"] = (
-  os.environ.get("XLA_FLAGS", "")
-  + " --xla_force_host_platform_device_count=8"
-  + " --xla_backend_optimization_level=0"
-  + " --xla_cpu_use_fusion_emitters=false"
+  os.environ.get("XLA_FLAGS", "") + " " + tiny_compile.quick(8)
 )
 
 import jax

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import tiny_compile
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _FILE = re.compile(r"^`(\S+\.py)`:\n\n```python\n(.*?)^```$", re.M | re.S)
@@ -59,9 +60,7 @@ def _link_files(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _run(checkout: pathlib.Path, *argv: str) -> str:
-  # One device; little optimisation, as in `conftest.py`.
-  flags = "--xla_backend_optimization_level=0"
-  environment = os.environ | {"XLA_FLAGS": flags}
+  environment = os.environ | {"XLA_FLAGS": tiny_compile.quick()}
   environment["PYTHONPATH"] = str(checkout / ".pkgroot")
   environment["PYTHONDONTWRITEBYTECODE"] = "1"
   done = subprocess.run(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import tiny_compile
 
 from ramjax.data import parse_graded_rows, task_pairs
 
@@ -118,13 +119,12 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def worker():
   """A function from a command line to its exit status; None if it crashed."""
-  flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
   with subprocess.Popen(
     [sys.executable, "-c", _WORKER],
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     text=True,
-    env={**os.environ, **flags},
+    env=os.environ | {"XLA_FLAGS": tiny_compile.quick()},
   ) as process:
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None and stdout is not None

@@ -26,12 +26,7 @@ def _logits(params, config, tokens, positions):
   return heads.lm_logits(params, config, hidden)
 
 
-@functools.partial(
-  jax.jit,
-  static_argnames="config",
-  # Half the time to compile.
-  compiler_options={"xla_backend_optimization_level": 0},
-)
+@functools.partial(jax.jit, static_argnames="config")
 def _loss_and_grads(params, config, tokens, positions):
   """Mean over the next tokens, as Hugging Face's, and its gradients."""
   ones = jnp.ones_like(tokens)

@@ -24,17 +24,10 @@ _LENGTH = 128
 _PACKED = ((50, 70), (30, 60, 20), (), (), (), (), (), ())
 _UNPACKED = ((50,), (70,), (30,), (60,), (20,), (), (), ())
 
-# Half the time to compile. Not where bits are compared: that is a claim about
-# the program as users compile it.
-_QUICK = {"xla_backend_optimization_level": 0}
-
 _apply = jax.jit(llama.apply, static_argnames="config")
-_quick_apply = jax.jit(
-  llama.apply, static_argnames="config", compiler_options=_QUICK
-)
 
 
-@functools.partial(jax.jit, static_argnames="config", compiler_options=_QUICK)
+@functools.partial(jax.jit, static_argnames="config")
 def _jitted_results(params, config, batch):
 
   def total(params):
@@ -169,9 +162,7 @@ def test_cached_decoding_equals_the_full_forward(config, params):
   tokens, at = batch.tokens[:2], batch.positions[:2, :9]
   prompts = np.where(at < lengths[:, None], tokens[:, :9], 63)
   cache = cache_lib.init_cache(config, batch_size=2, length=14)
-  hidden, cache = _quick_apply(
-    params, config, prompts, positions=at, cache=cache
-  )
+  hidden, cache = _apply(params, config, prompts, positions=at, cache=cache)
   hidden = np.asarray(hidden)
   for row, length in enumerate(lengths):
     np.testing.assert_allclose(
@@ -179,7 +170,7 @@ def test_cached_decoding_equals_the_full_forward(config, params):
     )
   for step in range(5):
     slots = (lengths + step).astype(np.int32)
-    hidden, cache = _quick_apply(
+    hidden, cache = _apply(
       params,
       config,
       tokens[rows, slots][:, None],
@@ -222,7 +213,7 @@ def test_branches_equal_rows_of_their_own(config, params, remat):
   config = dataclasses.replace(config, remat=remat)
   rng = np.random.default_rng(6)
   tokens = rng.integers(0, config.vocab_size, (1, 128)).astype(np.int32)
-  hidden = _quick_apply(
+  hidden = _apply(
     params,
     config,
     tokens,
@@ -235,7 +226,7 @@ def test_branches_equal_rows_of_their_own(config, params, remat):
   for row, places in zip(rows, of_row, strict=True):
     row[: len(places)] = tokens[0, places]
   positions = np.broadcast_to(np.arange(128), rows.shape)
-  alone = _quick_apply(params, config, rows, positions=positions)
+  alone = _apply(params, config, rows, positions=positions)
   for i, places in enumerate(of_row):
     np.testing.assert_allclose(
       np.asarray(hidden)[0, places],
@@ -396,14 +387,14 @@ def test_cached_decoding_in_a_window_equals_the_full_forward(config, params):
   config = dataclasses.replace(config, sliding_window=3)
   tokens = np.random.default_rng(1).integers(0, 64, (2, 14), np.int32)
   at = np.broadcast_to(np.arange(14, dtype=np.int32), (2, 14))
-  full = np.asarray(_quick_apply(params, config, tokens, positions=at))
+  full = np.asarray(_apply(params, config, tokens, positions=at))
   cache = cache_lib.init_cache(config, batch_size=2, length=14)
-  hidden, cache = _quick_apply(
+  hidden, cache = _apply(
     params, config, tokens[:, :9], positions=at[:, :9], cache=cache
   )
   np.testing.assert_allclose(hidden, full[:, :9], rtol=1e-5, atol=1e-5)
   for step in range(9, 14):
-    hidden, cache = _quick_apply(
+    hidden, cache = _apply(
       params,
       config,
       tokens[:, step : step + 1],
@@ -443,16 +434,16 @@ def _with_biases(params, config, values):
 def test_biases_are_added_where_there_are_any(config, params):
   biased = dataclasses.replace(config, qkv_bias=True)
   tokens = np.arange(6, dtype=np.int32)[None]
-  plain = _quick_apply(params, config, tokens, positions=tokens)
+  plain = _apply(params, config, tokens, positions=tokens)
   zero = _with_biases(params, config, lambda _, shape: np.zeros(shape))
-  same = _quick_apply(zero, biased, tokens, positions=tokens)
+  same = _apply(zero, biased, tokens, positions=tokens)
   np.testing.assert_array_equal(same, plain)
   one = _with_biases(params, config, lambda _, shape: np.ones(shape))
   for changed in ("query", "key", "value"):
     attention = dict(zero["layers"]["attention"])
     attention[changed] = one["layers"]["attention"][changed]
     mixed = zero | {"layers": zero["layers"] | {"attention": attention}}
-    moved = _quick_apply(mixed, biased, tokens, positions=tokens)
+    moved = _apply(mixed, biased, tokens, positions=tokens)
     assert np.abs(np.asarray(moved - plain)).max() > 1e-3, changed
 
 

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import tiny_compile
 import tiny_model_folder
 
 pytestmark = pytest.mark.slow
@@ -49,7 +50,7 @@ def _load(folder, axes):
     probe.bind(("localhost", 0))
     port = str(probe.getsockname()[1])
   environment = os.environ | {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    "XLA_FLAGS": tiny_compile.quick(2),
     "JAX_PLATFORMS": "cpu",
   }
   processes = [

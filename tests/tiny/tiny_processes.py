@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import tiny_compile
+
 from ramjax.configs import base
 
 STEPS = 4
@@ -56,7 +58,7 @@ def run(
 
   Args:
     jobs: One after the other.
-    folder: Holds `model`; compiled programs are kept there, too.
+    folder: Holds `model`.
     num_processes: Divides `num_devices`.
     num_devices: In all.
 
@@ -69,10 +71,7 @@ def run(
   local = num_devices // num_processes
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={local}"
-    " --xla_backend_optimization_level=0",
-    "JAX_COMPILATION_CACHE_DIR": str(folder / "xla"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "XLA_FLAGS": tiny_compile.quick(local),
   }
   told = json.dumps([dataclasses.asdict(job) for job in jobs])
   processes = [

@@ -125,6 +125,24 @@ def test_table_holds_every_figure_in_its_unit():
   ]
 
 
+def test_ledgers_get_tokens_per_second_beside_those_of_full_mfu():
+  summary = _summary(tokens_per_s=300.0, mfu=0.25)
+  assert bench.headlines({"ours": summary}) == {
+    "ours": (300.0, "tokens/s", 1200.0)
+  }
+
+
+def test_every_target_is_in_the_help():
+  said = bench._parser().format_help()
+  for target in (*bench._TARGETS, *bench._COMMANDS):
+    assert target in said, target
+
+
+def test_small_figures_keep_two_digits():
+  assert bench_table.rounded(0.0012345) == "0.0012"
+  assert bench_table.rounded(0.0) == "0.00"
+
+
 def test_table_shows_device_memory_where_there_is_some():
   shown = bench_table.table(
     {

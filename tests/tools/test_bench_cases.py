@@ -133,3 +133,40 @@ def test_machine_is_described():
   assert 1 <= facts["usable_cores"] <= facts["cores"]
   assert bench_machine.compute_dtype("cpu") == "float32"
   assert bench_machine.compute_dtype("gpu") == "bfloat16"
+
+
+def test_a_machine_is_busy_when_others_have_a_quarter_of_its_cores():
+  machine = {"load": 0.5, "usable_cores": 2}
+  assert bench_machine.warnings(machine) == []
+  busy = {**machine, "load": 0.51}
+  assert bench_machine.is_busy(busy) and not bench_machine.is_busy(machine)
+  (warning,) = bench_machine.warnings(busy)
+  assert "load 0.5 on 2 cores" in warning
+
+
+def test_a_plain_file_of_just_so_many_bytes_is_timed(tmp_path, monkeypatch):
+  num_bytes = bench_machine._DISK_BLOCK_BYTES + 12345
+  removed = []
+  unlink = type(tmp_path).unlink
+
+  def keep_size(path):
+    removed.append(path.stat().st_size)
+    unlink(path)
+
+  monkeypatch.setattr(type(tmp_path), "unlink", keep_size)
+  rates = bench_machine.disk_bytes_per_s(tmp_path, num_bytes)
+  assert min(rates) > 0 and set(removed) == {num_bytes}
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_counts_what_is_read_and_what_is_written(monkeypatch):
+  monkeypatch.setattr(bench_machine, "_CPU_COPY_BYTES", 2**20)
+  monkeypatch.setattr(bench_machine, "_fastest", lambda run: run() or 0.5)
+  assert bench_machine.copy_bytes_per_s("cpu") == 2 * 2**20 / 0.5
+
+
+def test_a_cpu_is_named_with_its_cores():
+  name = bench_machine.device_name("cpu")
+  assert name == (
+    f"{bench_machine.cpu_model()}, {bench_machine.usable_cores()} cores"
+  )

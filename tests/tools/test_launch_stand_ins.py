@@ -16,6 +16,7 @@ import sys
 import time
 
 import pytest
+import tiny_compile
 
 from ramjax.tools import launch
 
@@ -146,17 +147,16 @@ def _environ(programs):
     "PATH": f"{programs}:/usr/bin:/bin",
     "HOME": str(programs.parent),
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "XLA_FLAGS": tiny_compile.quick(),
   }
 
 
 def _write(capsys, path, workdir, *options):
   fields = [f"--config.{name}={value}" for name, value in _FIELDS.items()]
-  cache = f"--config.run.compilation_cache={path.parent / 'compiled'}"
   status = launch.main(
     [
       *("--name=tiny", "--config=sft_quickstart", f"--workdir={workdir}"),
-      *(*options, *fields, cache),
+      *(*options, *fields),
     ]
   )
   out, err = capsys.readouterr()

@@ -76,3 +76,26 @@ def test_no_slice_and_slices_of_gpus_are_refused():
     topologies.find_topology("v5e-16", num_slices=0)
   with pytest.raises(ValueError, match="write all GPUs, as in h100x16"):
     topologies.find_topology("h100x8", num_slices=2)
+
+
+@pytest.mark.parametrize(
+  ("kind", "name"),
+  [
+    ("TPU v5", "v5p"),
+    ("TPU v5 lite", "v5e"),
+    ("TPU7x", "tpu7x"),
+    ("NVIDIA H200", "h200"),
+    ("NVIDIA H100 80GB HBM3", "h100"),
+    ("NVIDIA A100-SXM4-80GB", "a100"),
+  ],
+)
+def test_a_device_is_known_by_what_it_calls_itself(kind, name):
+  suffix = "x1" if name in ("h200", "h100", "a100") else ":2x2"
+  suffix = ":2x2x1" if name in ("v5p", "tpu7x") else suffix
+  topology = topologies.find_topology(name + suffix)
+  assert topologies.find_device(kind) == topology.device
+
+
+@pytest.mark.parametrize("kind", ["cpu", "", "NVIDIA GH200 480GB", "TPU v2"])
+def test_another_device_is_not_taken_for_one(kind):
+  assert topologies.find_device(kind) is None

@@ -8,6 +8,7 @@ import sys
 
 import jax
 import pytest
+import tiny_compile
 
 from ramjax.trainers import launch, loop, run_error, sft
 from ramjax.trainers.run_error import ReplicaError
@@ -159,9 +160,7 @@ def test_a_run_from_the_command_line_leaves_everything_behind(tmp_path):
     "--config.evals.max_new_tokens=4",
     f"--workdir={workdir}",
   ]
-  # One device; little optimisation, as in `conftest.py`.
-  flags = "--xla_backend_optimization_level=0"
-  environment = os.environ | {"XLA_FLAGS": flags}
+  environment = os.environ | {"XLA_FLAGS": tiny_compile.quick()}
   done = subprocess.run(
     command, capture_output=True, text=True, check=False, env=environment
   )

@@ -14,6 +14,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import tiny_compile
 
 from ramjax.models import sharding, source_params, weights
 from ramjax.models.run_folder import RunFolder
@@ -51,7 +52,7 @@ def _free_port():
     return bound.getsockname()[1]
 
 
-def _command(workdir, cache, port, index):
+def _command(workdir, port, index):
   return [
     sys.executable,
     "-m",
@@ -63,18 +64,19 @@ def _command(workdir, cache, port, index):
     f"--process-id={index}",
     f"--heartbeat-timeout={_HEARTBEAT_S}",
     *(f"--config.{name}={value}" for name, value in _OVERRIDES.items()),
-    f"--config.run.compilation_cache={cache}",
   ]
 
 
-def _start(workdir, cache, *, supervised=False):
+def _start(workdir, *, supervised=False):
   """Both processes, two devices each; what they say goes to files."""
-  flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-  environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+  environment = os.environ | {
+    "XLA_FLAGS": tiny_compile.quick(2),
+    "JAX_PLATFORMS": "cpu",
+  }
   port = _free_port()
   processes = []
   for index in range(2):
-    command = _command(workdir, cache, port, index)
+    command = _command(workdir, port, index)
     if supervised:
       command = [
         *(sys.executable, "-m", "ramjax.tools.cli", "supervise"),
@@ -136,16 +138,11 @@ def _losses(workdir):
   return {e["step"]: e["train/loss"] for e in entries if "train/loss" in e}
 
 
-@pytest.fixture(name="cache", scope="module")
-def _cache(tmp_path_factory):
-  return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture(name="reference", scope="module")
-def _reference(tmp_path_factory, cache):
+def _reference(tmp_path_factory):
   """A run of two processes that nothing disturbed."""
   workdir = tmp_path_factory.mktemp("reference") / "run"
-  assert _wait(_start(workdir, cache), workdir) == [0, 0]
+  assert _wait(_start(workdir), workdir) == [0, 0]
   return workdir
 
 
@@ -155,12 +152,12 @@ def _assert_same_run(workdir, reference):
 
 
 # Process 0 holds the coordination service: what it takes down is more.
-@pytest.mark.parametrize("index", [0])
+@pytest.mark.parametrize("index", [0, 1])
 def test_sigterm_to_one_process_stops_both_after_the_same_step(
-  tmp_path, cache, reference, index
+  tmp_path, reference, index
 ):
   workdir = tmp_path / "run"
-  processes = _start(workdir, cache)
+  processes = _start(workdir)
   _wait_for_step(workdir, 7, processes)
   processes[index].send_signal(signal.SIGTERM)
   sent = time.monotonic()
@@ -168,7 +165,7 @@ def test_sigterm_to_one_process_stops_both_after_the_same_step(
   saved = weights.checkpoint_steps(workdir)[-1]
   assert 7 < saved < _STEPS
   print(f"T7: both saved step {saved} and exited in {_since(sent)}")
-  assert _wait(_start(workdir, cache), workdir) == [0, 0]
+  assert _wait(_start(workdir), workdir) == [0, 0]
   assert f"continuing after step {saved} of {_STEPS}" in _logs(workdir)
   _assert_same_run(workdir, reference)
 
@@ -190,12 +187,12 @@ def _child_of(supervisor):
   reason="finds the supervised process through Linux's /proc",
 )
 # Process 0 holds the coordination service: what it takes down is more.
-@pytest.mark.parametrize("index", [0])
+@pytest.mark.parametrize("index", [0, 1])
 def test_after_a_kill_supervised_processes_end_where_the_undisturbed_ones_do(
-  tmp_path, cache, reference, index
+  tmp_path, reference, index
 ):
   workdir = tmp_path / "run"
-  processes = _start(workdir, cache, supervised=True)
+  processes = _start(workdir, supervised=True)
   _wait_for_step(workdir, 12, processes)
   os.kill(_child_of(processes[index]), signal.SIGKILL)
   killed = time.monotonic()

@@ -7,6 +7,7 @@ import math
 import jax
 import numpy as np
 import pytest
+import tiny_compile
 import tiny_model_folder
 from tiny_groups import CONFIG
 
@@ -35,17 +36,12 @@ def train(tmp_path_factory):
   """Runs the command line; returns its exit status."""
   root = tmp_path_factory.mktemp("preference")
   tiny_model_folder.write(root / "model")
-  kept = jax.config.jax_compilation_cache_dir
-  # As in `test_resume_answers.py`: from a cache, simulated devices can deadlock.
-  patched = pytest.MonkeyPatch()
   mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
-  patched.setattr(from_config, "make_mesh", lambda *_: mesh)
 
   def run(workdir, **overrides):
     fields = {
       **_OVERRIDES,
       "init.from_hf": root / "model",
-      "run.compilation_cache": root / "xla",
       **overrides,
     }
     return launch.main(
@@ -56,9 +52,12 @@ def train(tmp_path_factory):
       ]
     )
 
-  yield run
-  patched.undo()
-  jax.config.update("jax_compilation_cache_dir", kept)
+  with (
+    pytest.MonkeyPatch.context() as patched,
+    tiny_compile.programs_kept(root / "xla"),
+  ):
+    patched.setattr(from_config, "make_mesh", lambda *_: mesh)
+    yield run
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import tiny_compile
 import tiny_model_folder
 
 from ramjax.configs import base
@@ -98,25 +99,11 @@ def _reward():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """A model; compiled programs are kept, as between launches.
-
-  One device: a program of two models that comes from that cache can deadlock on
-  simulated ones, whose collectives then wait for threads that others hold.
-  """
+  """A model; one device, compiled programs kept between launches."""
   root = tmp_path_factory.mktemp("start")
   tiny_model_folder.write(root / "model")
-  kept = {
-    name: getattr(jax.config, name)
-    for name in (
-      "jax_compilation_cache_dir",
-      "jax_persistent_cache_min_compile_time_secs",
-    )
-  }
-  jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-  yield root
-  for name, value in kept.items():
-    jax.config.update(name, value)
+  with tiny_compile.programs_kept(root / "xla"):
+    yield root
 
 
 def _one_device(*_):

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import tiny_compile
 import tiny_model_folder
 
 from ramjax.configs import base
@@ -78,26 +79,13 @@ def _small(config, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """A model and prompts; compiled programs are kept, as between launches.
-
-  One device: see `test_resume_answers.py`.
-  """
+  """A model and prompts; one device, compiled programs kept between launches."""
   root = tmp_path_factory.mktemp("start")
   tiny_model_folder.write(root / "model")
   rows = [json.dumps({"prompt": f"word {i} and"}) for i in range(30)]
   (root / "rows.jsonl").write_text("\n".join(rows))
-  kept = {
-    name: getattr(jax.config, name)
-    for name in (
-      "jax_compilation_cache_dir",
-      "jax_persistent_cache_min_compile_time_secs",
-    )
-  }
-  jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-  yield root
-  for name, value in kept.items():
-    jax.config.update(name, value)
+  with tiny_compile.programs_kept(root / "xla"):
+    yield root
 
 
 class _Launches:

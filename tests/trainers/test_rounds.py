@@ -13,6 +13,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+import tiny_compile
 from tiny_rounds import STEPS, Crash, crash, make_config, write_start
 
 from ramjax.configs import base
@@ -51,21 +52,8 @@ def _one_device(*_):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """A model and prompts; one device, compiled programs kept between launches.
-
-  Programs of two models that come from that cache can deadlock on simulated
-  devices, whose collectives wait for threads that others hold.
-  """
+  """A model and prompts; one device, compiled programs kept between launches."""
   root = write_start(tmp_path_factory.mktemp("start"))
-  kept = {
-    name: getattr(jax.config, name)
-    for name in (
-      "jax_compilation_cache_dir",
-      "jax_persistent_cache_min_compile_time_secs",
-    )
-  }
-  jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
   to_answers = sampled_groups.to_answers
 
   def as_finished(*arguments):
@@ -75,12 +63,13 @@ def folder(tmp_path_factory):
       for answer in to_answers(*arguments)
     ]
 
-  with pytest.MonkeyPatch.context() as patched:
+  with (
+    pytest.MonkeyPatch.context() as patched,
+    tiny_compile.programs_kept(root / "xla"),
+  ):
     patched.setattr(sharding, "make_mesh", _one_device)
     patched.setattr(sampled_groups, "to_answers", as_finished)
     yield root
-  for name, value in kept.items():
-    jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")

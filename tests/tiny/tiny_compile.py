@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How tests have XLA compile: thousands of tiny programs, each run once.
+
+Imports no JAX at first, which reads the flags once.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+
+def quick(num_devices: int = 1) -> str:
+  """`XLA_FLAGS` for a process with so many simulated CPU devices.
+
+  Compiling takes half as long with little optimisation, and less than half of
+  that again without MLIR's fusion emitters.
+  """
+  return (
+    f"--xla_force_host_platform_device_count={num_devices}"
+    " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+  )
+
+
+@contextlib.contextmanager
+def programs_kept(folder: pathlib.Path) -> Iterator[None]:
+  """Compiled programs are kept in `folder`, as between a user's launches.
+
+  For programs on one device: see `trainers.launch` for those on several.
+  """
+  import jax
+
+  names = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
+  before = {name: getattr(jax.config, name) for name in names}
+  for name, value in zip(names, (str(folder), 0), strict=True):
+    jax.config.update(name, value)
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
