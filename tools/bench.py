@@ -8,7 +8,6 @@ A target is a module with `ROWS`, `SIZES`, `prepare` and `compare` (see
 import argparse
 import datetime
 import importlib
-import json
 import math
 import pathlib
 import sys
@@ -19,10 +18,13 @@ from typing import Any, NamedTuple
 from ramjax.tools import (
   bench_cases,
   bench_machine,
+  bench_output,
   bench_table,
   option_types,
 )
 from ramjax.tools.bench_cases import Case, Report, Summaries
+from ramjax.tools.bench_ledger import Figure
+from ramjax.tools.bench_output import Measured
 
 _TARGETS = {
   "sft": "ramjax.tools.bench_sft",
@@ -30,7 +32,12 @@ _TARGETS = {
 }
 # Measured in another way, each by a command of its own.
 _COMMANDS = {
+  "attention": "ramjax.tools.bench_attention",
+  "checkpoint": "ramjax.tools.bench_checkpoint",
   "convert": "ramjax.tools.bench_convert",
+  "data": "ramjax.tools.bench_data",
+  "ledger": "ramjax.tools.bench_ledger",
+  "logps": "ramjax.tools.bench_logps",
   "sample": "ramjax.tools.bench_sample",
 }
 
@@ -48,8 +55,6 @@ class _Peer(NamedTuple):
 
 
 _PEERS = {"trl": _Peer("ramjax.tools.bench_trl", "torch")}
-# Share of the cores that others may use before the figures are called off.
-_MOST_LOAD = 0.25
 # With a peer every case runs twice, A B A B.
 _ROUNDS_AGAINST = 2
 
@@ -68,42 +73,24 @@ def main(argv: Sequence[str]) -> int:
     command = importlib.import_module(_COMMANDS[argv[0]])
     return command.main(argv[1:])
   args = _parser().parse_args(argv)
-  try:
-    if args.json is not None and not args.json.parent.is_dir():
-      raise FileNotFoundError(
-        f"--json={args.json}: the folder {args.json.parent} does not exist."
-        " Create it first."
-      )
-    if args.against:
-      importlib.import_module(_PEERS[args.against].module).require()
-    report, lines = _measure(args)
-  except (ValueError, OSError, bench_cases.CaseError) as error:
-    print(f"ramjax bench: {error}", file=sys.stderr)
-    return 1
-  print("\n".join(lines))
-  if args.json is not None:
-    report["command"] = ["ramjax", "bench", *argv]
-    args.json.write_text(json.dumps(report, indent=1) + "\n")
-  return 0
+  return bench_output.run(("bench",), argv, args, _run)
 
 
 def _say(line: str) -> None:
   print(line, file=sys.stderr, flush=True)
 
 
-def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-  """Runs everything; the JSON report and the lines that are printed."""
+def _run(args: argparse.Namespace) -> Measured:
+  """Runs everything."""
+  if args.against:
+    importlib.import_module(_PEERS[args.against].module).require()
   target = importlib.import_module(_TARGETS[args.target])
   rounds = _ROUNDS_AGAINST if args.against else 1
   rows = args.rows or target.ROWS
   machine = bench_machine.describe()
-  busy = []
-  if machine["load"] > _MOST_LOAD * machine["usable_cores"]:
-    busy = [
-      f"WARNING: the machine was busy at the start (load {machine['load']:.1f}"
-      f" on {machine['usable_cores']} cores): no figure below can be trusted."
-    ]
-    _say(busy[0])
+  busy = bench_machine.warnings(machine)
+  for warning in busy:
+    _say(warning)
   with tempfile.TemporaryDirectory(prefix="ramjax-bench-") as name:
     folder = pathlib.Path(name)
     ceilings = _ceilings(args.against, folder)
@@ -136,6 +123,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     machine=machine,
     device=device,
+    device_name=ceilings["jax"]["device_name"],
     versions=versions,
     ceilings=ceilings,
     ceiling_flops_per_s=ceiling,
@@ -154,7 +142,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
   ]
   closing = [finding.sentence for finding in findings]
   closing.append(bench_table.absolute_memory(summaries))
-  return report, [
+  printed = [
     "",
     *map(bench_table.wrapped, lines),
     "",
@@ -162,6 +150,19 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     "",
     *map(bench_table.wrapped, closing),
   ]
+  return Measured(report, printed, f"{args.size}, {rows}", headlines(summaries))
+
+
+def headlines(summaries: Summaries) -> dict[str, Figure]:
+  """Tokens per second of each case, beside those of 100 % MFU."""
+  return {
+    name: Figure(
+      summary["tokens_per_s"],
+      "tokens/s",
+      summary["tokens_per_s"] / summary["mfu"],
+    )
+    for name, summary in summaries.items()
+  }
 
 
 def _ceilings(against: str, folder: pathlib.Path) -> dict[str, Report]:
@@ -257,7 +258,12 @@ def _parser() -> argparse.ArgumentParser:
       "  convert     weights from and to Hugging Face, against a copy of the\n"
       "              files; see `ramjax bench convert --help`\n"
       "  sample      sampling, against transformers' generate; see\n"
-      "              `ramjax bench sample --help`\n\n"
+      "              `ramjax bench sample --help`\n"
+      "  attention, logps, checkpoint, data\n"
+      "              parts of training beside what the machine allows, in under"
+      " a minute\n"
+      "              each; see `ramjax bench TARGET --help`\n"
+      "  ledger      show the figures that --ledger kept, by commit\n\n"
       "sizes (of the model, initialised at random):\n"
       "  tiny    0.9M parameters, a vocabulary of 1,024: to try things out\n"
       "  small   8.0M, of 8,192: large enough to mean something on a CPU\n\n"
@@ -309,10 +315,5 @@ def _parser() -> argparse.ArgumentParser:
     help="measure a case no longer, with fewer steps if need be"
     " (default: %(default)g)",
   )
-  parser.add_argument(
-    "--json",
-    type=pathlib.Path,
-    metavar="OUT",
-    help="also write everything there: every step's time, settings, versions",
-  )
+  bench_output.add_options(parser, also="every step's time, settings, versions")
   return parser

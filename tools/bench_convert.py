@@ -9,7 +9,6 @@ can be measured by is the copy of the same files.
 import argparse
 import contextlib
 import datetime
-import json
 import math
 import os
 import pathlib
@@ -26,10 +25,13 @@ from ramjax.models.hf_writer import HFWriter
 from ramjax.tools import (
   bench_convert_child,
   bench_machine,
+  bench_output,
   bench_table,
   new_folder,
 )
-from ramjax.tools.bench_convert_child import Conversion, ConversionError
+from ramjax.tools.bench_convert_child import Conversion
+from ramjax.tools.bench_ledger import Figure
+from ramjax.tools.bench_output import Measured
 from ramjax.tools.random_model import (
   RandomModel,
   sized_config,
@@ -44,8 +46,6 @@ _LEAST_GB = 0.01
 # What a conversion has to keep to.
 MAX_GROWTH_BYTES = 1_500_000_000
 MIN_SPEED = 1 / 4
-# Share of the cores that others may use before the figures are called off.
-_MOST_LOAD = 0.25
 _FORMULA = (
   "speed = seconds of the slower copy / seconds of the conversion. Copies are"
   " of the same files in this run, before and after, by shutil.copyfile."
@@ -68,22 +68,19 @@ def main(argv: Sequence[str]) -> int:
     memory or changes a byte.
   """
   args = _parser().parse_args(argv)
-  try:
-    if args.json is not None and not args.json.parent.is_dir():
-      raise FileNotFoundError(
-        f"--json={args.json}: the folder {args.json.parent} does not exist."
-        " Create it first."
-      )
-    report = _measure(args)
-  except (ValueError, OSError, ConversionError) as error:
-    print(f"ramjax bench convert: {error}", file=sys.stderr)
-    return 1
+  return bench_output.run(("bench", "convert"), argv, args, _run)
+
+
+def _run(args: argparse.Namespace) -> Measured:
+  report = _measure(args)
   report["failures"] = failures(report)
-  print("\n".join(_lines(report)))
-  if args.json is not None:
-    report["command"] = ["ramjax", "bench", "convert", *argv]
-    args.json.write_text(json.dumps(report, indent=1) + "\n")
-  return 1 if report["failures"] else 0
+  copied = min(report["copy_seconds"])
+  figures = {
+    name: Figure(case["seconds"], "s", copied)
+    for name, case in report["conversions"].items()
+  }
+  size = f"{args.gigabytes:g} GB, {args.dtype}"
+  return Measured(report, _lines(report), size, figures)
 
 
 def failures(report: Mapping[str, Any]) -> list[str]:
@@ -140,6 +137,8 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     shards = len(list(original.glob("*.safetensors")))
   slower = max(copies)
   return {
+    "target": "convert",
+    "device_name": bench_machine.device_name("cpu"),
     "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     "machine": machine,
     "versions": bench_machine.versions(
@@ -213,12 +212,8 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
     f"model: {total / 1e9:.2f} GB of {report['dtype']}, {report['tensors']}"
     f" tensors in {report['shards']} files; the largest parameter, stacked:"
     f" {report['largest_stacked_bytes'] / 1e9:.2f} GB",
+    *bench_machine.warnings(machine),
   ]
-  if machine["load"] > _MOST_LOAD * machine["usable_cores"]:
-    opening.append(
-      f"WARNING: the machine was busy at the start (load {machine['load']:.1f}"
-      f" on {machine['usable_cores']} cores): no time below can be trusted."
-    )
   header = f"{'seconds':>9}{'GB/s':>7}{'of copying':>12}{'memory, MB':>12}"
   table = [f"{'':<13}{header}{'start, s':>10}"]
   before, after = report["copy_seconds"]
@@ -295,10 +290,5 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "--keep", action="store_true", help="leave the files where they are"
   )
-  parser.add_argument(
-    "--json",
-    type=pathlib.Path,
-    metavar="OUT",
-    help="also write everything there: seconds, bytes, versions, formula",
-  )
+  bench_output.add_options(parser, also="seconds, bytes, versions, formula")
   return parser

@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ramjax.tools.bench_cases import CaseError
+
 _READY = "ready"
 _INTERVAL_S = 0.02
 _COUNTED = ("RssAnon:", "RssShmem:")
@@ -37,7 +39,7 @@ class Conversion(NamedTuple):
   num_samples: int
 
 
-class ConversionError(RuntimeError):
+class ConversionError(CaseError):
   """The command failed."""
 
 

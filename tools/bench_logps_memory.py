@@ -8,7 +8,7 @@ run: 16,384 tokens of Llama 3 8B's head are 26 TFLOP forward and backward.
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ramjax.tools.bench_cases import Case, Finding, Report
@@ -18,6 +18,8 @@ SHAPE: Mapping[str, int] = dict(
   rows=8, length=2048, width=4096, vocab_size=128_256
 )
 CASE = Case("logps memory", "ramjax.tools.bench_logps_memory", SHAPE)
+# As in every config.
+_CHUNK_SIZE = 1024
 # Of what full logits take, that the chunked path may take at most.
 LIMIT = 1 / 4
 
@@ -28,6 +30,57 @@ def main(argv: Sequence[str]) -> int:
   report = measure(json.loads(spec_path.read_text()))
   out_path.write_text(json.dumps(report))
   return 0
+
+
+def losses(num_tokens: int, chunk_size: int) -> dict[str, Callable[..., Any]]:
+  """Scalars of hidden states, head, targets and mask, by name.
+
+  Args:
+    num_tokens: N.
+    chunk_size: Tokens whose logits exist at a time.
+
+  Returns:
+    Of `(hidden [N, D], kernel [D, V], targets [N], mask [N])`: `logps`, summed
+    log-probabilities; `gaps`, summed Cringe contrasts; `full`,
+    log-probabilities from full logits.
+  """
+  import jax
+  import jax.numpy as jnp
+
+  from ramjax.losses.token_gaps import token_gaps
+  from ramjax.losses.token_logps import token_logps
+
+  def logps(hidden: Any, kernel: Any, targets: Any, mask: Any) -> Any:
+    found = token_logps(
+      hidden=hidden,
+      kernel=kernel,
+      targets=targets,
+      mask=mask,
+      chunk_size=chunk_size,
+    )
+    return jnp.sum(found.logps)
+
+  def gaps(hidden: Any, kernel: Any, targets: Any, mask: Any) -> Any:
+    found = token_gaps(
+      hidden=hidden,
+      kernel=kernel,
+      targets=targets,
+      mask=mask,
+      noise=jnp.zeros((num_tokens, 1)),
+      stop_candidate_gradient=False,
+      chunk_size=chunk_size,
+    )
+    return jnp.sum(jax.nn.softplus(found))
+
+  def full(hidden: Any, kernel: Any, targets: Any, mask: Any) -> Any:
+    logits = jnp.matmul(
+      hidden, kernel.astype(hidden.dtype), preferred_element_type=jnp.float32
+    )
+    every = jax.nn.log_softmax(logits)
+    own = jnp.take_along_axis(every, targets[:, None], axis=1)[:, 0]
+    return jnp.sum(jnp.where(mask, own, 0.0))
+
+  return dict(logps=logps, gaps=gaps, full=full)
 
 
 def measure(shape: Mapping[str, int]) -> Report:
@@ -47,33 +100,7 @@ def measure(shape: Mapping[str, int]) -> Report:
   import jax
   import jax.numpy as jnp
 
-  from ramjax.losses.token_gaps import token_gaps
-  from ramjax.losses.token_logps import token_logps
-
   num_tokens = shape["rows"] * shape["length"]
-
-  def logps(hidden: Any, kernel: Any, targets: Any, mask: Any) -> Any:
-    found = token_logps(
-      hidden=hidden, kernel=kernel, targets=targets, mask=mask
-    )
-    return jnp.sum(found.logps)
-
-  def gaps(hidden: Any, kernel: Any, targets: Any, mask: Any) -> Any:
-    found = token_gaps(
-      hidden=hidden,
-      kernel=kernel,
-      targets=targets,
-      mask=mask,
-      noise=jnp.zeros((num_tokens, 1)),
-      stop_candidate_gradient=False,
-    )
-    return jnp.sum(jax.nn.softplus(found))
-
-  def full(hidden: Any, kernel: Any, targets: Any, mask: Any) -> Any:
-    every = jax.nn.log_softmax(hidden @ kernel)
-    own = jnp.take_along_axis(every, targets[:, None], axis=1)[:, 0]
-    return jnp.sum(jnp.where(mask, own, 0.0))
-
   arguments = (
     jax.ShapeDtypeStruct((num_tokens, shape["width"]), jnp.float32),
     jax.ShapeDtypeStruct((shape["width"], shape["vocab_size"]), jnp.float32),
@@ -81,7 +108,7 @@ def measure(shape: Mapping[str, int]) -> Report:
     jax.ShapeDtypeStruct((num_tokens,), jnp.bool_),
   )
   report: Report = {}
-  for name, loss in (("logps", logps), ("gaps", gaps), ("full", full)):
+  for name, loss in losses(num_tokens, _CHUNK_SIZE).items():
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
     planned = gradient.lower(*arguments).compile().memory_analysis()
     if planned is None:

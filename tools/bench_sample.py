@@ -9,7 +9,6 @@ cost the same however long the queue is?
 import argparse
 import dataclasses
 import datetime
-import json
 import pathlib
 import sys
 import tempfile
@@ -23,12 +22,15 @@ from ramjax.tools import (
   bench_cases,
   bench_hf_sample,
   bench_machine,
+  bench_output,
   bench_sample_queue,
   bench_table,
   bench_training,
   option_types,
 )
 from ramjax.tools.bench_cases import Case, Report
+from ramjax.tools.bench_ledger import Figure
+from ramjax.tools.bench_output import Measured
 
 _OURS = "ramjax.tools.bench_sample_ours"
 _HF = "ramjax.tools.bench_hf_sample"
@@ -37,8 +39,6 @@ _QUEUES = (16, 64, 256, 1024)
 # token in the longest queue over the cheapest.
 MIN_SPEED = 3.0
 MAX_GROWTH = 1.25
-# Share of the cores that others may use before the figures are called off.
-_MOST_LOAD = 0.25
 _ROUNDS = 2
 _FORMULA = (
   "useful tokens are those that were asked for: of each prompt as many as its"
@@ -61,24 +61,20 @@ def main(argv: Sequence[str]) -> int:
     0; 1 if it cannot be measured, or sampling is slower than it has to be.
   """
   args = _parser().parse_args(argv)
-  try:
-    if args.json is not None and not args.json.parent.is_dir():
-      raise FileNotFoundError(
-        f"--json={args.json}: the folder {args.json.parent} does not exist."
-        " Create it first."
-      )
-    if args.against:
-      bench_hf_sample.require()
-    report = _measure(args)
-  except (ValueError, OSError, bench_cases.CaseError) as error:
-    print(f"ramjax bench sample: {error}", file=sys.stderr)
-    return 1
+  return bench_output.run(("bench", "sample"), argv, args, _run)
+
+
+def _run(args: argparse.Namespace) -> Measured:
+  if args.against:
+    bench_hf_sample.require()
+  report = _measure(args)
   report["failures"] = failures(report)
-  print("\n".join(lines(report)))
-  if args.json is not None:
-    report["command"] = ["ramjax", "bench", "sample", *argv]
-    args.json.write_text(json.dumps(report, indent=1) + "\n")
-  return 1 if report["failures"] else 0
+  figures = {
+    name: Figure(case["supervised_tokens_per_s"], "tokens/s")
+    for name, case in report["cases"].items()
+  }
+  size = f"{args.size}, {args.prompts} prompts, {args.batch} rows"
+  return Measured(report, lines(report), size, figures)
 
 
 def failures(report: Mapping[str, Any]) -> list[str]:
@@ -138,6 +134,8 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
   for runs in reports.values():
     versions.update(runs[0]["versions"])
   return {
+    "target": "sample",
+    "device_name": bench_machine.device_name("cpu"),
     "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     "machine": machine,
     "versions": versions,
@@ -243,12 +241,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     f" {report['prompts']} prompts of {least} to {most} tokens, answers of"
     f" {shortest} to {longest}, both log-uniform; {report['batch']} rows at a"
     " time",
+    *bench_machine.warnings(machine),
   ]
-  if machine["load"] > _MOST_LOAD * machine["usable_cores"]:
-    opening.append(
-      f"WARNING: the machine was busy at the start (load {machine['load']:.1f}"
-      f" on {machine['usable_cores']} cores): no figure below can be trusted."
-    )
   table = [
     f"{'':<14}{'tokens/s':>10}{'useful, %':>11}{'passes':>8}"
     f"{'pass, s':>9}{'compile, s':>12}{'memory, MB':>12}"
@@ -349,10 +343,5 @@ def _parser() -> argparse.ArgumentParser:
     help="measure a case for so long, in whole passes over the queue"
     " (default: %(default)g)",
   )
-  parser.add_argument(
-    "--json",
-    type=pathlib.Path,
-    metavar="OUT",
-    help="also write everything there: every pass's time, settings, versions",
-  )
+  bench_output.add_options(parser, also="every pass's time, settings, versions")
   return parser

@@ -11,8 +11,10 @@ WIDTH = 100
 NAME_WIDTH = 17
 
 
-def _rounded(value: float) -> str:
-  """Three digits at least: "8.25", "12.3" or "1,234"."""
+def rounded(value: float) -> str:
+  """Three digits at least, two of a small one: "1,234", "8.25", "0.0012"."""
+  if 0 < value < 0.1:
+    return f"{value:.2g}"
   decimals = 2 if value < 10 else 1 if value < 100 else 0
   return f"{value:,.{decimals}f}"
 
@@ -22,13 +24,13 @@ _Column = tuple[str, str, int, Callable[[Mapping[str, Any]], str]]
 
 _TIME: Sequence[_Column] = (
   ("tokens", "/step", 8, lambda s: f"{s['tokens_per_step']:,.0f}"),
-  ("step", "p10", 8, lambda s: _rounded(1000 * s["step_s_p10"])),
-  ("time,", "median", 8, lambda s: _rounded(1000 * s["step_s_median"])),
-  ("ms", "p90", 8, lambda s: _rounded(1000 * s["step_s_p90"])),
+  ("step", "p10", 8, lambda s: rounded(1000 * s["step_s_p10"])),
+  ("time,", "median", 8, lambda s: rounded(1000 * s["step_s_median"])),
+  ("ms", "p90", 8, lambda s: rounded(1000 * s["step_s_p90"])),
   ("tokens", "/s", 10, lambda s: f"{s['tokens_per_s']:,.0f}"),
   ("superv.", "/s", 9, lambda s: f"{s['supervised_tokens_per_s']:,.0f}"),
   ("pad", "%", 5, lambda s: f"{100 * s['padding_share']:.1f}"),
-  ("GFLOP", "/s", 8, lambda s: _rounded(s["flops_per_s"] / 1e9)),
+  ("GFLOP", "/s", 8, lambda s: rounded(s["flops_per_s"] / 1e9)),
   ("MFU", "%", 5, lambda s: f"{100 * s['mfu']:.1f}"),
 )
 _COMPILE: _Column = (

@@ -95,6 +95,18 @@ _CHIPS_PER_HOST, _GPUS_PER_HOST = 4, 8
 EXAMPLES = "v5p:4x4x4, v5p-128, v5e-16, v6e:2x4, tpu7x:2x2x1, h100x8 or h200x16"
 
 
+def find_device(kind: str) -> Device | None:
+  """The device of JAX's `device_kind`; None for one that is not known.
+
+  A GPU calls itself "NVIDIA H100 80GB HBM3", say.
+  """
+  for device in _TPUS.values():
+    if device.kind == kind:
+      return device
+  words = kind.lower().replace("-", " ").split()
+  return next((_GPUS[word] for word in words if word in _GPUS), None)
+
+
 def find_topology(name: str, *, num_slices: int = 1) -> Topology:
   """The devices that a name means.
 

@@ -96,6 +96,8 @@ def test_a_device_is_known_by_what_it_calls_itself(kind, name):
   assert topologies.find_device(kind) == topology.device
 
 
-@pytest.mark.parametrize("kind", ["cpu", "", "NVIDIA GH200 480GB", "TPU v2"])
+@pytest.mark.parametrize(
+  "kind", ["cpu", "", "NVIDIA GH200 480GB", "TPU v4 lite"]
+)
 def test_another_device_is_not_taken_for_one(kind):
   assert topologies.find_device(kind) is None
