@@ -125,25 +125,6 @@ def algorithms() -> list[str]:
   )
 
 
-def _keep_programs(folder: str) -> None:
-  """Keeps compiled programs in `folder`, and takes those that are there.
-
-  Several CPU devices compile anew each time. What XLA writes of a CPU program
-  orders the collectives within a loop's body, and not those with the ones around
-  the loop (`ThunkSequenceSerDesProtobuf::FromProto` makes a communicator for
-  each sequence): read back, two devices meet at different collectives, wait for
-  each other, and XLA aborts after 40 seconds.
-  """
-  import jax
-
-  if jax.default_backend() == "cpu" and jax.device_count() > 1:
-    return
-  path = pathlib.Path(folder).expanduser()
-  jax.config.update("jax_compilation_cache_dir", str(path))
-  # Tiny models compile in seconds and are launched most often.
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
 def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
   """Trains; user mistakes end in a message, not in a traceback."""
   if config.algorithm not in algorithms():
@@ -155,10 +136,9 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
     return 1
   import jax
 
-  from ramjax.trainers import loop, processes
+  from ramjax.trainers import compilation, loop, processes
 
-  if config.run.compilation_cache:
-    _keep_programs(config.run.compilation_cache)
+  compilation.configure(config.run.compilation_cache)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   try:
     with workdir_lock.held(workdir, is_first=processes.is_first()):

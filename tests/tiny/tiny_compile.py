@@ -26,7 +26,7 @@ def quick(num_devices: int = 1) -> str:
 def programs_kept(folder: pathlib.Path) -> Iterator[None]:
   """Compiled programs are kept in `folder`, as between a user's launches.
 
-  For programs on one device: see `trainers.launch` for those on several.
+  For programs on one device: see `trainers.compilation` for those on several.
   """
   import jax
 

@@ -10,7 +10,7 @@ import jax
 import pytest
 import tiny_compile
 
-from ramjax.trainers import launch, loop, run_error, sft
+from ramjax.trainers import launch, run_error, sft
 from ramjax.trainers.run_error import ReplicaError
 
 
@@ -235,23 +235,3 @@ def test_what_a_run_computes_wrongly_ends_it_with_a_message(
   monkeypatch.setattr(sft, "main", _fail(error))
   assert _train_sft(tmp_path) == 1
   assert "ramjax train: 4 in a row\n" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("devices, expected", [(1, "kept"), (2, None)])
-def test_compiled_programs_are_kept_except_for_several_cpu_devices(
-  monkeypatch, tmp_path, devices, expected
-):
-  found = {}
-  monkeypatch.setattr(jax, "device_count", lambda: devices)
-  monkeypatch.setattr(jax.config, "update", found.__setitem__)
-  monkeypatch.setattr(sft, "main", lambda *_: loop.Outcome.FINISHED)
-  assert (
-    _main(
-      "--config=sft_quickstart",
-      f"--config.run.compilation_cache={tmp_path / 'kept'}",
-      f"--workdir={tmp_path / 'run'}",
-    )
-    == 0
-  )
-  folder = found.get("jax_compilation_cache_dir")
-  assert folder == (expected and str(tmp_path / expected))
