@@ -38,19 +38,19 @@ def test_a_matrix_that_a_device_holds_is_one_block():
 @pytest.mark.parametrize(
   "width,num_columns,count,size",
   [
-    (4096, 128_256, 8, 126 * 128),  # Llama 3.1 8B
-    (8192, 128_256, 16, 63 * 128),  # Llama 3.1 70B
-    (8192, 128_256 // 8, 2, 63 * 128),  # the same, tensor=8
-    (4096, 128_257, 8, 126 * 128),  # with a token added: a prime
+    (4096, 128_256, 16, 63 * 128),  # Llama 3.1 8B
+    (8192, 128_256, 32, 32 * 128),  # Llama 3.1 70B
+    (8192, 128_256 // 8, 4, 32 * 128),  # the same, tensor=8
+    (4096, 128_257, 16, 63 * 128),  # with a token added: a prime
     (64, 512, 1, 512),
   ],
 )
-def test_a_blocks_gradient_is_at_most_a_quarter_of_a_gib(
+def test_a_blocks_gradient_is_at_most_an_eighth_of_a_gib(
   width, num_columns, count, size
 ):
   blocks = _cut(width, num_columns)
   assert (blocks.count, blocks.size) == (count, size)
-  assert 4 * width * size <= 2**28
+  assert 4 * width * size <= 2**27
 
 
 @pytest.mark.parametrize("num_columns", [8, 9, 16, 23, 53])
