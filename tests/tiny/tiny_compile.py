@@ -29,6 +29,7 @@ def programs_kept(folder: pathlib.Path) -> Iterator[None]:
   For programs on one device: see `trainers.compilation` for those on several.
   """
   import jax
+  from jax.experimental.compilation_cache import compilation_cache
 
   names = (
     "jax_compilation_cache_dir",
@@ -37,6 +38,9 @@ def programs_kept(folder: pathlib.Path) -> Iterator[None]:
   before = {name: getattr(jax.config, name) for name in names}
   for name, value in zip(names, (str(folder), 0), strict=True):
     jax.config.update(name, value)
+  # JAX opens a cache once, and keeps it whatever the fields say later.
+  compilation_cache.reset_cache()
   yield
   for name, value in before.items():
     jax.config.update(name, value)
+  compilation_cache.reset_cache()
