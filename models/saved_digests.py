@@ -19,6 +19,8 @@ FORMAT = 1
 # What Orbax writes beside the items: their names, among others.
 _STEP_METADATA = "_CHECKPOINT_METADATA"
 _SELF = "sha256"
+# A file that is not there. Another error of the system says nothing of a file.
+MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 class Damaged(Exception):
@@ -71,7 +73,7 @@ def _read_one(path: pathlib.Path) -> dict[str, Any]:
   name = f"{ITEM}/{path.name}"
   try:
     record = strict_json.parse_object(path.read_bytes(), what=name)
-  except (OSError, ValueError) as error:
+  except (*MISSING, ValueError) as error:
     raise Damaged(f"{name} cannot be read: {error}") from error
   found = record.pop(_SELF, None)
   if found != text_digest(record):
@@ -90,7 +92,7 @@ def _require_written_without(step_dir: pathlib.Path) -> None:
   try:
     items = json.loads(path.read_bytes())["item_handlers"]
     written = ITEM in items
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except (*MISSING, ValueError, KeyError, TypeError) as error:
     raise Damaged(
       f"the digests are missing, and {_STEP_METADATA}, which says whether there"
       " were any, is missing or damaged"

@@ -58,6 +58,7 @@ _TESTS_WITHOUT_A_MODULE = {
   "models/test_sampler_refusals.py",
   "trainers/test_checkpoint_kills.py",
   "trainers/test_damage.py",
+  "trainers/test_failing_processes.py",
   "trainers/test_invariance.py",
   "trainers/test_lost_hosts.py",
   "trainers/test_secrets.py",

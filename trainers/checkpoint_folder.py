@@ -8,7 +8,6 @@ memory and writes in the background.
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -19,17 +18,20 @@ import orbax.checkpoint as ocp
 from ramjax.models import saved_digests
 from ramjax.models.saved_digests import Damaged
 from ramjax.trainers import (
+  checkpoint_step,
   data_position,
   processes,
+  skipped_updates,
   state_digest,
   state_items,
 )
+from ramjax.trainers.checkpoint_step import (
+  DATA_ITEM,
+  PROGRESS_ITEM,
+  first_line,
+)
 from ramjax.trainers.state import TrainState
 
-_DATA_ITEM = "data"
-_PROGRESS_ITEM = "progress"
-# Where Orbax's JSON handler puts a value.
-_PROGRESS_FILE = "metadata"
 _ASIDE = ".rejected"
 
 
@@ -122,7 +124,7 @@ class CheckpointFolder:
     trees = state_items.split(state)
     # On the first process alone: it may write a rollout beside the checkpoint.
     position = batches.get_state() if processes.is_first() else None
-    texts = {_DATA_ITEM: position, _PROGRESS_ITEM: progress}
+    texts = {DATA_ITEM: position, PROGRESS_ITEM: progress}
     with self._said():
       # Before the copies to the host, so that the devices do both at once.
       pending = state_digest.start(trees)
@@ -134,8 +136,8 @@ class CheckpointFolder:
             for name, tree in trees.items()
           },
           **{
-            _DATA_ITEM: data_position.Save(_Position(position)),
-            _PROGRESS_ITEM: ocp.args.JsonSave(progress),
+            DATA_ITEM: data_position.Save(_Position(position)),
+            PROGRESS_ITEM: ocp.args.JsonSave(progress),
             saved_digests.ITEM: state_digest.Save(step, pending, texts),
           },
         ),
@@ -150,70 +152,42 @@ class CheckpointFolder:
       batches: The run's iterator.
 
     Raises:
-      Damaged: It is not what was saved; says what is wrong.
+      Damaged: It is not what was saved; says what is wrong. On all processes,
+        whichever found it.
+      ReadError: This process cannot read it, for want of something else.
       SaveError: A save that ran failed.
-      ValueError: It is sound, but of a state with other arrays.
+      ValueError: It is sound, but of a state with other arrays, or of a config
+        that `batches` cannot go on with. Or another process failed.
     """
     self.wait()
-    record = processes.first_tells(lambda: self._record(step))
+    record = processes.first_tells(
+      lambda: checkpoint_step.record(self.path(step), step)
+    )
     if "damaged" in record:
       raise Damaged(record["damaged"])
     saved = record["arrays"]
-    # A run may begin to skip updates where it was stopped by one.
-    fresh = {} if _has_skips(saved) else like.skips
-    like = dataclasses.replace(like, skips={} if fresh else like.skips)
-    wanted = state_items.split(like)
+    as_saved = dataclasses.replace(like, skips=_skips_of(saved, like))
+    wanted = state_items.split(as_saved)
     if saved is not None:
       described = state_digest.describe(wanted)
       where = str(self.path(step))
       state_digest.refuse_other(_shapes(saved), described, where=where)
-    try:
-      items = processes.together(lambda: self._read(step, wanted, batches))
-    except jax.errors.JaxRuntimeError:
-      # A device out of memory, or a process that died: nothing about the files.
-      raise
-    except Exception as error:
-      # Orbax and tensorstore raise whatever a damaged file leads them to.
-      raise Damaged(f"cannot be read: {_first_line(error)}") from error
-    if saved is not None:
-      trees = {name: items[name] for name in wanted}
-      state_digest.require_equal(saved, state_digest.of_all(trees))
-    state = state_items.join(like, items)
-    state = dataclasses.replace(state, skips=fresh or state.skips)
-    return Restored(state, items[_PROGRESS_ITEM], is_proven=saved is not None)
-
-  def _record(self, step: int) -> dict[str, Any]:
-    """The digests of a step whose texts are sound, or what is wrong with it."""
-    at = self.path(step)
-    try:
-      record = saved_digests.read(at)
-      if record is None:
-        return {"arrays": None}
-      if record["step"] != step:
-        raise Damaged(f"it is the checkpoint of step {record['step']}")
-      files = {
-        _DATA_ITEM: at / _DATA_ITEM / data_position.FILE,
-        _PROGRESS_ITEM: at / _PROGRESS_ITEM / _PROGRESS_FILE,
-      }
-      for item, path in files.items():
-        _require_text(path, record["texts"][item])
-    except Damaged as error:
-      return {"damaged": str(error)}
-    return {"arrays": record["arrays"]}
-
-  def _read(self, step: int, wanted: dict[str, Any], batches: Any) -> Any:
-    return self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        **{
-          name: state_items.restore_args(tree) for name, tree in wanted.items()
-        },
-        **{
-          _DATA_ITEM: data_position.Restore(batches),
-          _PROGRESS_ITEM: ocp.args.JsonRestore(),
-        },
-      ),
+    read = processes.together(
+      lambda: checkpoint_step.read(self.path(step), wanted)
     )
+    for damaged in processes.gather(read.damaged):
+      if damaged is not None:
+        raise Damaged(damaged)
+    if saved is not None:
+      trees = {name: read.items[name] for name in wanted}
+      state_digest.require_equal(saved, state_digest.of_all(trees))
+    # What is wrong from here on is not wrong with the files.
+    processes.together(lambda: _move(batches, read.items[DATA_ITEM]))
+    state = state_items.join(as_saved, read.items)
+    skips = skipped_updates.continued(state.skips, like.skips)
+    state = dataclasses.replace(state, skips=skips)
+    progress = read.items[PROGRESS_ITEM]
+    return Restored(state, progress, is_proven=saved is not None)
 
   def set_aside(self, step: int) -> pathlib.Path:
     """Renames a checkpoint so that nothing takes it for one; returns where."""
@@ -228,6 +202,7 @@ class CheckpointFolder:
       return str(target)
 
     moved = processes.first_tells(rename)
+    processes.sees(lambda: not self.path(step).exists())
     self._manager.reload()
     return pathlib.Path(moved)
 
@@ -271,7 +246,7 @@ class CheckpointFolder:
       last = f"the last good one is {self.path(steps[-1])}" if steps else ""
       raise SaveError(
         f"a checkpoint could not be written in {self.directory}:"
-        f" {_first_line(error)}; {last or 'there is none yet'}. See that the"
+        f" {first_line(error)}; {last or 'there is none yet'}. See that the"
         " disk has room (df -h), that no quota is used up, and that the folder"
         " may be written to; then run the same command again: it goes on from"
         " there."
@@ -288,30 +263,28 @@ class _Position:
     return self.state
 
 
-def _require_text(path: pathlib.Path, digest: str) -> None:
-  name = f"{path.parent.name}/{path.name}"
-  try:
-    value = json.loads(path.read_bytes())
-  except (OSError, ValueError) as error:
-    raise Damaged(f"{name} cannot be read: {_first_line(error)}") from error
-  if saved_digests.text_digest(value) != digest:
-    raise Damaged(f"the digest of {name} is not the one saved")
+def _move(batches: Any, position: Any) -> None:
+  batches.set_state(position)
+  batches.start_prefetch()
 
 
-def _first_line(error: Exception) -> str:
-  """What an error says, without the notes that libraries put behind it."""
-  lines = str(error).splitlines() or [""]
-  text = lines[0] if len(lines[0]) <= 300 else f"{lines[0][:300]}..."
-  return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _skips_of(
+  saved: state_digest.Described | None, like: TrainState
+) -> dict[str, Any]:
+  """What a checkpoint holds of the rule on skipped updates, as it was saved.
 
-
-def _has_skips(saved: state_digest.Described | None) -> bool:
-  """Whether a checkpoint holds what the rule on skipped updates keeps."""
+  The rule may be another now; see `skipped_updates.continued`.
+  """
   if saved is None:
-    return False  # Of an earlier version, which had none.
-  return any(
-    name.startswith("skips/") for name in saved[state_items.TRAIN_ITEM]
-  )
+    return {}  # Of an earlier version, which had none.
+  start = "skips/"
+  return {
+    name.removeprefix(start): jax.ShapeDtypeStruct(
+      leaf["shape"], leaf["dtype"], sharding=like.step.sharding
+    )
+    for name, leaf in saved.get(state_items.TRAIN_ITEM, {}).items()
+    if name.startswith(start)
+  }
 
 
 def _shapes(saved: state_digest.Described) -> state_digest.Described:

@@ -30,19 +30,7 @@ class _Handler(ocp.CheckpointHandler):
     (pathlib.Path(directory) / FILE).write_text(text)
 
   def restore(self, directory: Any, args: "Restore") -> Any:
-    path = pathlib.Path(directory) / FILE
-    if not path.exists():
-      path = pathlib.Path(directory) / _GRAINS_FILE
-    if not path.exists():
-      raise ValueError(
-        f"{path.with_name(FILE)} does not exist: the checkpoint is damaged, or"
-        " of several processes that each read rows of their own, as earlier"
-        " versions did. Go on from it with that version, or start anew from its"
-        " weights (init.from_run)."
-      )
-    args.batches.set_state(json.loads(path.read_text()))
-    args.batches.start_prefetch()
-    return args.batches
+    return read(pathlib.Path(directory))
 
 
 @ocp.args.register_with_handler(_Handler, for_save=True)
@@ -56,10 +44,23 @@ class Save(ocp.args.CheckpointArgs):
 @ocp.args.register_with_handler(_Handler, for_restore=True)
 @dataclasses.dataclass
 class Restore(ocp.args.CheckpointArgs):
-  """Moves `batches` to the position that was saved.
+  """Reads it; Orbax wants to know how before it lets one be saved."""
+
+
+def read(directory: pathlib.Path) -> Any:
+  """The position that was saved in an item's folder, for `set_state`.
 
   Raises:
-    ValueError: There is none that all processes share.
+    ValueError: There is none that all processes share, or it is no JSON.
   """
-
-  batches: Any
+  path = directory / FILE
+  if not path.exists():
+    path = directory / _GRAINS_FILE
+  if not path.exists():
+    raise ValueError(
+      f"{path.with_name(FILE)} does not exist: the checkpoint is damaged, or of"
+      " several processes that each read rows of their own, as earlier versions"
+      " did. Go on from it with that version, or start anew from its weights"
+      " (init.from_run)."
+    )
+  return json.loads(path.read_text())

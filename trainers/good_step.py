@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ramjax.models.saved_digests import Damaged
+from ramjax.trainers import processes
 from ramjax.trainers.checkpoint_folder import CheckpointFolder, Restored
 from ramjax.trainers.state import TrainState
 
@@ -49,12 +50,17 @@ def restore_newest(
   Raises:
     NoGoodStepError: There are some, and all are damaged; or all that there
       were have been set aside.
-    ValueError: The newest one that is sound is of a state with other arrays.
+    ReadError: The newest one may be sound and cannot be read now.
+    ValueError: The newest one that is sound is of a state with other arrays, or
+      of a config that `batches` cannot go on with. Or another process failed.
   """
-  candidates = sorted(
-    (-step, place)
-    for place, folder in enumerate(folders)
-    for step in folder.steps()
+  # One list for all: a network's file system may show another to each.
+  candidates = processes.first_tells(
+    lambda: sorted(
+      (-step, place)
+      for place, folder in enumerate(folders)
+      for step in folder.steps()
+    )
   )
   rejected: list[tuple[CheckpointFolder, int, str]] = []
   for minus_step, place in candidates:
@@ -99,11 +105,13 @@ def _notes(
 
 
 def _refuse_only_aside(folders: Sequence[CheckpointFolder]) -> None:
-  aside = [
-    str(folder.directory / name)
-    for folder in folders
-    for name in folder.set_aside_before()
-  ]
+  aside = processes.first_tells(
+    lambda: [
+      str(folder.directory / name)
+      for folder in folders
+      for name in folder.set_aside_before()
+    ]
+  )
   if aside:
     raise NoGoodStepError(
       "this run has no checkpoint but those that were rejected:\n  "

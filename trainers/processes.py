@@ -8,10 +8,16 @@ trained tokenizer, a reward that asks a server), the first process does, and tel
 It tells through the service that `jax.distributed` starts, and not through the
 devices: there a process that waits keeps them busy, and gives up soon (Gloo after
 half a minute), while a tokenizer may be trained for many.
+
+What fails in one process fails in all. It says so under one key, at which every
+process looks while it waits, whatever it waits for; so none waits for one that
+will not come. After it all count anew, under other keys: those that were ahead
+and those that were behind agree again.
 """
 
-import itertools
+import dataclasses
 import json
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,13 +31,34 @@ from ramjax.models import sharding
 
 T = TypeVar("T")
 
-# Of one look for what another process tells; between two, signals are handled.
-_LOOK_MS = 5_000
-_TOLD = "ramjax/told/"
-_READ = "ramjax/read"
+# Of one look for what another process tells; between two it looks whether one
+# has failed, and signals are handled.
+_LOOK_MS = 1_000
+# A network's file system may show a new file late.
+_SHARED_SECONDS = 30
 
-_told = itertools.count(1)
-_gathered = itertools.count(1)
+
+@dataclasses.dataclass
+class _Era:
+  """What was told between two failures; all processes count alike.
+
+  Attributes:
+    number: Failures so far.
+    told: What the first process has told.
+    gathered: What all have told.
+  """
+
+  number: int = 0
+  told: int = 0
+  gathered: int = 0
+
+  @property
+  def path(self) -> str:
+    """Of its keys."""
+    return f"ramjax/{self.number}"
+
+
+_era = _Era()
 
 
 def is_first() -> bool:
@@ -57,23 +84,22 @@ def first_tells(make: Callable[[], T]) -> T:
   """
   if jax.process_count() == 1:
     return make()
-  number = next(_told)
-  key = f"{_TOLD}{number}"
+  _era.told += 1
+  key, read = f"{_era.path}/told/{_era.told}", f"{_era.path}/read"
   if not is_first():
-    said = json.loads(_wait_for(key))
-    _client().key_value_increment(_READ, 1)
-    if "failed" in said:
-      raise ValueError(f"process 0 failed: {said['failed']}")
-    return said["value"]
-  _forget_what_all_read(number - 1)
+    value = json.loads(_wait_for(key))
+    _client().key_value_increment(read, 1)
+    return value
+  _forget_what_all_read()
+  era = _era.number
   try:
     with jax.set_mesh(sharding.make_mesh({}, jax.local_devices()[:1])):
-      text = json.dumps({"value": make()})
+      text = json.dumps(make())
   except BaseException as error:
-    _client().key_value_set(key, json.dumps({"failed": _said(error)}))
+    _tell_failure(era, error)
     raise
   _client().key_value_set(key, text)
-  return json.loads(text)["value"]
+  return json.loads(text)
 
 
 def together(do: Callable[[], T]) -> T:
@@ -94,22 +120,26 @@ def together(do: Callable[[], T]) -> T:
   """
   if jax.process_count() == 1:
     return do()
+  era = _era.number
   try:
     result = do()
   except BaseException as error:
-    gather(_said(error))
+    _tell_failure(era, error)
     raise
-  for index, failed in enumerate(gather(None)):
-    if failed is not None:
-      raise ValueError(f"process {index} failed: {failed}")
+  gather(None)
   return result
 
 
 def gather(value: Any) -> list[Any]:
-  """The values of all processes, in their order; JSON carries them."""
+  """The values of all processes, in their order; JSON carries them.
+
+  Raises:
+    ValueError: Another process failed instead: says which, and why.
+  """
   if jax.process_count() == 1:
     return [value]
-  place = f"ramjax/gathered/{next(_gathered)}"
+  _era.gathered += 1
+  place = f"{_era.path}/gathered/{_era.gathered}"
   if not is_first():
     _client().key_value_set(f"{place}/{jax.process_index()}", json.dumps(value))
     return json.loads(_wait_for(f"{place}/all"))
@@ -117,30 +147,97 @@ def gather(value: Any) -> list[Any]:
     json.loads(_wait_for(f"{place}/{index}"))
     for index in range(1, jax.process_count())
   ]
+  # Who tells a value has read all that were gathered before.
+  if _era.gathered > 1:
+    _client().key_value_delete(f"{_era.path}/gathered/{_era.gathered - 1}/")
   _client().key_value_set(f"{place}/all", json.dumps(values))
   return values
 
 
-def _forget_what_all_read(number: int) -> None:
+def sees(look: Callable[[], bool]) -> bool:
+  """Whether `look` is true here, of what another process wrote.
+
+  Asks again for half a minute, as a network's file system may show it late.
+  """
+  last = time.monotonic() + _SHARED_SECONDS
+  while not look():
+    if time.monotonic() > last:
+      return False
+    time.sleep(0.1)
+  return True
+
+
+def _forget_what_all_read() -> None:
   """Deletes what was told so far, unless some process has yet to read it.
 
   Scores of some hundred answers are some 10 KB, in every rollout.
   """
-  if number:
+  before = _era.told - 1
+  if before:
     # An increment of nothing is a look that needs no value to be there.
-    read = _client().key_value_increment(_READ, 0)
-    if read == number * (jax.process_count() - 1):
-      _client().key_value_delete(_TOLD)
+    read = _client().key_value_increment(f"{_era.path}/read", 0)
+    if read == before * (jax.process_count() - 1):
+      _client().key_value_delete(f"{_era.path}/told/")
+
+
+def _tell_failure(era: int, error: BaseException) -> None:
+  """Lets all fail that wait, or will; once for each error.
+
+  Args:
+    era: In which what failed was begun. One that is over says that all know: the
+      error came from within, or is another process's.
+    error: What went wrong.
+  """
+  if era != _era.number:
+    return
+  why = f"process {jax.process_index()} failed: {_said(error)}"
+  try:
+    _client().key_value_set(f"{_era.path}/failed", why)
+  except jax.errors.JaxRuntimeError as told:
+    # Another failed, too, and was faster.
+    if "ALREADY_EXISTS" not in str(told):
+      raise
+  _begin_anew()
+
+
+def _begin_anew() -> None:
+  global _era
+  _era = _Era(_era.number + 1)
 
 
 def _wait_for(key: str) -> str:
+  """The value of a key; looks at failures in between."""
   while True:
-    try:
-      return _client().blocking_key_value_get(key, _LOOK_MS)
-    except jax.errors.JaxRuntimeError as error:
-      # Anything else says that the service is gone, and the run with it.
-      if "DEADLINE_EXCEEDED" not in str(error):
-        raise
+    if (value := _look(key)) is not None:
+      return value
+    if (why := _try(f"{_era.path}/failed")) is None:
+      continue
+    # Who failed may have told this before, and gone on.
+    if (value := _try(key)) is not None:
+      return value
+    _begin_anew()
+    raise ValueError(why)
+
+
+def _look(key: str) -> str | None:
+  """The value of a key, waiting a little; None where it is not there."""
+  try:
+    return _client().blocking_key_value_get(key, _LOOK_MS)
+  except jax.errors.JaxRuntimeError as error:
+    # Anything else says that the service is gone, and the run with it.
+    if "DEADLINE_EXCEEDED" not in str(error):
+      raise
+  return None
+
+
+def _try(key: str) -> str | None:
+  """The value of a key, without waiting; None where it is not there."""
+  try:
+    return _client().key_value_try_get(key)
+  except jax.errors.JaxRuntimeError as error:
+    if "NOT_FOUND" not in str(error):
+      raise
+  return None
 
 
 def _client() -> Any:

@@ -11,7 +11,6 @@ import pathlib
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +39,7 @@ FREE_FIELDS = frozenset(
     "run.tensorboard",
     "run.tracebacks",
     "run.wandb_project",
+    "run.watchdog_long_seconds",
     "run.watchdog_seconds",
   }
 )
@@ -51,8 +51,6 @@ _IDENTITY = (
 )
 # What of it all processes have in common.
 _COMMON = (*_IDENTITY, "num_parameters", "code", "libraries", "python")
-# A network's file system may show a new file late.
-_SHARED_SECONDS = 30
 
 _LIBRARIES = (
   "ramjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
@@ -218,15 +216,12 @@ def _refuse_other_processes(own: Mapping[str, Any]) -> None:
 def _require_seen(workdir: pathlib.Path, written: str) -> None:
   """Raises if this process does not see what the first one wrote."""
   path = workdir / MANIFEST_FILE
-  last = time.monotonic() + _SHARED_SECONDS
-  while not path.is_file() or path.read_text() != written:
-    if time.monotonic() > last:
-      raise ValueError(
-        f"--workdir={workdir} is another folder here than on process 0, which"
-        " writes to it: give one that all processes see, such as one on a network"
-        " file system."
-      )
-    time.sleep(0.1)
+  if not processes.sees(lambda: path.is_file() and path.read_text() == written):
+    raise ValueError(
+      f"--workdir={workdir} is another folder here than on process 0, which"
+      " writes to it: give one that all processes see, such as one on a network"
+      " file system."
+    )
 
 
 def _refuse(workdir: pathlib.Path, differing: list[str]) -> None:

@@ -10,6 +10,7 @@ been there.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -22,6 +23,36 @@ from ramjax.trainers.state import SKIPPED, TrainState
 SKIPPED_METRIC = "skipped"
 IN_A_ROW_METRIC = "skipped_in_a_row"
 _IN_A_ROW = "in_a_row"
+_WINDOW = ("losses", "norms", "num_seen")
+# The least that counts as a deviation, as a share of the mean. The losses of a
+# window may all be equal, and any other would then be a spike, for ever.
+_LEAST_DEVIATION = 1e-3
+
+
+def continued(
+  saved: Mapping[str, Any], initial: Mapping[str, Any]
+) -> dict[str, Any]:
+  """What a rule goes on with that may be another than at the checkpoint.
+
+  Args:
+    saved: What the checkpoint holds of the rule that it was saved under.
+    initial: Of the run's rule, as `SkipRule.initial` gives it.
+
+  Returns:
+    The leaves of `initial`: counters as saved, and the window too where it has
+    the same size; it begins afresh where it has another.
+  """
+  is_same_window = all(
+    name in saved and saved[name].shape == initial[name].shape
+    for name in _WINDOW
+    if name in initial
+  )
+  return {
+    name: saved[name]
+    if name in saved and (is_same_window or name not in _WINDOW)
+    else fresh
+    for name, fresh in initial.items()
+  }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +130,12 @@ class SkipRule:
       num_seen = kept["num_seen"]
       is_warm = num_seen >= self.window
       for name, value in (("losses", loss), ("norms", grad_norm)):
-        bound = jnp.mean(kept[name]) + self.spike_sigma * jnp.std(kept[name])
-        taken &= ~(is_warm & (value > bound))
+        mean = jnp.mean(kept[name])
+        least = _LEAST_DEVIATION * jnp.abs(mean)
+        deviation = jnp.maximum(jnp.std(kept[name]), least)
+        is_spike = value > mean + self.spike_sigma * deviation
+        # Of nothing but zeros there is no deviation at all.
+        taken &= ~(is_warm & (deviation > 0) & is_spike)
       place = num_seen % self.window
       for name, value in (("losses", loss), ("norms", grad_norm)):
         entered = kept[name].at[place].set(value)

@@ -6,6 +6,7 @@ PPO's second model, `train` the rest of the state.
 """
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import jax
@@ -30,14 +31,24 @@ def save_args(name: str, tree: Any) -> ocp.args.CheckpointArgs:
   return ocp.args.StandardSave(tree, chunks)
 
 
-def restore_args(tree: Any) -> ocp.args.CheckpointArgs:
-  """How Orbax restores one item to where `tree` lies."""
-  return ocp.args.StandardRestore(
-    jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-      tree,
-    )
+def read(folder: pathlib.Path, tree: Any) -> Any:
+  """One item, to where `tree` lies; each process reads what it will hold.
+
+  Orbax's manager and checkpointer would wait on the devices for all processes:
+  for ever, where one cannot read its part. Its handlers wait for none.
+
+  Args:
+    folder: Of the item.
+    tree: Of what has shapes, dtypes and shardings.
+  """
+  handler: Any = ocp.StandardCheckpointHandler()
+  like = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree
   )
+  try:
+    return handler.restore(folder, args=ocp.args.StandardRestore(like))
+  finally:
+    handler.close()
 
 
 def join(like: TrainState, items: Any) -> TrainState:

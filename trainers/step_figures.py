@@ -145,7 +145,8 @@ class StepFigures:
           f"{name}={value} at step {step}: {self._last_good()}."
           " Lower optim.learning_rate, set optim.clip_norm, or look at the data"
           " of that step; optim.max_skipped=3 would have skipped up to three"
-          " such updates in a row."
+          " such updates in a row (with --config.run.allow_config_change=True the"
+          " same folder goes on with other values)."
         )
 
   def _taken(
@@ -161,7 +162,9 @@ class StepFigures:
         f" loss={loss:.4g} and grad_norm={norm:.4g}; optim.max_skipped="
         f"{self._schedule.max_skipped}: {self._last_good()}. Lower optim.learning_rate,"
         " look at the data of these steps, or, if these are spikes that should"
-        " count, raise optim.spike_sigma."
+        " count, raise optim.spike_sigma; with"
+        " --config.run.allow_config_change=True the same folder goes on with other"
+        " values."
       )
     if in_a_row:
       return {}

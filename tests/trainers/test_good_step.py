@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The newest good checkpoint is found; what is not good is said and kept."""
 
+import contextlib
+import dataclasses
+import errno
 import shutil
 
+import jax
 import pytest
 import tiny_checkpoints
 from tiny_checkpoints import PROGRESS, Position
 
 from ramjax.models import weights
+from ramjax.trainers import checkpoint_step, good_step, state_items
 from ramjax.trainers.checkpoint_folder import CheckpointFolder
+from ramjax.trainers.checkpoint_step import ReadError
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.good_step import NoGoodStepError, restore_newest
+from ramjax.trainers.skipped_updates import SkipRule
 
 
 @pytest.fixture
@@ -103,6 +110,111 @@ def test_a_state_with_other_arrays_is_refused_and_nothing_is_set_aside(folder):
   with pytest.raises(ValueError, match=r"params/on: bool\[8\] there, absent"):
     restore_newest([folder], like, Position())
   assert folder.steps() == [1, 2, 3]
+
+
+def test_a_config_that_the_position_does_not_fit_sets_nothing_aside(folder):
+  class Other(Position):
+    def set_state(self, state):
+      raise ValueError("change rollout.prompts between two rollouts")
+
+  with pytest.raises(ValueError, match=r"^change rollout\.prompts"):
+    restore_newest([folder], tiny_checkpoints.state(9), Other())
+  assert folder.steps() == [1, 2, 3] and not folder.set_aside_before()
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    MemoryError("cannot allocate"),
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    OSError(errno.EMFILE, "Too many open files"),
+    PermissionError(errno.EACCES, "Permission denied"),
+  ],
+  ids=lambda error: type(error).__name__ + str(getattr(error, "errno", "")),
+)
+def test_what_fails_of_the_machine_stops_and_sets_nothing_aside(
+  folder, monkeypatch, error
+):
+  def fail(*_):
+    raise error
+
+  monkeypatch.setattr(state_items, "read", fail)
+  with pytest.raises(ReadError, match="run the same command again") as found:
+    restore_newest([folder], tiny_checkpoints.state(9), Position())
+  assert str(folder.path(3)) in str(found.value)
+  assert error.args[-1] in str(found.value)
+  assert folder.steps() == [1, 2, 3] and not folder.set_aside_before()
+
+
+@pytest.mark.parametrize("name", ["params/manifest.ocdbt", "progress/metadata"])
+def test_a_file_that_the_system_will_not_open_sets_nothing_aside(folder, name):
+  path = folder.path(3) / name
+  path.unlink()
+  path.symlink_to(path.name)  # Permissions do not bind who runs as root.
+  with pytest.raises(ReadError, match="may be sound"):
+    restore_newest([folder], tiny_checkpoints.state(9), Position())
+  assert folder.steps() == [1, 2, 3] and not folder.set_aside_before()
+
+
+def test_the_first_process_alone_lists_the_steps(folder, monkeypatch):
+  told = []
+
+  def of_first(make):
+    told.append(make())
+    # As where this process sees an older listing than the first.
+    monkeypatch.setattr(CheckpointFolder, "steps", lambda self: [1])
+    return told[-1]
+
+  monkeypatch.setattr(good_step.processes, "first_tells", of_first)
+  found = restore_newest([folder], tiny_checkpoints.state(9), Position())
+  assert found is not None and found.step == 3
+  assert told[0] == [(-3, 0), (-2, 0), (-1, 0)]
+
+
+def test_a_step_that_this_process_never_sees_is_no_damage(folder, monkeypatch):
+  record = checkpoint_step.record(folder.path(3), 3)
+  monkeypatch.setattr(good_step.processes, "_SHARED_SECONDS", 0)
+  monkeypatch.setattr(checkpoint_step, "record", lambda *_: record)
+  folder.path(3).rename(folder.directory / "hidden")
+  monkeypatch.setattr(CheckpointFolder, "steps", lambda self: [1, 2, 3])
+  with pytest.raises(ReadError, match="process 0 sees it"):
+    restore_newest([folder], tiny_checkpoints.state(9), Position())
+  assert (folder.directory / "hidden").is_dir()
+
+
+def _rule(max_in_a_row, sigma, window=4):
+  return SkipRule(max_in_a_row, sigma, window).initial()
+
+
+@pytest.mark.parametrize("before", [(0, 0.0), (3, 0.0), (3, 6.0), (3, 6.0, 5)])
+@pytest.mark.parametrize("after", [(0, 0.0), (3, 0.0), (3, 6.0), (2, 9.0)])
+def test_a_run_goes_on_under_another_rule_on_skipped_updates(
+  tmp_path, before, after
+):
+  def state(seed, rule, by):
+    made = tiny_checkpoints.state(seed)
+    kept = jax.tree.map(lambda x: x + by, _rule(*rule))
+    return dataclasses.replace(
+      made, skips=jax.device_put(kept, made.step.sharding)
+    )
+
+  saved = state(1, before, 7)
+  with contextlib.closing(
+    CheckpointFolder(tmp_path / "run", keep=1, keep_every=0)
+  ) as opened:
+    opened.save(1, saved, Position(1), PROGRESS)
+    opened.wait()
+    like = state(9, after, 0)
+    found = restore_newest([opened], like, Position())
+  assert found is not None and found.restored.is_proven
+  skips = found.restored.state.skips
+  assert skips.keys() == like.skips.keys()
+  same_window = before[1] and after[1] and len(before) == 2
+  for name, value in skips.items():
+    is_kept = before[0] and (same_window or name in ("skipped", "in_a_row"))
+    assert (value == (7 if is_kept else 0)).all(), name
+    assert value.shape == like.skips[name].shape
 
 
 def test_a_checkpoint_of_another_step_is_rejected(folder):

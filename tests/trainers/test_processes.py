@@ -26,7 +26,8 @@ class _Service:
 
   def key_value_set(self, key, value):
     with self._changed:
-      assert key not in self.values, f"{key} is told twice"
+      if key in self.values:
+        raise jax.errors.JaxRuntimeError(f"ALREADY_EXISTS: {key}")
       self.values[key] = value
       self._changed.notify_all()
 
@@ -40,6 +41,12 @@ class _Service:
       self.values = {
         k: value for k, value in self.values.items() if not k.startswith(key)
       }
+
+  def key_value_try_get(self, key):
+    with self._changed:
+      if key not in self.values:
+        raise jax.errors.JaxRuntimeError(f"NOT_FOUND: {key}")
+      return self.values[key]
 
   def blocking_key_value_get(self, key, timeout_ms):
     del timeout_ms
@@ -134,6 +141,69 @@ def test_all_fail_where_any_does_and_name_it(service):
     assert str(other) == "process 1 failed: rows.jsonl does not exist"
 
 
+@pytest.mark.parametrize("failing", [0, 1, 2])
+@pytest.mark.parametrize("before", [0, 3])
+def test_none_waits_for_one_that_fails_before_it_tells(
+  service, failing, before
+):
+  def do(module, index):
+    def load():
+      for number in range(before):
+        module.first_tells(lambda told=number: told)
+        module.together(lambda: None)
+      if index == failing:
+        raise FileNotFoundError("rows.jsonl does not exist")
+      return module.together(lambda: module.first_tells(lambda: "trained"))
+
+    return module.together(load)
+
+  results = _on_each(3, service, do)
+  assert isinstance(results.pop(failing), FileNotFoundError)
+  said = f"process {failing} failed: rows.jsonl does not exist"
+  assert [str(error) for error in results] == [said] * 2
+  # Lost devices are told by JAX's errors, and this is none of them.
+  assert [error.__context__ for error in results] == [None] * 2
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_after_a_failure_all_are_at_one_place_again(service, failing):
+  def do(module, index):
+    said = []
+    for attempt in range(3):
+
+      def load(attempt=attempt):
+        if attempt < 2 and index == failing:
+          raise OSError(f"attempt {attempt}")
+        told = module.first_tells(lambda: 10 * attempt)
+        return module.together(lambda: told + index)
+
+      try:
+        said.append(module.together(load))
+      except (OSError, ValueError) as error:
+        said.append(str(error))
+    return [*said, module.gather(index), module.first_tells(lambda: "end")]
+
+  results = _on_each(3, service, do)
+  for index, result in enumerate(results):
+    start = "" if index == failing else f"process {failing} failed: "
+    assert result[:2] == [f"{start}attempt 0", f"{start}attempt 1"]
+    assert result[2:] == [20 + index, [0, 1, 2], "end"]
+
+
+def test_each_that_fails_of_itself_says_its_own(service):
+  def do(module, index):
+    def load():
+      if index:
+        raise OSError(f"disk {index}")
+      return module.first_tells(lambda: 1)
+
+    return module.together(load)
+
+  first, second, third = _on_each(3, service, do)
+  assert (str(second), str(third)) == ("disk 1", "disk 2")
+  assert str(first) in ("process 1 failed: disk 1", "process 2 failed: disk 2")
+
+
 def test_each_keeps_its_own_result_where_none_fails(service):
   def do(module, index):
     return module.together(lambda: 10 * index)
@@ -149,8 +219,11 @@ def test_what_all_have_read_is_forgotten(service):
       module.together(lambda: None)
 
   assert _on_each(3, service, do) == [None] * 3
-  told = [key for key in service.values if key.startswith("ramjax/told/")]
-  assert told == ["ramjax/told/50"]
+  counters = {"ramjax/0/read"}
+  assert service.values.keys() - counters == {
+    "ramjax/0/told/50",
+    *(f"ramjax/0/gathered/50/{name}" for name in ("1", "2", "all")),
+  }
 
 
 def test_a_service_that_is_gone_is_no_reason_to_wait_on(service):
@@ -161,6 +234,13 @@ def test_a_service_that_is_gone_is_no_reason_to_wait_on(service):
   second = _process(1, 2, service)
   with pytest.raises(jax.errors.JaxRuntimeError, match="UNAVAILABLE"):
     second.first_tells(lambda: 1)
+
+
+def test_what_shows_late_is_seen_and_what_never_shows_is_not(monkeypatch):
+  looks = iter([False, False, True])
+  assert processes.sees(lambda: next(looks))
+  monkeypatch.setattr(processes, "_SHARED_SECONDS", 0)
+  assert not processes.sees(lambda: False)
 
 
 def test_one_process_asks_nobody():

@@ -169,6 +169,6 @@ def test_a_folder_that_only_the_first_process_sees_is_refused(
   monkeypatch.setattr(
     provenance.processes, "first_tells", lambda make: next(told)
   )
-  monkeypatch.setattr(provenance, "_SHARED_SECONDS", 0)
+  monkeypatch.setattr(provenance.processes, "_SHARED_SECONDS", 0)
   with pytest.raises(ValueError, match="another folder here than on process 0"):
     _claim(tmp_path)

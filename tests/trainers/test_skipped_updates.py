@@ -218,6 +218,18 @@ def test_a_skipped_update_is_not_in_the_window_and_an_old_one_leaves_it():
   np.testing.assert_array_equal(kept["losses"], [2, 1.5])
 
 
+def test_a_window_of_equal_losses_makes_no_spike_of_the_next_one():
+  rule = SkipRule(max_in_a_row=9, spike_sigma=6.0, window=2)
+  # Six times a thousandth of the mean is borne: 2.012.
+  taken, _ = _judged(rule, [2.0, 2.0, 2.01, 2.5], [1.0, 1.0, 1.0, 1.0])
+  assert taken == [True, True, True, False]
+  taken, _ = _judged(rule, [2.0, 2.0, 2.02], [1.0, 1.0, 1.0])
+  assert taken == [True, True, False]
+  # Nothing but zeros says nothing about what is much.
+  taken, _ = _judged(rule, [0.0, 0.0, 0.5], [0.0, 0.0, 3.0])
+  assert taken == [True, True, True]
+
+
 def test_only_those_one_behind_the_other_are_in_a_row():
   nan = math.nan
   taken, kept = _judged(_NO_NUMBERS, [1, nan, nan, 1, nan], [1.0] * 5)
