@@ -109,9 +109,11 @@ def run() -> dict:
     # Continue a workdir with a config or data that differ from its own.
     allow_config_change=False,
     # Where no step ends for so many seconds, write what every thread does, and
-    # end the process with status 76 after twice as many; ten times as long for
-    # compiling, evaluating, benchmarks, sampling and checkpoints. 0 is off.
+    # end the process with status 76 after twice as many. 0 is off.
     watchdog_seconds=1800.0,
+    # The same for what takes longer: to compile, evaluate, benchmark, sample,
+    # save and restore.
+    watchdog_long_seconds=7200.0,
     # Steps between two comparisons of what several devices hold copies of; 0
     # compares never.
     check_replicas_every=0,

@@ -201,7 +201,9 @@ def _xpk(
     **_cloud_tpu(args, topology),
     "CLUSTER": args.cluster,
     "IMAGE": args.image,
-    "TRAIN": shlex.quote(shlex.join(train)),
+    # It becomes part of a pod's command: see `_gke`. What has a $ in it is within
+    # single quotes; they end behind it, and begin anew, so that no $( is left.
+    "TRAIN": shlex.quote(shlex.join(train).replace("$", "$''")),
   }
 
 
@@ -228,7 +230,9 @@ def _gke(
     "NAME": json.dumps(args.name),
     "IMAGE": json.dumps(args.image),
     "CLAIM": json.dumps(args.claim),
-    "TRAIN": json.dumps(train),
+    # In a pod's command Kubernetes replaces $(NAME) by a variable, which may be
+    # a secret, and $$ by $.
+    "TRAIN": json.dumps([word.replace("$", "$$") for word in train]),
   }
 
 

@@ -2,6 +2,7 @@
 """`ramjax supervise`: starts a run again where that helps, and only there."""
 
 import argparse
+import dataclasses
 import pathlib
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ramjax.tools import option_types
-from ramjax.trainers import exit_status
+from ramjax.trainers import exit_status, goodput
 
 _EXAMPLE = (
   "ramjax supervise -- ramjax train --config=sft_quickstart --workdir=runs/q"
@@ -53,8 +54,10 @@ class Supervisor:
 
     Args:
       command: Program and arguments. Where a `--workdir` is among them, a new
-        checkpoint there is progress.
-      max_restarts: Restarts in a row without progress, at least 0.
+        checkpoint there is progress, and so is a step further than any before:
+        checkpoints may lie elsewhere, too.
+      max_restarts: Restarts in a row that follow a start without progress, at
+        least 0; one more such start is the last.
       wait_s: Seconds before the first of them; each further one waits twice as
         long, up to 300. After progress there is no wait.
     """
@@ -80,22 +83,22 @@ class Supervisor:
   def _run(self) -> int:
     fruitless = 0
     while True:
-      before = checkpoints_in(self._workdir)
+      before = Progress.of(self._workdir)
       status = self._start()
       if self._stopping.is_set() or not is_worth_a_restart(status):
         return status
-      moved = bool(checkpoints_in(self._workdir) - before)
+      moved = Progress.of(self._workdir).is_beyond(before)
       fruitless = 0 if moved else fruitless + 1
       if fruitless > self._max_restarts:
         _say(
-          f"status {status}, and no new checkpoint in {fruitless} starts in a"
-          " row: giving up."
+          f"status {status}, and no progress in {fruitless} starts in a row:"
+          " giving up."
         )
         return status
       wait = 0.0
       if fruitless:
         wait = min(self._wait_s * 2 ** (fruitless - 1), _LONGEST_WAIT_S)
-      made = "a new checkpoint" if moved else "no new checkpoint"
+      made = "progress" if moved else "no progress"
       _say(f"status {status}, {made}: starting again in {wait:g} s.")
       if self._wait(wait):
         return status
@@ -143,16 +146,39 @@ def workdir_of(command: Sequence[str]) -> pathlib.Path | None:
   return None
 
 
-def checkpoints_in(workdir: pathlib.Path | None) -> set[pathlib.Path]:
-  """Folders of finished checkpoints, those of rounds included."""
-  if workdir is None:
-    return set()
-  return {
-    path
-    for pattern in ("checkpoints/*", "*/checkpoints/*")
-    for path in workdir.glob(pattern)
-    if path.name.isdecimal()
-  }
+@dataclasses.dataclass(frozen=True)
+class Progress:
+  """How far a run has come, with all of its rounds.
+
+  Attributes:
+    checkpoints: Folders of finished ones in the workdir.
+    steps: The furthest one, summed over rounds, as `goodput.jsonl` tells.
+  """
+
+  checkpoints: frozenset[pathlib.Path]
+  steps: int
+
+  @classmethod
+  def of(cls, workdir: pathlib.Path | None) -> "Progress":
+    """What a workdir shows; nothing where there is none."""
+    if workdir is None:
+      return cls(frozenset(), 0)
+    folders = [workdir, *workdir.glob("*/")]
+    return cls(
+      checkpoints=frozenset(
+        path
+        for folder in folders
+        for path in folder.glob("checkpoints/*")
+        if path.name.isdecimal()
+      ),
+      steps=sum(map(goodput.furthest_step, folders)),
+    )
+
+  def is_beyond(self, before: "Progress") -> bool:
+    """Whether something came since."""
+    return bool(self.checkpoints - before.checkpoints) or (
+      self.steps > before.steps
+    )
 
 
 def _say(text: str) -> None:
@@ -180,7 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     type=option_types.count,
     default=5,
     metavar="N",
-    help="restarts in a row that bring no new checkpoint (default: 5)",
+    help=(
+      "restarts in a row after starts without a new checkpoint or a step further"
+      " than before (default: 5, and so 6 such starts)"
+    ),
   )
   parser.add_argument(
     "--wait",

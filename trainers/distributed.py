@@ -5,16 +5,23 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from ramjax.trainers import exit_status
 from ramjax.trainers.cluster import ALONE, Cluster, ClusterError, Flags, find
 
 # How long a process that failed waits for others that fail of the same: none is
 # killed before it has said why.
-_FAIL_TOGETHER_MS = 5_000
+_FAIL_TOGETHER_MS = 10_000
+# What the run ends with, in the store that all processes share.
+_STATUS = "ramjax/status"
+# Between two looks at that, and for a process to fail of the same by itself.
+_LOOK_S = 1.0
+_OWN_WORDS_S = 3.0
 
 
 class NotFoundError(ClusterError):
@@ -27,7 +34,8 @@ def run(flags: Flags, main: Callable[[str], int]) -> int:
   To be called before anything uses a device. Process 0 says who takes part; what
   the others print on standard output is dropped. A process of several that fails
   ends here, and at once: its exit would wait minutes for the others, which wait
-  for it.
+  for it. They end with its status: what was a mistake on one of them is none that
+  another start would mend, whatever it looks like on the rest.
 
   Args:
     flags: Of the command line.
@@ -54,28 +62,85 @@ def run(flags: Flags, main: Callable[[str], int]) -> int:
       sys.stdout = open(os.devnull, "w")
   if not joined or jax.process_count() == 1:
     return main("")
-  try:
-    status = main(f"process {jax.process_index()}: ")
-  except BaseException:
-    traceback.print_exc()
-    status = 1
+  with _ends_with_the_others():
+    try:
+      status = main(f"process {jax.process_index()}: ")
+    except BaseException:
+      traceback.print_exc()
+      status = exit_status.FAILED
   is_orderly = status in (exit_status.FINISHED, exit_status.PREEMPTED)
   return status if is_orderly else _leave(status)
 
 
 def _leave(status: int) -> NoReturn:
   """Ends a process of several that failed, whatever the others do."""
-  with contextlib.suppress(Exception):
-    # JAX has no public name for the service; see `processes`.
-    from jax._src import distributed
+  import jax
 
-    client = distributed.global_state.client
-    assert client is not None
+  with contextlib.suppress(Exception):
+    status = _agree(status)
     # Passes at once where all fail of the same.
-    client.wait_at_barrier("ramjax/failed", _FAIL_TOGETHER_MS)
+    _client().wait_at_barrier("ramjax/failed", _FAIL_TOGETHER_MS)
   sys.stdout.flush()
   sys.stderr.flush()
+  if jax.process_index() == 0:
+    # It holds the service, without which JAX aborts the others.
+    time.sleep(_LOOK_S)
   os._exit(status)
+
+
+def _agree(status: int) -> int:
+  """What this process ends with, said to the others.
+
+  One that lost another ends as that did; else its own status counts.
+  """
+  is_lost = status == exit_status.LOST
+  with contextlib.suppress(Exception):  # Another was first.
+    _client().key_value_set(_STATUS, str(status), allow_overwrite=not is_lost)
+  return int(_client().key_value_try_get(_STATUS)) if is_lost else status
+
+
+@contextlib.contextmanager
+def _ends_with_the_others() -> Iterator[None]:
+  """A context in which this process ends soon after one that failed.
+
+  It may wait in a computation for that one, where no signal is handled.
+  """
+  over = threading.Event()
+  thread = threading.Thread(
+    target=_look_at_the_others, args=(over,), name="others", daemon=True
+  )
+  thread.start()
+  try:
+    yield
+  finally:
+    over.set()
+    # It may ask a service that has gone silent.
+    thread.join(_OWN_WORDS_S)
+
+
+def _look_at_the_others(over: threading.Event) -> None:
+  import jax
+
+  while not over.wait(_LOOK_S):
+    with contextlib.suppress(Exception):  # Nobody has failed.
+      status = int(_client().key_value_try_get(_STATUS))
+      if over.wait(_OWN_WORDS_S):
+        return
+      print(
+        f"process {jax.process_index()}: another process of the run failed:"
+        f" ending with its status, {status}.",
+        file=sys.stderr,
+      )
+      _leave(status)
+
+
+def _client() -> Any:
+  # JAX has no public name for the service; see `processes`.
+  from jax._src import distributed
+
+  client = distributed.global_state.client
+  assert client is not None
+  return client
 
 
 def _initialize(cluster: Cluster, flags: Flags) -> None:

@@ -58,7 +58,11 @@ def make_watch(
   steps = parse_steps(config.run.profile_steps, config.run.total_steps)
   return Watch(
     goodput=Goodput(workdir if first else None),
-    watchdog=Watchdog(config.run.watchdog_seconds, workdir),
+    watchdog=Watchdog(
+      config.run.watchdog_seconds,
+      workdir,
+      long_seconds=config.run.watchdog_long_seconds,
+    ),
     # One process is as good as another, and two may share a file name.
     profile=Profile(steps if first else range(0), workdir),
     replicas=ReplicaCheck(config.run.check_replicas_every, mesh),

@@ -11,7 +11,9 @@ steps that an earlier process had done already are `replayed`.
 import contextlib
 import dataclasses
 import json
+import math
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -62,11 +64,17 @@ class Goodput:
     self._stack = [Phase(INITIALISATION)]
     self._seconds: dict[str, float] = {}
     self._step = 0
-    text = ""
-    if self._path is not None and self._path.exists():
-      text = self._path.read_text()
+    text = "" if self._path is None else _text_of(self._path)
     self._is_torn = text != "" and not text.endswith("\n")
-    earlier = _last_of_each_process(text)
+    records, num_strange = _records(text)
+    if num_strange:
+      print(
+        f"{self._path}: passed over {num_strange} line(s) that are no records"
+        " of this account.",
+        file=sys.stderr,
+      )
+    # The last of each process, in their order.
+    earlier = list({record["started"]: record for record in records}.values())
     self._earlier = [entry["seconds"] for entry in earlier]
     self._reached = max((entry["step"] for entry in earlier), default=0)
     if earlier and not earlier[-1]["finished"]:
@@ -149,14 +157,52 @@ class Goodput:
     self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
 
-def _last_of_each_process(text: str) -> list[dict[str, Any]]:
-  """The last record of each process, in their order."""
-  last: dict[float, dict[str, Any]] = {}
+def furthest_step(workdir: pathlib.Path) -> int:
+  """The last step that any process of a run told of; 0 where none did."""
+  records, _ = _records(_text_of(workdir / GOODPUT_FILE))
+  return max((record["step"] for record in records), default=0)
+
+
+def _text_of(path: pathlib.Path) -> str:
+  """What is in a file of accounts, damaged as it may be."""
+  if not path.exists():
+    return ""
+  return path.read_text("utf-8", errors="replace")
+
+
+def _records(text: str) -> tuple[list[dict[str, Any]], int]:
+  """The records in a text, and how many whole lines are none."""
+  found, num_strange = [], 0
   for line in text.splitlines():
-    with contextlib.suppress(json.JSONDecodeError):  # Torn by a kill.
+    try:
       record = json.loads(line)
-      last[record["started"]] = record
-  return list(last.values())
+    except ValueError:  # Torn by a kill.
+      continue
+    if _is_record(record):
+      found.append(record)
+    else:
+      num_strange += 1
+  return found, num_strange
+
+
+def _is_record(value: Any) -> bool:
+  """Whether this is what `Goodput.write` writes."""
+  if not isinstance(value, dict):
+    return False
+  seconds = value.get("seconds")
+  return (
+    isinstance(seconds, dict)
+    and all(
+      _is_number(number)
+      for number in (value.get("started"), value.get("at"), *seconds.values())
+    )
+    and type(value.get("step")) is int
+    and isinstance(value.get("finished"), bool)
+  )
+
+
+def _is_number(value: Any) -> bool:
+  return type(value) in (int, float) and math.isfinite(value)
 
 
 def _summed(accounts: list[Mapping[str, float]]) -> dict[str, float]:

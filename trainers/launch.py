@@ -25,6 +25,16 @@ from ramjax.trainers.run_error import RunError
 
 _EXAMPLE = "ramjax train --config=configs/sft_quickstart.py --workdir=runs/q"
 
+# What absl's status codes say of a peer or a device that is gone. INTERNAL,
+# UNIMPLEMENTED and INVALID_ARGUMENT, as a compiler's, would come again.
+_GONE = re.compile(
+  "(UNAVAILABLE|ABORTED|DEADLINE_EXCEEDED|DATA_LOSS|CANCELLED)\\b"
+)
+# Theirs come as INTERNAL, UNKNOWN or FAILED_PRECONDITION, in other words around.
+_CONNECTIONS = re.compile(
+  r"(INTERNAL|UNKNOWN|FAILED_PRECONDITION)\b.*(Gloo|NCCL)", re.DOTALL
+)
+
 _HELP = f"""\
 usage: ramjax train --config=FILE [--config.a.b=VALUE ...] --workdir=DIR
 
@@ -172,14 +182,16 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
 
 
 def _is_lost(error: BaseException | None) -> bool:
-  """Whether JAX failed below an error, and not for want of memory."""
+  """Whether a device or a process was gone, as JAX says, below an error."""
   import jax
 
   while error is not None:
     if isinstance(error, jax.errors.JaxRuntimeError):
-      return "RESOURCE_EXHAUSTED" not in str(error)
-    # A save fails of it, too.
-    error = error.__cause__ or error.__context__
+      said = str(error)
+      return bool(_GONE.match(said) or _CONNECTIONS.match(said))
+    # A save fails of it, too. What was only being handled when something else
+    # failed (`__context__`) is no reason of that.
+    error = error.__cause__
   return False
 
 

@@ -43,7 +43,6 @@ _CODE = (
   *("models/heads.py", "models/layers.py"),
   *("models/linear.py", "models/llama.py", "models/lora.py", "models/nf4.py"),
   *("models/positions.py", "losses/supervised_chunks.py"),
-  "losses/vocabulary_blocks.py",
   *("losses/vocabulary_blocks.py", "evals/sharded_head.py"),
   *("losses/token_logps.py", "data/group_batches.py", "evals/likelihood.py"),
   "evals/response_likelihood.py",

@@ -37,7 +37,7 @@ from ramjax.trainers.recorder import Recorder
 from ramjax.trainers.shared_stop import SharedStop
 from ramjax.trainers.state import TrainState, init_state
 from ramjax.trainers.step_figures import StepFigures
-from ramjax.trainers.watch import LONG, Watch
+from ramjax.trainers.watch import Watch
 
 
 class RunData(Protocol):
@@ -257,7 +257,7 @@ def _open_batches(
 
     def sample(*asked: Any) -> tuple[Any, Mapping[str, float]]:
       # One process may sample for all, and the others wait.
-      with watch.watchdog.during("a rollout", times=LONG):
+      with watch.watchdog.during("a rollout"):
         return sampled.next_batch(*asked)
 
     return sampled, sample
@@ -319,17 +319,14 @@ def _train(
   # Checkpoint
   checkpoints = from_config.make_checkpoints(config, workdir)
   opened.callback(checkpoints.close)
-  continued = checkpoints.restore_latest(state, batches)
+  with watch.watchdog, watch.watchdog.during("the restore"):
+    continued = checkpoints.restore_latest(state, batches)
   state, progress = continued.state, continued.progress
   recorder = from_config.make_recorder(
     config, workdir, first_step=continued.step or 0, progress=progress
   )
   opened.callback(recorder.close)
-  for name, counts in setting.data.summary.items():
-    said = f"data {name}: {algorithm.describe_source(counts)}"
-    if left_out := counts.get("rows_left_out"):
-      said += f"; {left_out} rows left out, whose prompt is held out"
-    recorder.say(said)
+  _announce_data(recorder, algorithm, setting.data)
   _announce(recorder, config, setting.model_config, continued)
 
   # Evals
@@ -459,6 +456,17 @@ def _describe_model(
   """Keeps the model's shape and what came with its weights."""
   weights.save_config(workdir, model_config)
   initial_weights.carry_files(config, workdir, described)
+
+
+def _announce_data(
+  recorder: Recorder, algorithm: Algorithm, data: RunData
+) -> None:
+  """Says what the run trains on, a line for each source."""
+  for name, counts in data.summary.items():
+    said = f"data {name}: {algorithm.describe_source(counts)}"
+    if left_out := counts.get("rows_left_out"):
+      said += f"; {left_out} rows left out, whose prompt is held out"
+    recorder.say(said)
 
 
 def _announce(

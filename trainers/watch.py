@@ -16,10 +16,6 @@ from ramjax.trainers.replicas import ReplicaCheck
 from ramjax.trainers.state import TrainState
 from ramjax.trainers.watchdog import Watchdog
 
-# A compilation, an evaluation, a benchmark or a wait for the disk takes longer
-# than a step, and is bounded all the same.
-LONG = 10
-
 
 @dataclasses.dataclass
 class Watch:
@@ -48,8 +44,8 @@ class Watch:
 
   @contextlib.contextmanager
   def phase(self, name: str) -> Iterator[Phase]:
-    """A stretch that is no step, and may take `LONG` times as long."""
-    with self.watchdog.during(name, times=LONG), self.goodput.phase(name) as p:
+    """A stretch that is no step, and may take longer than one."""
+    with self.watchdog.during(name), self.goodput.phase(name) as p:
       yield p
 
   def step_done(self, step: int) -> None:

@@ -5,7 +5,7 @@ A lost collective, a dead disk or a data loader that waits for ever leaves a
 process that looks alive and costs as much as one that is. The watchdog is a
 thread beside the loop: after T seconds in which no step ended it writes what
 every Python thread is doing, and after 2 T it ends the process, so that a
-supervisor can start it again.
+supervisor can start it again. What takes longer than a step has a T of its own.
 """
 
 import contextlib
@@ -23,9 +23,10 @@ from ramjax.trainers import exit_status
 STACKS_FILE = "stacks.txt"
 _STDERR = 2
 
-# Looks within T. A look that comes late, since the whole process was stopped or
-# the machine slept, counts as one: nothing hung then.
+# Looks within the T of a step. A look that comes late, since the whole process
+# was stopped or the machine slept, counts as one: nothing hung then.
 _LOOKS = 20
+_STEP = "a step"
 
 
 class Watchdog:
@@ -36,30 +37,41 @@ class Watchdog:
     seconds: float,
     workdir: pathlib.Path,
     *,
+    long_seconds: float,
     leave: Callable[[int], Any] = os._exit,
   ):
     """Starts nothing yet.
 
     Args:
-      seconds: T; 0 looks at nothing.
+      seconds: T of a step; 0 looks at nothing.
       workdir: `stacks.txt` is written there.
+      long_seconds: T of what takes longer: see `during`.
       leave: Ends the process with a status, without waiting for anything: what
         hangs would hang an orderly end, too.
 
     Raises:
-      ValueError: `seconds` is negative or no number.
+      ValueError: `seconds` is negative or no number, or `long_seconds` is less
+        or no number.
     """
     if not (math.isfinite(seconds) and seconds >= 0):
       raise ValueError(
         f"run.watchdog_seconds={seconds} must be finite and at least 0; 0 turns"
         " the watchdog off."
       )
+    if not (math.isfinite(long_seconds) and long_seconds >= seconds):
+      raise ValueError(
+        f"run.watchdog_long_seconds={long_seconds} must be finite and at least"
+        f" run.watchdog_seconds={seconds}: it is for what takes longer than a"
+        " step."
+      )
     self._seconds = seconds
     self._path = workdir / STACKS_FILE
     self._leave = leave
     self._quiet = 0
-    self._limit = _LOOKS
-    self._doing = "a step"
+    # What is going on, and how many looks it may take.
+    self._doing, self._limit = _STEP, _LOOKS
+    longer = long_seconds / seconds if seconds else 1.0
+    self._long_limit = math.ceil(_LOOKS * longer)
     self._over = threading.Event()
     self._thread: threading.Thread | None = None
 
@@ -83,15 +95,14 @@ class Watchdog:
     self._quiet = 0
 
   @contextlib.contextmanager
-  def during(self, doing: str, *, times: int) -> Iterator[None]:
-    """A stretch in which so many times T may pass without a beat.
+  def during(self, doing: str) -> Iterator[None]:
+    """A stretch that may take longer than a step: its T is `long_seconds`.
 
     Args:
       doing: What, for the message.
-      times: At least 1.
     """
     before = self._limit, self._doing
-    self._limit, self._doing = _LOOKS * times, doing
+    self._limit, self._doing = self._long_limit, doing
     self._quiet = 0
     try:
       yield
@@ -121,9 +132,12 @@ class Watchdog:
     return f"{times * self._limit / _LOOKS * self._seconds:g}"
 
   def _write_stacks(self) -> None:
+    field = "watchdog_seconds"
+    if self._doing != _STEP:
+      field = "watchdog_long_seconds"
     said = (
       f"watchdog: {self._doing} has not ended for {self._allowed(1)} s"
-      " (run.watchdog_seconds); every thread is at:"
+      f" (run.{field}); every thread is at:"
     )
     print(said, file=sys.stderr, flush=True)
     faulthandler.dump_traceback(_STDERR, all_threads=True)

@@ -54,7 +54,7 @@ def make_watch(workdir, mesh):
   """Onlookers that leave the run alone, and write the account of its time."""
   return Watch(
     goodput=Goodput(workdir),
-    watchdog=Watchdog(0.0, workdir),
+    watchdog=Watchdog(0.0, workdir, long_seconds=0.0),
     profile=Profile(range(0), workdir),
     replicas=ReplicaCheck(0, mesh),
   )

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tiny_launch import OPTIONS, TRAIN, argv, render
 
-from ramjax.tools import launch
+from ramjax.tools import launch, supervise
 
 _FOLDER = pathlib.Path(launch.__file__).with_suffix("")
 
@@ -95,7 +95,7 @@ def test_xpk_prints_what_it_would_run(tmp_path, capsys):
     *("xpk", "workload", "create", "--cluster=c1", "--zone=us-east5-a"),
     *("--workload=sft8b", "--tpu-type=v5litepod-16", "--num-slices=2"),
     *("--docker-image=r.example/ramjax:v1", "--max-restarts=20"),
-    "--restart-on-user-code-failure",
+    "--restart-on-exit-codes=75,76,77",
     "--termination-grace-period-seconds=120",
   ]
   assert shlex.split(command[-1].removeprefix("--command=")) == TRAIN
@@ -170,14 +170,18 @@ def test_a_script_without_an_action_says_which_there_are(
 _HOSTILE = """/data/'; touch INJECTED; "$(touch INJECTED)" `touch INJECTED` #"""
 
 
+_HOSTILE_FIELD = f"--config.run.wandb_project={_HOSTILE}$$(HOME)$"
+
+
 @pytest.mark.parametrize("place", OPTIONS)
 def test_no_value_becomes_a_command(place, tmp_path, capsys):
-  text = render(capsys, place, workdir=_HOSTILE)
+  text = render(capsys, place, _HOSTILE_FIELD, workdir=_HOSTILE)
   marked = f"--workdir={_HOSTILE}"
   if place == "gke":
     spec = yaml.safe_load(text)["spec"]["replicatedJobs"][0]["template"]["spec"]
     (container,) = spec["template"]["spec"]["containers"]
-    assert container["command"][-1] == marked
+    command = [_by_kubernetes(word) for word in container["command"]]
+    assert command[-2:] == [_HOSTILE_FIELD, marked]
     return
   if place == "skypilot":
     script = yaml.safe_load(text)["run"]
@@ -200,7 +204,7 @@ def test_no_value_becomes_a_command(place, tmp_path, capsys):
   if place in ("tpu_vm", "xpk"):  # One more shell, on the other side.
     (remote,) = re.findall(r"^--command=(.*?)\Z", out.rstrip("\n"), re.S | re.M)
     far = subprocess.run(
-      ["sh", "-c", f"printf '%s\\n' {remote}" if place == "xpk" else remote],
+      ["sh", "-c", _printed(remote) if place == "xpk" else remote],
       cwd=tmp_path,
       env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)},
       capture_output=True,
@@ -209,8 +213,70 @@ def test_no_value_becomes_a_command(place, tmp_path, capsys):
     )
     log = tmp_path / "ramjax-sft8b" / "log"
     out = far.stdout if place == "xpk" else _wait_for(log, marked)
-  assert marked in out.splitlines()
+  assert {marked, _HOSTILE_FIELD} <= set(out.splitlines())
   assert not list(tmp_path.rglob("INJECTED"))
+
+
+def _printed(command):
+  """xpk makes a command a part of that of a pod."""
+  return _by_kubernetes(f"printf '%s\\n' {command}")
+
+
+def _by_kubernetes(word):
+  """A word of a pod's command, as its rules for $ have it."""
+  return re.sub(
+    r"\$(?:(\$)|\(([^)]*)\))",
+    lambda found: found[1] or f"the variable {found[2]}",
+    word,
+  )
+
+
+@pytest.mark.parametrize("place", ["tpu_vm", "skypilot"])
+def test_what_pip_installs_stays_one_word(place, tmp_path, capsys):
+  text = render(capsys, place, f"--install={_HOSTILE}")
+  pip = tmp_path / "python3"
+  pip.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+  pip.chmod(0o755)
+  if place == "tpu_vm":
+    (command,) = _dry_run(tmp_path, text, "setup")
+    script = command[-1].removeprefix("--command=")
+  else:
+    script = yaml.safe_load(text)["setup"]
+  done = subprocess.run(
+    ["bash", "-c", script],
+    cwd=tmp_path,
+    env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert _HOSTILE in done.stdout.splitlines()
+  assert not list(tmp_path.rglob("INJECTED"))
+
+
+def test_slurm_requeues_what_a_supervisor_starts_again(tmp_path, capsys):
+  path = _script(tmp_path, render(capsys, "slurm"))
+  each = (
+    'srun() { return "$given"; }\n'
+    'scontrol() { echo "$given"; }\n'
+    'for given in {0..255}; do ( . "$1" ); done\n'
+  )
+
+  def requeued(count):
+    done = subprocess.run(
+      ["bash", "-c", each, "bash", path],
+      env={"PATH": "/usr/bin:/bin", "SLURM_RESTART_COUNT": count},
+      capture_output=True,
+      text=True,
+    )
+    assert done.stderr == ""
+    return [int(line) for line in done.stdout.split()]
+
+  assert requeued("0") == [
+    status for status in range(256) if supervise.is_worth_a_restart(status)
+  ]
+  # What was asked to stop may go on for ever, what fails may not.
+  assert requeued("20") == [75]
 
 
 def _wait_for(path, text):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from tiny_launch import TRAIN, render
 
-from ramjax.tools import launch
+from ramjax.tools import launch, supervise
 
 # Of what the API server would refuse or read otherwise: jobset.x-k8s.io and
 # batch/v1, as far as this template goes.
@@ -75,6 +75,40 @@ _POD = {
     },
   },
 }
+# Allowed with restartPolicy Never alone.
+_POD_FAILURES = {
+  "type": "object",
+  "required": ["rules"],
+  "additionalProperties": False,
+  "properties": {
+    "rules": {
+      "type": "array",
+      "maxItems": 20,
+      "items": {
+        "type": "object",
+        "required": ["action", "onExitCodes"],
+        "additionalProperties": False,
+        "properties": {
+          "action": {"enum": ["FailJob", "Ignore", "Count"]},
+          "onExitCodes": {
+            "type": "object",
+            "required": ["operator", "values"],
+            "additionalProperties": False,
+            "properties": {
+              "containerName": {"type": "string"},
+              "operator": {"enum": ["In", "NotIn"]},
+              "values": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1, "maximum": 255},
+                "uniqueItems": True,
+              },
+            },
+          },
+        },
+      },
+    }
+  },
+}
 _JOBSET = {
   "type": "object",
   "required": ["apiVersion", "kind", "metadata", "spec"],
@@ -95,7 +129,21 @@ _JOBSET = {
         "failurePolicy": {
           "type": "object",
           "additionalProperties": False,
-          "properties": {"maxRestarts": {"type": "integer", "minimum": 0}},
+          "properties": {
+            "maxRestarts": {"type": "integer", "minimum": 0},
+            "rules": {
+              "type": "array",
+              "items": {
+                "type": "object",
+                "required": ["action", "onJobFailureReasons"],
+                "additionalProperties": False,
+                "properties": {
+                  "action": {"const": "FailJobSet"},
+                  "onJobFailureReasons": {"const": ["PodFailurePolicy"]},
+                },
+              },
+            },
+          },
         },
         "replicatedJobs": {
           "type": "array",
@@ -111,7 +159,9 @@ _JOBSET = {
                   "spec": {
                     "type": "object",
                     "required": ["parallelism", "completions", "template"],
+                    "additionalProperties": False,
                     "properties": {
+                      "podFailurePolicy": _POD_FAILURES,
                       "parallelism": {"type": "integer"},
                       "completions": {"type": "integer"},
                       "backoffLimit": {"const": 0},
@@ -151,6 +201,27 @@ def test_the_jobset_has_a_job_for_each_slice_and_a_pod_for_each_host(capsys):
   assert container["command"] == TRAIN
   assert container["resources"]["limits"] == {"google.com/tpu": 4}
   assert container["volumeMounts"][0]["mountPath"] == launch.MOUNT
+
+
+def test_a_mistake_ends_the_jobset_and_all_else_starts_it_again(capsys):
+  jobset = yaml.safe_load(render(capsys, "gke"))
+  (job,) = jobset["spec"]["replicatedJobs"]
+  spec = job["template"]["spec"]
+  (container,) = spec["template"]["spec"]["containers"]
+  (rule,) = spec["podFailurePolicy"]["rules"]
+  assert rule["action"] == "FailJob"
+  assert rule["onExitCodes"] == {
+    "containerName": container["name"],
+    "operator": "In",
+    "values": [1, 2],
+  }
+  assert not any(map(supervise.is_worth_a_restart, [1, 2]))
+  assert jobset["spec"]["failurePolicy"] == {
+    "maxRestarts": 20,
+    "rules": [
+      {"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}
+    ],
+  }
 
 
 @pytest.mark.parametrize(

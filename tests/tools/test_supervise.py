@@ -11,12 +11,14 @@ import time
 import pytest
 
 from ramjax.tools import supervise
-from ramjax.tools.supervise import Supervisor
+from ramjax.tools.supervise import Progress, Supervisor
+from ramjax.trainers.goodput import Goodput
 
 # A run that notes each start in a file, and ends as the next word says: a
-# status, a signal as -N, or first a checkpoint of a step as "@N".
+# status, a signal as -N, or first a checkpoint of a step as "@N", or the account
+# of a step as "+N".
 _RUN = """
-import os, pathlib, sys
+import json, os, pathlib, sys
 workdir = pathlib.Path(sys.argv[1].partition("=")[2])
 notes = workdir / "starts"
 number = len(notes.read_text()) if notes.exists() else 0
@@ -25,6 +27,10 @@ plan = sys.argv[2:]
 for word in plan[min(number, len(plan) - 1)].split(","):
   if word.startswith("@"):
     (workdir / "checkpoints" / word[1:]).mkdir(parents=True)
+  elif word.startswith("+"):
+    with (workdir / "goodput.jsonl").open("a") as file:
+      record = dict(started=number, at=1, step=int(word), finished=False)
+      file.write(json.dumps(record | dict(seconds={})) + "\\n")
   elif word.startswith("-"):
     os.kill(os.getpid(), -int(word))
   else:
@@ -63,10 +69,7 @@ def test_without_a_new_checkpoint_it_gives_up_and_waits_longer(tmp_path, capfd):
   status, starts, waits = _supervise(tmp_path, "76", max_restarts=3)
   assert (status, starts) == (76, 4)
   assert waits == [2.0, 4.0, 8.0]
-  assert (
-    "no new checkpoint in 4 starts in a row: giving up"
-    in capfd.readouterr().err
-  )
+  assert "no progress in 4 starts in a row: giving up" in capfd.readouterr().err
 
 
 def test_a_new_checkpoint_starts_the_count_anew(tmp_path):
@@ -75,6 +78,21 @@ def test_a_new_checkpoint_starts_the_count_anew(tmp_path):
   assert (status, starts) == (0, 6)
   # At once where there is progress.
   assert waits == [0.0, 2.0, 0.0, 2.0, 4.0]
+
+
+def test_a_step_further_than_before_is_progress_wherever_it_was_saved(tmp_path):
+  plan = ["+5,77", "+9,77", "+9,77", "+8,77", "+10,77", "0"]
+  status, starts, waits = _supervise(tmp_path, *plan, max_restarts=2)
+  assert (status, starts) == (0, 6)
+  assert waits == [0.0, 0.0, 2.0, 4.0, 0.0]
+
+
+def test_the_default_gives_up_after_six_starts(tmp_path, monkeypatch, capfd):
+  monkeypatch.setattr(Supervisor, "_wait", lambda *_: False)
+  command = [sys.executable, "-c", _RUN, f"--workdir={tmp_path}", "77"]
+  assert supervise.main(["--", *command]) == 77
+  assert len((tmp_path / "starts").read_text()) == 6
+  assert "in 6 starts in a row" in capfd.readouterr().err
 
 
 def test_a_wait_is_at_most_five_minutes(tmp_path):
@@ -121,11 +139,30 @@ def test_checkpoints_of_rounds_count_and_unfinished_ones_do_not(tmp_path):
     "checkpoints/4.orbax-checkpoint-tmp",
   ):  # fmt: skip
     (tmp_path / name).mkdir(parents=True)
-  found = supervise.checkpoints_in(tmp_path)
+  found = Progress.of(tmp_path).checkpoints
   assert {str(path.relative_to(tmp_path)) for path in found} == {
     "checkpoints/3", "round_1/checkpoints/8",
   }  # fmt: skip
-  assert supervise.checkpoints_in(None) == set()
+  assert Progress.of(None) == Progress(frozenset(), 0)
+
+
+def test_steps_of_all_rounds_count_whatever_else_is_in_the_file(tmp_path):
+  for name, step in (("round_1", 8), ("round_2", 3)):
+    folder = tmp_path / name
+    folder.mkdir()
+    goodput = Goodput(folder)
+    goodput.begin(step)
+    goodput.write()
+    with (folder / "goodput.jsonl").open("a") as file:
+      file.write('{"step": 99}\n{"started": 1')
+  before = Progress.of(tmp_path)
+  assert before.steps == 8 + 3
+  # The same step again is no progress, one more is.
+  for step, is_progress in ((3, False), (4, True)):
+    goodput = Goodput(tmp_path / "round_2")
+    goodput.begin(step)
+    goodput.write()
+    assert Progress.of(tmp_path).is_beyond(before) is is_progress
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

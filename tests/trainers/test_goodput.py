@@ -19,6 +19,18 @@ class _Clock:
     return self.now
 
 
+def _line(**changes):
+  """A record as a process writes it, with some of its values replaced."""
+  record = {
+    "started": 1.0,
+    "at": 2.0,
+    "step": 3,
+    "finished": False,
+    "seconds": {"step": 1.0},
+  }
+  return json.dumps(record | changes)
+
+
 def _steps(goodput, clock, first, last, seconds=1.0):
   for step in range(first, last + 1):
     clock.now += seconds
@@ -138,6 +150,52 @@ def test_a_line_that_a_kill_tore_is_left_out_and_closed(tmp_path, torn):
   goodput.write()
   assert Goodput(tmp_path, clock=clock).totals()["step"] == 11
   assert path.read_text().splitlines()[2] == torn
+
+
+@pytest.mark.parametrize(
+  "line",
+  [
+    "7",
+    "[]",
+    "{}",
+    '{"started": 1.0}',
+    _line(started="1"),
+    _line(at=float("nan")),
+    _line(step=None),
+    _line(finished=0),
+    _line(seconds=[]),
+    _line(seconds={"step": "long"}),
+  ],
+)
+def test_a_line_that_is_no_record_is_passed_over_and_said_once(
+  tmp_path, capsys, line
+):
+  clock = _Clock()
+  _killed_run(tmp_path, clock)
+  with (tmp_path / "goodput.jsonl").open("a") as file:
+    file.write(line + "\n")
+  assert Goodput(tmp_path, clock=clock).totals()["step"] == 10
+  said = capsys.readouterr().err
+  assert said.count("goodput.jsonl: passed over 1 line(s)") == 1
+
+
+def test_bytes_that_are_no_text_are_passed_over(tmp_path):
+  clock = _Clock()
+  _killed_run(tmp_path, clock)
+  with (tmp_path / "goodput.jsonl").open("ab") as file:
+    file.write(b"\xff\xfe{\n")
+  assert Goodput(tmp_path, clock=clock).totals()["step"] == 10
+
+
+def test_the_furthest_step_is_that_of_any_process(tmp_path):
+  assert goodput_lib.furthest_step(tmp_path) == 0
+  clock = _Clock()
+  _killed_run(tmp_path, clock)
+  goodput = Goodput(tmp_path, clock=clock)
+  clock.now += 1
+  goodput.begin(6)
+  goodput.write()
+  assert goodput_lib.furthest_step(tmp_path) == 10
 
 
 def test_nothing_is_kept_without_a_folder_and_a_clock_that_falls_is_no_time():

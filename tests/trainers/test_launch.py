@@ -59,6 +59,7 @@ def test_a_mistake_on_the_command_line_is_named(argv, message, capsys):
     ("optim.warmup_steps=9999", "optim.warmup_steps=9999"),
     ("optim.spike_sigma=6.0", "optim.max_skipped=0 allows none"),
     ("run.watchdog_seconds=-1.0", "run.watchdog_seconds=-1.0"),
+    ("run.watchdog_long_seconds=60.0", "run.watchdog_long_seconds=60.0"),
     ("run.check_replicas_every=-1", "run.check_replicas_every=-1"),
     ("run.profile_steps=5-2", "run.profile_steps='5-2' must be FIRST-LAST"),
     ("run.total_steps=0", "run.total_steps=0"),
@@ -203,26 +204,57 @@ def _train_sft(tmp_path):
 
 
 @pytest.mark.parametrize("below", [False, True])
+@pytest.mark.parametrize(
+  "said",
+  [
+    "UNAVAILABLE: closed by peer",
+    "ABORTED: the slice was lost",
+    "DEADLINE_EXCEEDED: barrier timed out",
+    "DATA_LOSS: the device is gone",
+    "CANCELLED: by the coordination service",
+    "UNKNOWN: Gloo ReduceScatter failed:\n Connection closed by peer",
+    "FAILED_PRECONDITION: Buffer Definition Event: Gloo AllReduce failed",
+    "INTERNAL: NCCL operation ncclAllReduce failed: remote process exited",
+  ],
+)
 def test_a_lost_device_or_process_is_worth_a_restart(
-  monkeypatch, tmp_path, capsys, below
+  monkeypatch, tmp_path, capsys, said, below
 ):
-  error = jax.errors.JaxRuntimeError("UNAVAILABLE: Gloo: closed by peer")
+  error = jax.errors.JaxRuntimeError(said)
   if below:  # As a save fails of it.
     cause, error = error, OSError("a checkpoint could not be written")
     error.__cause__ = cause
   monkeypatch.setattr(sft, "main", _fail(error))
   assert _train_sft(tmp_path) == 77
   err = capsys.readouterr().err
-  assert (
-    "closed by peer" in err and "another process of the run was lost" in err
-  )
+  assert said in err and "another process of the run was lost" in err
 
 
-def test_too_little_memory_is_not_worth_one(monkeypatch, tmp_path):
-  error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-  monkeypatch.setattr(sft, "main", _fail(error))
+@pytest.mark.parametrize(
+  "said",
+  [
+    "RESOURCE_EXHAUSTED: out of memory",
+    "INTERNAL: Mosaic failed to compile TPU kernel: bad layout",
+    "INTERNAL: during compilation: UNAVAILABLE",
+    "UNIMPLEMENTED: Gloo has no such collective",
+    "INVALID_ARGUMENT: ABORTED is no shape",
+    "UNKNOWN: something else",
+  ],
+)
+def test_what_would_fail_again_is_not_worth_one(monkeypatch, tmp_path, said):
+  monkeypatch.setattr(sft, "main", _fail(jax.errors.JaxRuntimeError(said)))
   with pytest.raises(jax.errors.JaxRuntimeError):
     _train_sft(tmp_path)
+
+
+def test_a_mistake_while_a_loss_is_handled_is_a_mistake(
+  monkeypatch, tmp_path, capsys
+):
+  error = ValueError("a mistake of its own")
+  error.__context__ = jax.errors.JaxRuntimeError("UNAVAILABLE: handled")
+  monkeypatch.setattr(sft, "main", _fail(error))
+  assert _train_sft(tmp_path) == 1
+  assert "a mistake of its own\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

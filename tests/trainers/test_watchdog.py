@@ -21,7 +21,7 @@ class _Ends(list):
 
 def _watchdog(tmp_path):
   ends = _Ends()
-  return Watchdog(100.0, tmp_path, leave=ends), ends
+  return Watchdog(100.0, tmp_path, long_seconds=250.0, leave=ends), ends
 
 
 def _look(watchdog, times):
@@ -35,7 +35,7 @@ def test_stacks_at_t_and_the_end_at_twice_t(tmp_path, capfd):
   assert capfd.readouterr().err == ""
   _look(watchdog, 1)
   said = capfd.readouterr().err
-  assert "a step has not ended for 100 s" in said
+  assert "a step has not ended for 100 s (run.watchdog_seconds)" in said
   assert "test_stacks_at_t_and_the_end_at_twice_t" in said
   _look(watchdog, 19)
   assert ends == []
@@ -68,11 +68,13 @@ def test_a_long_stretch_has_its_own_limit_and_the_old_one_comes_back(
 ):
   watchdog, ends = _watchdog(tmp_path)
   _look(watchdog, 15)
-  with watchdog.during("evaluation", times=3):
-    _look(watchdog, 59)
+  with watchdog.during("evaluation"):
+    _look(watchdog, 49)
     assert capfd.readouterr().err == ""
     _look(watchdog, 1)
-    assert "evaluation has not ended for 300 s" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "evaluation has not ended for 250 s" in said
+    assert "(run.watchdog_long_seconds)" in said
   # What it took does not count against the step.
   _look(watchdog, 39)
   assert ends == []
@@ -80,10 +82,22 @@ def test_a_long_stretch_has_its_own_limit_and_the_old_one_comes_back(
   assert ends == [76]
 
 
+def test_a_long_stretch_that_hangs_ends_the_process_at_twice_its_time(
+  tmp_path, capfd
+):
+  watchdog, ends = _watchdog(tmp_path)
+  with watchdog.during("a checkpoint"):
+    _look(watchdog, 99)
+    assert ends == []
+    _look(watchdog, 1)
+  assert ends == [76]
+  assert "still a checkpoint after 500 s" in capfd.readouterr().err
+
+
 def test_a_stretch_that_fails_gives_the_limit_back(tmp_path):
   watchdog, ends = _watchdog(tmp_path)
   with pytest.raises(OSError):
-    with watchdog.during("a checkpoint", times=10):
+    with watchdog.during("a checkpoint"):
       raise OSError
   _look(watchdog, 40)
   assert ends == [76]
@@ -91,21 +105,27 @@ def test_a_stretch_that_fails_gives_the_limit_back(tmp_path):
 
 def test_its_thread_ends_with_the_context(tmp_path):
   before = threading.active_count()
-  with Watchdog(1000.0, tmp_path):
+  with Watchdog(1000.0, tmp_path, long_seconds=1000.0):
     assert threading.active_count() == before + 1
   assert threading.active_count() == before
 
 
 def test_without_seconds_there_is_no_thread(tmp_path):
   before = threading.active_count()
-  with Watchdog(0.0, tmp_path):
+  with Watchdog(0.0, tmp_path, long_seconds=0.0):
     assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
 def test_a_time_that_is_none_is_refused(tmp_path, seconds):
   with pytest.raises(ValueError, match=r"run\.watchdog_seconds="):
-    Watchdog(seconds, tmp_path)
+    Watchdog(seconds, tmp_path, long_seconds=7200.0)
+
+
+@pytest.mark.parametrize("seconds", [99.0, math.nan, math.inf])
+def test_less_time_for_what_takes_longer_is_refused(tmp_path, seconds):
+  with pytest.raises(ValueError, match=r"run\.watchdog_long_seconds="):
+    Watchdog(100.0, tmp_path, long_seconds=seconds)
 
 
 def test_a_process_that_hangs_in_a_call_of_jax_ends_with_76(tmp_path):
@@ -120,7 +140,7 @@ def test_a_process_that_hangs_in_a_call_of_jax_ends_with_76(tmp_path):
     "def hung_step(x):\n"
     "  shape = jax.ShapeDtypeStruct(x.shape, x.dtype)\n"
     "  return jax.pure_callback(never, shape, x)\n"
-    "with Watchdog(1.0, pathlib.Path(sys.argv[1])):\n"
+    "with Watchdog(1.0, pathlib.Path(sys.argv[1]), long_seconds=2.0):\n"
     "  jax.device_get(hung_step(1.0))\n"
   )
   done = subprocess.run(

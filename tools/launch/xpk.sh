@@ -27,11 +27,11 @@ workload() {
 
 case ${1:-} in
 run)
-  # A stopped or broken run ends with a status other than 0, and continues where
-  # its last checkpoint left off.
+  # A run that was stopped (75), hung (76), or lost a host (77, and what xpk adds:
+  # a signal) continues where its last checkpoint left off; a mistake (1) ends it.
   workload create "--workload=$NAME" "--tpu-type=$TPU_TYPE" \
     "--num-slices=$SLICES" "--docker-image=$IMAGE" "--max-restarts=@MAX_RESTARTS@" \
-    --restart-on-user-code-failure --termination-grace-period-seconds=@GRACE_S@ \
+    --restart-on-exit-codes=75,76,77 --termination-grace-period-seconds=@GRACE_S@ \
     "--command=$TRAIN"
   ;;
 list) workload list ;;
