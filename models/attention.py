@@ -33,16 +33,13 @@ _ON_PLATFORM = {
 }
 
 
-def choose_backend(
-  name: str, platform: str, *, dtype: str, branches: bool
-) -> str:
+def choose_backend(name: str, platform: str, *, cudnn: bool) -> str:
   """The backend that a setting means on a platform.
 
   Args:
     name: "auto", or a name in `BACKENDS`.
     platform: "cpu", "gpu" ("cuda" is the same) or "tpu".
-    dtype: Of the computation; "auto" leaves cuDNN what it can do.
-    branches: Whether answers stand behind a shared prompt; the same.
+    cudnn: Whether "auto" may take cuDNN: `attention_cudnn.serves`.
 
   Raises:
     ValueError: An unknown name or platform, or a backend that does not run
@@ -56,8 +53,7 @@ def choose_backend(
     )
   allowed = _ON_PLATFORM[platform]
   if name == "auto":
-    flash = platform != "gpu" or (dtype == "bfloat16" and not branches)
-    return allowed[0] if flash else "xla"
+    return allowed[0] if cudnn or platform != "gpu" else "xla"
   if name not in BACKENDS:
     raise ValueError(
       f"attention={name!r} is not one of auto, {', '.join(BACKENDS)}."

@@ -40,6 +40,22 @@ class Packed(NamedTuple):
   too_many: jax.Array
 
 
+def serves(
+  *, dtype: str, branches: bool, split_rows: bool, capability: str | None
+) -> bool:
+  """Whether the kernel does what is asked, so that "auto" may take it.
+
+  Args:
+    dtype: Of the computation.
+    branches: Whether answers stand behind a shared prompt.
+    split_rows: Whether a row lies on several devices, over `mesh.sequence`.
+    capability: Compute capability of the GPU, such as "9.0"; None where none is
+      at hand, which is taken for a Hopper one.
+  """
+  is_new = capability is None or float(capability) >= _HOPPER
+  return is_new and dtype == "bfloat16" and not branches and not split_rows
+
+
 def cudnn_attention(
   query: jax.Array,
   key: jax.Array,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ramjax.models import attention
+from ramjax.models import attention, attention_cudnn
 from ramjax.tools import (
   bench_calls,
   bench_machine,
@@ -83,10 +83,15 @@ def usable(backend: str, device: str) -> list[str]:
   Raises:
     ValueError: The one that is asked for does not run there.
   """
-  dtype = bench_machine.compute_dtype(device)
+  cudnn = attention_cudnn.serves(
+    dtype=bench_machine.compute_dtype(device),
+    branches=False,
+    split_rows=False,
+    capability=getattr(jax.devices()[0], "compute_capability", None),
+  )
 
   def choose(name: str) -> str:
-    return attention.choose_backend(name, device, dtype=dtype, branches=False)
+    return attention.choose_backend(name, device, cudnn=cudnn)
 
   if backend:
     return list(dict.fromkeys([_REFERENCE, choose(backend)]))

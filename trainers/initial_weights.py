@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from ramjax.data import tokenizer_probe
 from ramjax.models import (
   attention,
+  attention_cudnn,
   carried_files,
   frozen_base,
   llama,
@@ -31,6 +32,11 @@ from ramjax.trainers import starting_model
 # What the run decides: the computation, and longer rows than the weights were
 # trained for.
 _RUN_FIELDS = (*COMPUTE_FIELDS, "max_positions")
+
+
+def _compute_capability() -> str | None:
+  """Of the GPUs here; None without."""
+  return getattr(jax.devices()[0], "compute_capability", None)
 
 
 def make_model_config(
@@ -59,8 +65,12 @@ def make_model_config(
   given["attention"] = attention.choose_backend(
     given["attention"],
     platform or jax.default_backend(),
-    dtype=given["dtype"],
-    branches="share_prompt" in config.data and config.data.share_prompt,
+    cudnn=attention_cudnn.serves(
+      dtype=given["dtype"],
+      branches="share_prompt" in config.data and config.data.share_prompt,
+      split_rows=config.mesh.sequence > 1,
+      capability=None if platform else _compute_capability(),
+    ),
   )
   if folder is None:
     if not preset:

@@ -29,6 +29,25 @@ def test_hand_values_of_offsets_and_lengths():
   assert packed.too_many.tolist() == [False, False]
 
 
+@pytest.mark.parametrize(
+  "changed,expected",
+  [
+    ({}, True),
+    ({"capability": "12.0"}, True),
+    ({"capability": None}, True),
+    ({"capability": "8.9"}, False),
+    ({"dtype": "float32"}, False),
+    ({"branches": True}, False),
+    ({"split_rows": True}, False),
+  ],
+)
+def test_auto_takes_it_for_what_it_does_alone(changed, expected):
+  asked = dict(
+    dtype="bfloat16", branches=False, split_rows=False, capability="9.0"
+  )
+  assert attention_cudnn.serves(**{**asked, **changed}) is expected
+
+
 def test_a_row_of_more_segments_than_there_is_room_for_is_told():
   ids = jnp.array([[1, 1, 2, 2, 2, 0], [3, 3, 3, 3, 0, 0]])
   packed = attention_cudnn.packed_segments(ids, 2)
