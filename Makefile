@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 WORKDIR ?= runs/quickstart
 STAGES := $(WORKDIR) $(WORKDIR)-reward $(WORKDIR)-dpo $(WORKDIR)-cringe $(WORKDIR)-grpo
 
-.PHONY: help quickstart test test-slow test-peers check check-plans lock clean
+.PHONY: help quickstart test test-slow test-peers check check-plans check-plans-gpu lock clean
 help:
 	@echo 'make quickstart   fine-tune a tiny model, then a reward model, DPO, Pairwise Cringe, GRPO'
 	@echo 'make test         lint, types and the test suite'
 	@echo 'make test-slow    kill tests, long runs, mutation check, fuzzing'
 	@echo 'make test-peers   agreement with transformers and TRL'
 	@echo 'make check-plans  compile the large configs for TPUs that are not here (an hour)'
+	@echo 'make check-plans-gpu   the same for GPUs (5 GB to install)'
 	@echo 'make lock         choose versions anew and write the lock files'
 
 # Rebuilt only when the pinned versions or the package metadata change.
@@ -69,9 +70,21 @@ $(VENV)-plan/.ready: requirements.lock requirements-plan.lock pyproject.toml
 	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(VENV)-plan-gpu/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)-plan-gpu
+	$(VENV)-plan-gpu/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)-plan-gpu/bin/python -m pip install --quiet --disable-pip-version-check \
+	  "jax[cuda12]==$$($(VENV)-plan-gpu/bin/python -c 'import jax; print(jax.__version__)')"
+	$(VENV)-plan-gpu/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 check-plans: $(VENV)-plan/.ready
 	$(VENV)-plan/bin/python -m pytest -q tests/models/test_attention_tpu.py tests/tools/test_plan_tpu.py
 	$(VENV)-plan/bin/python -m ramjax.tools.check_plans $(if $(ONLY),--only='$(ONLY)')
+
+check-plans-gpu: $(VENV)-plan-gpu/.ready
+	$(VENV)-plan-gpu/bin/python -m pytest -q tests/models/test_attention_gpu.py tests/tools/test_plan_gpu.py
+	$(VENV)-plan-gpu/bin/python -m ramjax.tools.check_plans $(if $(ONLY),--only='$(ONLY)')
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
@@ -86,4 +99,4 @@ lock:
 	  | awk '/^[a-z]/{p=/^libtpu/} p' > requirements-plan.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-plan build *.egg-info
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-plan $(VENV)-plan-gpu build *.egg-info

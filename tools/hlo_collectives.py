@@ -90,14 +90,14 @@ def sent_bytes(instruction: Instruction, group_size: int) -> float:
   sizes = array_bytes(instruction.shape)
   if kind == "collective-permute":
     return sizes[0]
+  if kind != "all-reduce" and instruction.op.endswith("-start"):
+    # What goes in stands before what comes out.
+    sizes = sizes[len(sizes) // 2 :]
   share = (group_size - 1) / group_size
   if kind == "all-reduce":
     return 2 * share * sum(sizes)
   if kind == "reduce-scatter":
     return share * group_size * sum(sizes)
-  if kind == "all-gather" and instruction.op.endswith("-start"):
-    # What goes in stands before what comes out.
-    return share * sum(sizes[len(sizes) // 2 :])
   return share * sum(sizes)
 
 

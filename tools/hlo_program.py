@@ -88,6 +88,7 @@ class Program:
     condition = _attribute(loop, "condition")
     inside = {i.name: i for i in self.computations.get(condition, [])}
     compare = next((i for i in inside.values() if i.is_root), None)
+    compare, inside = self._unfused(compare, inside)
     if compare is None or "direction=LT" not in compare.rest:
       return None
     counter, bound = (inside.get(name) for name in compare.operands)
@@ -105,7 +106,7 @@ class Program:
     root = next((i for i in inside.values() if i.is_root), None)
     if root is None or root.op != "tuple" or place >= len(root.operands):
       return 1
-    updated = inside.get(root.operands[place])
+    updated, inside = self._unfused(inside.get(root.operands[place]), inside)
     if updated is None or updated.op != "add":
       return 1
     steps = [
@@ -114,6 +115,23 @@ class Program:
       if name in inside and inside[name].op == "constant"
     ]
     return steps[0] or 1 if steps else 1
+
+  def _unfused(
+    self, instruction: Instruction | None, inside: dict[str, Instruction]
+  ) -> tuple[Instruction | None, dict[str, Instruction]]:
+    """What a fusion computes, and its operands by name, its constants too.
+
+    GPUs' programs fuse a loop's comparison and addition with their constants.
+    """
+    if instruction is None or instruction.op != "fusion":
+      return instruction, inside
+    fused = self.computations.get(_attribute(instruction, "calls"), [])
+    operands = {i.name: i for i in fused}
+    for parameter in (i for i in fused if i.op == "parameter"):
+      given = instruction.operands[_integer(parameter) or 0]
+      if given in inside:
+        operands[parameter.name] = inside[given]
+    return next((i for i in fused if i.is_root), None), operands
 
 
 def parse_program(text: str) -> Program:

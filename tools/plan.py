@@ -21,14 +21,16 @@ usage: ramjax plan --config=FILE [--config.a.b=VALUE ...] --topology=NAME
 Compiles the train step of a config for accelerators that are not here, and says
 whether it fits their memory, what lies in it, what moves between devices, and
 how fast a step can be. Reads no data and no weights, and runs nothing. Needs
-libtpu, which needs no TPU: pip install 'ramjax[plan]'.
+a compiler and no device: for TPUs libtpu (pip install 'ramjax[plan]'), for GPUs
+JAX's CUDA plug-in (pip install 'jax[cuda12]', of the version that is here).
 
   --config=FILE     as for `ramjax train`. It is a program: run only files you
                     trust. A model that init names and that is not here is
                     taken to be of the shape of model.preset.
   --config.a.b=V    replaces one field of it; --config=FILE --help lists them
   --topology=NAME   a slice by its shape, v5p:4x4x4 or v6e:2x4, or by the name of
-                    the pod, v5p-128 or v5e-16
+                    the pod, v5p-128 or v5e-16; or GPUs, h100:8 or h200:16, in
+                    nodes of eight
   --slices=N        so many of them, connected by the data-centre network; they
                     go along mesh.data (1)
   --search          tries meshes, rematerialisation and microbatches, those first
@@ -123,7 +125,7 @@ def _plan(config: Any, flags: Any) -> int:
     print(f"the fastest that fits: {best.overrides}\n")
   else:
     run = abstract_run.describe_run(config, devices)
-    _say(f"compiling for {topology.num_devices} {topology.device.kind} ...")
+    _say(f"compiling for {topology.name} ...")
     compiled = plan_compile.compile_step(run, topology)
   floors = step_floors.step_floors(run, topology, compiled.collectives)
   print(plan_report.report(run, topology, compiled, floors))

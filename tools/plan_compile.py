@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles a train step for accelerators that are not here."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+from jax.experimental import topologies as jax_topologies
 
-from ramjax.tools import hlo_collectives
+from ramjax.models import attention_cudnn
+from ramjax.tools import gpu_targets, hlo_collectives
 from ramjax.tools.hlo_collectives import Collective
 from ramjax.tools.topologies import Topology
+from ramjax.trainers import compilation
 from ramjax.trainers.abstract_run import AbstractRun
 
 # libtpu asks a cloud's metadata server, and the environment, what it runs on;
@@ -25,6 +29,11 @@ _TPU_ENVIRONMENT = {
   # Several of these may compile at once: no device is taken.
   "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
+# By the major version of CUDA.
+CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+# Which matmul is fastest is found by running them, and nothing runs here: the
+# compiler's first choice is taken.
+GPU_OPTIONS: Any = {"xla_gpu_autotune_level": 0}
 _OUT_OF_MEMORY = re.compile(
   r"(?:total memory required[^(]*|Used )\(?([\d.]+)([KMGT])\)? ?(?:exceeds"
   r" available|of) (?:HBM \()?([\d.]+)([KMGT])"
@@ -67,18 +76,33 @@ def target_devices(topology: Topology) -> list[Any]:
 
   Raises:
     PlanError: The compiler for them is not installed.
+    ValueError: A GPU that XLA cannot be told of.
   """
-  from jax.experimental import topologies as jax_topologies
+  if missing := missing_compiler(topology):
+    raise PlanError(missing)
+  if topology.device.platform == "cuda":
+    return _gpu_devices(topology)
+  return _tpu_devices(topology)
 
-  if topology.device.platform != "tpu":
-    raise PlanError(
-      f"--topology={topology.name}: only TPUs can be compiled for here."
+
+def missing_compiler(topology: Topology) -> str:
+  """What to install to compile for a topology; "" if it is there."""
+  if topology.device.platform == "cuda":
+    if any(map(importlib.util.find_spec, CUDA_PLUGINS)):
+      return ""
+    return (
+      "compiling for GPUs needs JAX's CUDA plug-in, which needs no GPU (5 GB on"
+      f" disk): pip install 'jax[cuda12]=={jax.__version__}'."
     )
-  if importlib.util.find_spec("libtpu") is None:
-    raise PlanError(
-      "compiling for TPUs needs libtpu, which needs no TPU: pip install"
-      " 'ramjax[plan]'."
-    )
+  if importlib.util.find_spec("libtpu") is not None:
+    return ""
+  return (
+    "compiling for TPUs needs libtpu, which needs no TPU: pip install"
+    " 'ramjax[plan]'."
+  )
+
+
+def _tpu_devices(topology: Topology) -> list[Any]:
   for name, value in _TPU_ENVIRONMENT.items():
     os.environ.setdefault(name, value)
   description = jax_topologies.get_topology_desc(
@@ -107,6 +131,17 @@ def _tpu_options(topology: Topology) -> dict[str, Any]:
   return options
 
 
+def _gpu_devices(topology: Topology) -> list[Any]:
+  nodes = topology.hosts_per_slice
+  description = jax_topologies.get_topology_desc(
+    topology.generation,
+    "cuda",
+    topology=f"1x{nodes}x{topology.num_devices // nodes}",
+    target_config=gpu_targets.target_config(topology),
+  )
+  return list(description.devices)
+
+
 def compile_step(run: AbstractRun, topology: Topology) -> Compiled:
   """Compiles one update; that it does not fit is a result, not an error.
 
@@ -116,9 +151,12 @@ def compile_step(run: AbstractRun, topology: Topology) -> Compiled:
   """
   arguments = memory_by_category(run)
   started = time.monotonic()
-  lowered = run.trace().lower(lowering_platforms=(topology.device.platform,))
+  platform = topology.device.platform
+  on_gpu = platform == "cuda"
   try:
-    compiled = lowered.compile()
+    with _like_a_gpu_run() if on_gpu else contextlib.nullcontext():
+      lowered = run.trace().lower(lowering_platforms=(platform,))
+      compiled = lowered.compile(GPU_OPTIONS if on_gpu else None)
   except jax.errors.JaxRuntimeError as error:
     message = str(error)
     if "RESOURCE_EXHAUSTED" not in message:
@@ -136,6 +174,11 @@ def compile_step(run: AbstractRun, topology: Topology) -> Compiled:
   seconds = time.monotonic() - started
   stats = compiled.memory_analysis()
   peak = float(stats.peak_memory_in_bytes)
+  if on_gpu:
+    # There, what a program needs for itself is one block, from start to end.
+    new = stats.output_size_in_bytes - stats.alias_size_in_bytes
+    taken = stats.argument_size_in_bytes + new + stats.temp_size_in_bytes
+    peak = max(peak, float(taken))
   limit = topology.device.memory_bytes
   rest = max(peak - sum(arguments.values()), 0.0)
   return Compiled(
@@ -152,6 +195,20 @@ def compile_step(run: AbstractRun, topology: Topology) -> Compiled:
     if peak <= limit
     else f"a peak of {peak / 2**30:.2f} GiB exceeds {limit / 2**30:.2f} GiB.",
   )
+
+
+@contextlib.contextmanager
+def _like_a_gpu_run() -> Iterator[None]:
+  """JAX as a run on Hopper GPUs has it: its level, and what cuDNN can do."""
+  config: Any = jax.config
+  level = config.jax_optimization_level
+  if level == "UNKNOWN":
+    config.update("jax_optimization_level", compilation.GPU_LEVEL)
+  try:
+    with attention_cudnn.ahead_of_time():
+      yield
+  finally:
+    config.update("jax_optimization_level", level)
 
 
 def memory_by_category(run: AbstractRun) -> dict[str, float]:

@@ -7,11 +7,15 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-from ramjax.tools import bench_machine, hlo_collectives
+from ramjax.tools import bench_machine, hlo_collectives, plan_compile
 from ramjax.tools.plan_compile import Compiled
 from ramjax.tools.plan_search import Tried
 from ramjax.tools.step_floors import SLOW_SHARE, Floors
-from ramjax.tools.topologies import Topology
+from ramjax.tools.topologies import (
+  DEFAULT_GPU_POOL_SHARE,
+  GPU_POOL_SHARE,
+  Topology,
+)
 from ramjax.trainers.abstract_run import AbstractRun
 
 _GIB = 2**30
@@ -73,10 +77,17 @@ def _verdict(topology: Topology, compiled: Compiled) -> list[str]:
     if share > _TIGHT_SHARE
     else ""
   )
-  return [
+  lines = [
     f"FITS: a peak of {compiled.peak_bytes / _GIB:.2f} of"
     f" {limit / _GIB:.2f} GiB a device, {share:.0%}.{tight}"
   ]
+  by_default = DEFAULT_GPU_POOL_SHARE / GPU_POOL_SHARE
+  if topology.device.platform == "cuda" and share > _TIGHT_SHARE * by_default:
+    lines.append(
+      f"JAX takes {DEFAULT_GPU_POOL_SHARE:.0%} of a GPU, which is too little:"
+      f" start the run with XLA_PYTHON_CLIENT_MEM_FRACTION={GPU_POOL_SHARE}."
+    )
+  return lines
 
 
 def _memory_table(compiled: Compiled) -> list[str]:
@@ -170,7 +181,11 @@ def as_json(
   """All figures of a plan."""
   rows, length = run.batch.tokens.shape
   model = run.model_config
-  compilers = [n for n in ("libtpu",) if importlib.util.find_spec(n)]
+  compilers = [
+    name
+    for name in ("libtpu", *plan_compile.CUDA_PLUGINS)
+    if importlib.util.find_spec(name)
+  ]
   return {
     "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     "versions": bench_machine.versions((*_PACKAGES, *compilers)),

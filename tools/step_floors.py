@@ -9,14 +9,16 @@ the matmul peak: MaxText's Llama 2 70B on v5p 65, Llama 3.1 8B on v6e 41.)
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from ramjax.models.config import LlamaConfig
 from ramjax.models.sharding import MESH_AXES
 from ramjax.tools import plan_compile
 from ramjax.tools.hlo_collectives import Collective
 from ramjax.tools.model_flops import model_flops
-from ramjax.tools.topologies import NETWORK_BYTES_PER_S, Topology
+from ramjax.tools.topologies import Topology
 from ramjax.trainers.abstract_run import AbstractRun
 
 # Of the matmul peak, in the slower of the two expectations.
@@ -63,7 +65,7 @@ def step_floors(
   of_hardware = flops(run, with_remat=True)
   compute_s = of_hardware / topology.num_devices / device.flops_per_s
   memory_s = memory_traffic(run) / device.memory_bytes_per_s
-  network_s = sum(_network_s(c, topology) for c in collectives)
+  network_s = sum(_network_s(c, topology, run.mesh.shape) for c in collectives)
   return Floors(
     tokens=rows * length,
     model_flops=of_model,
@@ -135,9 +137,34 @@ def memory_traffic(run: AbstractRun) -> float:
   return 3 * parts * weights + update + 2 * inputs
 
 
-def _network_s(collective: Collective, topology: Topology) -> float:
-  """Seconds at the peak of the links it crosses; `data` is between slices."""
-  crosses = topology.num_slices > 1 and "data" in collective.axes.split("+")
-  if not crosses:
-    return collective.bytes / topology.device.link_bytes_per_s
-  return collective.bytes / NETWORK_BYTES_PER_S
+def _network_s(
+  collective: Collective, topology: Topology, mesh: Mapping[str, int]
+) -> float:
+  """Seconds at the peak of the links it crosses.
+
+  What leaves a host goes through the adapters of all members of the group that
+  are on it: eight GPUs of a node that gather as one have eight.
+  """
+  device = topology.device
+  together = _members_of_a_host(collective.axes.split("+"), topology, mesh)
+  if together is None:
+    return collective.bytes / device.link_bytes_per_s
+  rate = min(device.link_bytes_per_s, together * device.network_bytes_per_s)
+  return collective.bytes / rate
+
+
+def _members_of_a_host(
+  axes: Sequence[str], topology: Topology, mesh: Mapping[str, int]
+) -> int | None:
+  """Members of a group that share a host; None if it needs no network.
+
+  Devices of a mesh are in the order of their hosts. The hosts of a TPU slice
+  are connected as its chips are, and `data` alone leaves it.
+  """
+  if topology.device.platform == "tpu":
+    return 1 if topology.num_slices > 1 and "data" in axes else None
+  hosts = np.arange(topology.num_devices).reshape(list(mesh.values()))
+  hosts //= topology.num_devices // topology.hosts_per_slice
+  along = tuple(slice(None) if name in axes else 0 for name in mesh)
+  of_group = hosts[along].ravel()
+  return None if of_group[0] == of_group[-1] else int(np.sum(of_group == 0))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accelerators by the names people use: what `v5p-128` or `h100x8` is.
+"""Accelerators by the names people use: what `v5p-128` or `h100:8` is.
 
 Figures are per JAX device, which is a chip, but for TPU7x, whose chips are two
-devices each. Memory is what the compiler allows, as its errors state it. Rates
-are the vendors' peaks: Google's Cloud TPU system pages and NVIDIA's data sheets.
+devices each. Memory of a TPU is what the compiler allows, as its errors state
+it. Rates are the vendors' peaks: Google's Cloud TPU system pages, and NVIDIA's
+data sheets of the SXM boards and of the DGX systems that hold eight of them.
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ class Device:
     flops_per_s: Peak of bfloat16 matmuls, dense.
     memory_bytes_per_s: To its memory.
     link_bytes_per_s: To its neighbours in a slice or node, one way, all links.
+    network_bytes_per_s: Its share of a host's network to other slices or nodes,
+      one way.
   """
 
   platform: str
@@ -33,6 +36,7 @@ class Device:
   flops_per_s: float
   memory_bytes_per_s: float
   link_bytes_per_s: float
+  network_bytes_per_s: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Topology:
   """Devices that one job runs on.
 
   Attributes:
-    name: As the compiler wants it, "v5p:4x4x4", or "h100x8".
+    name: As the compiler wants it, "v5p:4x4x4", or "h100:8".
     generation: "v5p", "h100".
     device: What each one is.
     num_devices: Of all slices together.
@@ -60,22 +64,38 @@ class Topology:
   accelerator_type: str
 
 
-# To a host's share of the data-centre network: 200 Gbit/s for 4 chips, and as
-# much for a device as its share of that.
-NETWORK_BYTES_PER_S = 25e9 / 4
+# A TPU host has 200 Gbit/s for its 4 chips.
+_TPU_NETWORK = 25e9 / 4
+# XLA puts arrays into a pool; what lies beside it (the CUDA context, NCCL's
+# buffers) is given a twentieth.
+GPU_POOL_SHARE = 0.95
+# The pool's share if XLA_PYTHON_CLIENT_MEM_FRACTION does not say otherwise.
+DEFAULT_GPU_POOL_SHARE = 0.75
+
+
+def _tpu_device(kind, gib, flops, memory, links) -> Device:
+  return Device("tpu", kind, gib * _GIB, flops, memory, links, _TPU_NETWORK)
+
+
+def _gpu_device(gib, flops, memory, links, network) -> Device:
+  size = GPU_POOL_SHARE * gib * _GIB
+  return Device("cuda", "", size, flops, memory, links, network)
+
 
 _TPUS = {
-  "v4": Device("tpu", "TPU v4", 30.75 * _GIB, 275e12, 1228e9, 270e9),
-  "v5e": Device("tpu", "TPU v5 lite", 15.75 * _GIB, 197e12, 819e9, 180e9),
-  "v5p": Device("tpu", "TPU v5", 95.74 * _GIB, 459e12, 2765e9, 540e9),
-  "v6e": Device("tpu", "TPU v6 lite", 31.25 * _GIB, 918e12, 1640e9, 360e9),
-  "tpu7x": Device("tpu", "TPU7x", 94.75 * _GIB, 1153.5e12, 3690e9, 270e9),
+  "v4": _tpu_device("TPU v4", 30.75, 275e12, 1228e9, 270e9),
+  "v5e": _tpu_device("TPU v5 lite", 15.75, 197e12, 819e9, 180e9),
+  "v5p": _tpu_device("TPU v5", 95.74, 459e12, 2765e9, 540e9),
+  "v6e": _tpu_device("TPU v6 lite", 31.25, 918e12, 1640e9, 360e9),
+  "tpu7x": _tpu_device("TPU7x", 94.75, 1153.5e12, 3690e9, 270e9),
 }
+# Each has a network adapter of its own: of 200 Gbit/s beside an A100, of 400
+# beside the others.
 _GPUS = {
-  "a100": Device("cuda", "", 79.1 * _GIB, 312e12, 2039e9, 300e9),
-  "h100": Device("cuda", "", 79.1 * _GIB, 989.4e12, 3350e9, 450e9),
-  "h200": Device("cuda", "", 140.4 * _GIB, 989.4e12, 4800e9, 450e9),
-  "b200": Device("cuda", "", 178.4 * _GIB, 2250e12, 8000e9, 900e9),
+  "a100": _gpu_device(79.1, 312e12, 2039e9, 300e9, 25e9),
+  "h100": _gpu_device(79.1, 989.4e12, 3350e9, 450e9, 50e9),
+  "h200": _gpu_device(140.4, 989.4e12, 4800e9, 450e9, 50e9),
+  "b200": _gpu_device(178.4, 2250e12, 8000e9, 900e9, 50e9),
 }
 # Of chips, to the shape that a slice of so many has.
 _FLAT = {
@@ -91,8 +111,8 @@ _ALIASES = {
   "v5litepod": "v5e", "v5lite": "v5e", "v5": "v5p", "trillium": "v6e",
   "7x": "tpu7x", "ironwood": "tpu7x",
 }  # fmt: skip
-_CHIPS_PER_HOST, _GPUS_PER_HOST = 4, 8
-EXAMPLES = "v5p:4x4x4, v5p-128, v5e-16, v6e:2x4, tpu7x:2x2x1, h100x8 or h200x16"
+_CHIPS_PER_HOST, GPUS_PER_HOST = 4, 8
+EXAMPLES = "v5p:4x4x4, v5p-128, v5e-16, v6e:2x4, tpu7x:2x2x1, h100:8 or h200:16"
 
 
 def find_device(kind: str) -> Device | None:
@@ -112,7 +132,7 @@ def find_topology(name: str, *, num_slices: int = 1) -> Topology:
 
   Args:
     name: A shape (`v5p:4x4x4`), a pod (`v5p-128`: 128 cores; `v5e-16`: 16
-      chips), or GPUs (`h100x8`).
+      chips), or GPUs (`h100:8`, or `h100x8`).
     num_slices: How many such slices, connected by the data-centre network.
 
   Raises:
@@ -121,6 +141,8 @@ def find_topology(name: str, *, num_slices: int = 1) -> Topology:
   if num_slices < 1:
     raise ValueError(f"--slices={num_slices} must be at least 1.")
   text = name.strip().lower()
+  if match := re.fullmatch(r"([abh]\d00)[:x](\d+)", text):
+    return _gpu(name, match[1], int(match[2]), num_slices)
   if match := re.fullmatch(r"([a-z0-9]+):(\d+(?:x\d+)+)", text):
     shape = tuple(map(int, match[2].split("x")))
     return _tpu(name, _generation(name, match[1]), shape, num_slices)
@@ -128,8 +150,6 @@ def find_topology(name: str, *, num_slices: int = 1) -> Topology:
     generation = _generation(name, match[1])
     shape = _pod_shape(name, generation, int(match[2]))
     return _tpu(name, generation, shape, num_slices)
-  if match := re.fullmatch(r"([abh]\d00)x(\d+)", text):
-    return _gpu(name, match[1], int(match[2]), num_slices)
   raise ValueError(
     f"--topology={name!r} is not a topology: write one such as {EXAMPLES}."
   )
@@ -140,7 +160,7 @@ def _generation(name: str, text: str) -> str:
   if generation not in _TPUS:
     raise ValueError(
       f"--topology={name!r}: {text!r} is not one of {', '.join(_TPUS)} (or"
-      f" {', '.join(_GPUS)}, as in h100x8)."
+      f" {', '.join(_GPUS)}, as in h100:8)."
     )
   return generation
 
@@ -237,20 +257,20 @@ def _gpu(name: str, generation: str, count: int, num_slices: int) -> Topology:
   if num_slices > 1:
     raise ValueError(
       f"--slices={num_slices} is for TPUs: write all GPUs, as in"
-      f" {generation}x{count * num_slices}."
+      f" {generation}:{count * num_slices}."
     )
-  if count < 1 or (count > _GPUS_PER_HOST and count % _GPUS_PER_HOST):
+  if count < 1 or (count > GPUS_PER_HOST and count % GPUS_PER_HOST):
     raise ValueError(
-      f"--topology={name!r}: write 1 to {_GPUS_PER_HOST} GPUs, or whole nodes of"
-      f" {_GPUS_PER_HOST}."
+      f"--topology={name!r}: write 1 to {GPUS_PER_HOST} GPUs, or whole nodes of"
+      f" {GPUS_PER_HOST}."
     )
   return Topology(
-    name=f"{generation}x{count}",
+    name=f"{generation}:{count}",
     generation=generation,
     device=_GPUS[generation],
     num_devices=count,
     num_chips=count,
     num_slices=1,
-    hosts_per_slice=max(1, count // _GPUS_PER_HOST),
+    hosts_per_slice=max(1, count // GPUS_PER_HOST),
     accelerator_type="",
   )

@@ -2,8 +2,12 @@
 """How a run's programs are compiled, and where they are kept, by platform."""
 
 import pathlib
+from typing import Any
 
 import jax
+
+# The least at which XLA moves collectives behind matmuls on a GPU.
+GPU_LEVEL = "O1"
 
 
 def configure(folder: str) -> None:
@@ -17,9 +21,10 @@ def configure(folder: str) -> None:
     folder: Keeps compiled programs between launches; "" keeps none. See
       `_can_be_read_back` for where none are kept in any case.
   """
+  chosen: Any = jax.config
   if jax.default_backend() == "gpu":
-    if jax.config.jax_optimization_level == "UNKNOWN":
-      jax.config.update("jax_optimization_level", "O1")
+    if chosen.jax_optimization_level == "UNKNOWN":
+      jax.config.update("jax_optimization_level", GPU_LEVEL)
   if folder and _can_be_read_back():
     path = pathlib.Path(folder).expanduser()
     jax.config.update("jax_compilation_cache_dir", str(path))

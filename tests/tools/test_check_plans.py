@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ramjax.tools import check_plans, topologies
+from ramjax.tools import check_plans, plan_compile, topologies
 
 _CASES = json.loads(check_plans._CASES.read_text())
 _ACCEPTED = {"peak_gib": 10.0, "collectives": {"all-gather over fsdp": 5}}
@@ -58,8 +58,12 @@ def test_every_case_names_a_config_and_a_slice(case):
   topologies.find_topology(case["topology"], num_slices=case["slices"])
 
 
-def test_8b_and_70b_of_six_methods_are_checked():
-  configs = {case["config"] for case in _CASES}
+def test_8b_and_70b_of_six_methods_are_checked_for_tpu():
+  configs = {
+    case["config"]
+    for case in _CASES
+    if topologies.find_topology(case["topology"]).device.platform == "tpu"
+  }
   methods = ("sft", "reward", "dpo", "cringe", "pairwise_cringe", "ppo")
   assert configs == {
     f"{method}_llama3_1_{size}" for method in methods for size in ("8b", "70b")
@@ -69,3 +73,12 @@ def test_8b_and_70b_of_six_methods_are_checked():
 def test_a_case_that_there_is_not_is_an_error(capsys):
   assert check_plans.main(["--only=no such"]) == 1
   assert "no case has 'no such'" in capsys.readouterr().err
+
+
+def test_what_cannot_be_compiled_here_is_said_and_does_not_pass(
+  monkeypatch, capsys
+):
+  monkeypatch.setattr(plan_compile, "missing_compiler", lambda _: "install it.")
+  assert check_plans.main([f"--only={_CASES[0]['config']}"]) == 1
+  out = capsys.readouterr().out
+  assert "not checked: install it." in out and "0 of 0 plans hold" in out

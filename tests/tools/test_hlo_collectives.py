@@ -50,6 +50,23 @@ def test_groups_name_the_axes_they_cross(groups, axes):
       "(f32[4]{0}, f32[8]{0}) all-gather-start(%x), replica_groups=[4,2]<=[8]",
       16,
     ),
+    # GPUs' come in tuples of what goes in and what comes out.
+    (
+      "((f32[4]{0}, bf16[4]{0}), (f32[8]{0}, bf16[8]{0}))"
+      " all-gather-start(%x, %y), replica_groups=[4,2]<=[8]",
+      24,
+    ),
+    (
+      "((f32[8]{0}), f32[4]{0}) reduce-scatter-start(%x),"
+      " replica_groups=[4,2]<=[8]",
+      16,
+    ),
+    (
+      "((f32[8]{0}), f32[8]{0}) all-to-all-start(%x),"
+      " replica_groups=[4,2]<=[8]",
+      16,
+    ),
+    ("f32[8]{0} all-reduce-start(%x), replica_groups=[4,2]<=[8]", 32),
     # There and back.
     ("f32[8]{0} all-reduce(%x), replica_groups=[4,2]<=[8]", 32),
     ("(f32[8]{0}, bf16[8]{0}) all-reduce(%x), replica_groups=[4,2]<=[8]", 48),

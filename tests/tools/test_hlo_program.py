@@ -84,6 +84,50 @@ def test_a_loop_over_data_counts_once_and_is_not_known():
   assert _times(_TEXT)["shallow"] == (1, False)
 
 
+_FUSED = """\
+HloModule m
+
+%fused_add (p.0: s32[]) -> s32[] {
+  %p.0 = s32[] parameter(0)
+  %two = s32[] constant(2)
+  ROOT %next = s32[] add(%p.0, %two)
+}
+
+%fused_compare (p.1: s32[]) -> pred[] {
+  %p.1 = s32[] parameter(0)
+  %fifteen = s32[] constant(15)
+  ROOT %less = pred[] compare(%p.1, %fifteen), direction=LT
+}
+
+%body (p.2: (f32[4], s32[])) -> (f32[4], s32[]) {
+  %p.2 = (f32[4]{0}, s32[]) parameter(0)
+  %i.2 = s32[] get-tuple-element(%p.2), index=1
+  %more = s32[] fusion(%i.2), kind=kLoop, calls=%fused_add
+  %x.2 = f32[4]{0} get-tuple-element(%p.2), index=0
+  ROOT %t.2 = (f32[4]{0}, s32[]) tuple(%x.2, %more)
+}
+
+%condition (p.3: (f32[4], s32[])) -> pred[] {
+  %p.3 = (f32[4]{0}, s32[]) parameter(0)
+  %i.3 = s32[] get-tuple-element(%p.3), index=1
+  ROOT %is_less = pred[] fusion(%i.3), kind=kLoop, calls=%fused_compare
+}
+
+ENTRY %main (x: (f32[4], s32[])) -> (f32[4], s32[]) {
+  %x = (f32[4]{0}, s32[]) parameter(0)
+  ROOT %w = (f32[4]{0}, s32[]) while(%x), condition=%condition, body=%body
+}
+"""
+
+
+def test_a_loop_whose_comparison_and_step_are_fused_is_known():
+  # 0, 2, ... 14.
+  assert _times(_FUSED)["x.2"] == (8, True)
+  over_data = _FUSED.replace("constant(15)", "parameter(1)")
+  over_data = over_data.replace("fusion(%i.3)", "fusion(%i.3, %i.3)")
+  assert _times(over_data)["x.2"] == (1, False)
+
+
 def test_what_a_reduction_adds_with_is_not_run():
   assert "added" not in _times(_TEXT)
 

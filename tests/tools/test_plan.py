@@ -38,7 +38,7 @@ def _compiled(peak=1.0, **changes):
 
 @pytest.fixture
 def compiler(monkeypatch):
-  """Stands in for libtpu: this machine's devices, and figures as they come."""
+  """Stands in for a compiler: this machine's devices, and figures as they come."""
   figures = []
   monkeypatch.setattr(
     plan_compile,
@@ -90,6 +90,16 @@ def test_a_tight_fit_is_marked(capsys, compiler):
   assert status == 0 and "Tight: leave 8% for the runtime." in said.out
 
 
+@pytest.mark.parametrize(("peak", "said"), [(50.0, False), (60.0, True)])
+def test_a_gpu_needs_a_larger_pool_than_jax_takes(capsys, compiler, peak, said):
+  compiler.append(_compiled(peak=peak))
+  status, output = _main(capsys, "--topology=h100:8")
+  assert status == 0 and "of 75.14 GiB a device" in output.out
+  # 75 % of 79.1 GiB are 59.3, of which 8 % are left to fragmentation.
+  needed = "start the run with XLA_PYTHON_CLIENT_MEM_FRACTION=0.95."
+  assert (needed in output.out) == said
+
+
 def test_a_run_that_does_not_fit_exits_with_3(capsys, compiler):
   compiler.append(_compiled(fits=False, reason="18.06G exceeds 15.75G."))
   status, said = _main(capsys, "--topology=v5e:2x4")
@@ -108,7 +118,7 @@ def test_a_run_that_does_not_fit_exits_with_3(capsys, compiler):
       ["--topology=v5e-16", "--json=/no/such/x.json"],
       "in a folder that exists",
     ),
-    (["--topology=h100x8"], "only TPUs can be compiled for"),
+    (["--topology=h300:8"], "h300 is not one of a100, h100, h200, b200"),
     (["--topology=v5e-16", "--config.mesh.tensor=3"], "mesh data=1"),
     (["--topology=v5e-16", "--config.optim.lr=1"], "no field"),
   ],

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a plan asks a compiler, and what it reads off the answer."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -40,7 +42,7 @@ def test_memory_is_told_by_what_it_is():
 
 def test_a_step_compiles_for_this_machine_too():
   run = abstract_run.describe_run(dpo_tiny.get_config(), jax.devices())
-  cpu = topologies.Device("cpu", "cpu", 2**34, 1e11, 1e10, 1e10)
+  cpu = topologies.Device("cpu", "cpu", 2**34, 1e11, 1e10, 1e10, 1e9)
   here = topologies.Topology("cpu", "cpu", cpu, 8, 8, 1, 1, "")
   compiled = plan_compile.compile_step(run, here)
   assert compiled.fits and compiled.reason == ""
@@ -48,7 +50,14 @@ def test_a_step_compiles_for_this_machine_too():
   assert compiled.donated_bytes == pytest.approx(state, rel=0.01)
   assert {c.axes for c in compiled.collectives} == {"fsdp"}
   small = topologies.Topology(
-    "cpu", "cpu", topologies.Device("cpu", "cpu", 1.0, 1, 1, 1), 8, 8, 1, 1, ""
+    "cpu",
+    "cpu",
+    topologies.Device("cpu", "cpu", 1.0, 1, 1, 1, 1),
+    8,
+    8,
+    1,
+    1,
+    "",
   )
   assert not plan_compile.compile_step(run, small).fits
 
@@ -69,7 +78,25 @@ def test_what_was_wanted_is_read_off_the_error(message, wanted):
   assert plan_compile._wanted(message) == pytest.approx(wanted)
 
 
-def test_gpus_are_refused_for_now():
-  topology = topologies.find_topology("h100x8")
-  with pytest.raises(plan_compile.PlanError, match="only TPUs"):
-    plan_compile.target_devices(topology)
+@pytest.mark.parametrize(
+  ("name", "said"),
+  [
+    ("v5e:2x4", r"pip install 'ramjax\[plan\]'"),
+    ("h100:8", rf"pip install 'jax\[cuda12\]=={jax.__version__}'"),
+  ],
+)
+def test_without_the_compiler_it_says_what_to_install(monkeypatch, name, said):
+  monkeypatch.setattr(plan_compile.importlib.util, "find_spec", lambda _: None)
+  with pytest.raises(plan_compile.PlanError, match=said):
+    plan_compile.target_devices(topologies.find_topology(name))
+
+
+def test_gpus_are_compiled_for_as_a_run_on_them_is():
+  config: Any = jax.config
+  assert config.jax_optimization_level == "UNKNOWN"
+  with plan_compile._like_a_gpu_run():
+    assert config.jax_optimization_level == "O1"
+    config.update("jax_optimization_level", "O2")
+    with plan_compile._like_a_gpu_run():
+      assert config.jax_optimization_level == "O2"
+  assert config.jax_optimization_level == "UNKNOWN"

@@ -85,6 +85,27 @@ def test_data_crosses_the_slow_network_of_several_slices_alone():
   assert step_floors.step_floors(run, two, sent).network_s == pytest.approx(2)
 
 
+@pytest.mark.parametrize(
+  ("mesh", "axes", "rate"),
+  [
+    # Within a node: NVLink.
+    (dict(data=2, fsdp=8), "fsdp", 450e9),
+    (dict(fsdp=2, tensor=8), "tensor", 450e9),
+    # Over two nodes, by one adapter of 50 GB/s, by four, by all eight.
+    (dict(data=2, fsdp=8), "data", 50e9),
+    (dict(fsdp=8, tensor=2), "fsdp", 4 * 50e9),
+    (dict(fsdp=16), "fsdp", 8 * 50e9),
+    (dict(data=2, fsdp=8), "data+fsdp", 8 * 50e9),
+  ],
+)
+def test_between_nodes_gpus_have_the_adapters_of_their_group(mesh, axes, rate):
+  whole = dict(data=1, fsdp=1, sequence=1, tensor=1) | mesh
+  sent = Collective("all-gather", axes, 1, 1e12, True)
+  topology = topologies.find_topology("h100:16")
+  seconds = step_floors._network_s(sent, topology, whole)
+  assert seconds == pytest.approx(1e12 / rate)
+
+
 def test_memory_moves_weights_thrice_a_part_and_the_update_once():
   run = _run("sft_llama3_1_8b")
   again = dataclasses.replace(

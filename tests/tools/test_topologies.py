@@ -25,8 +25,10 @@ from ramjax.tools import topologies
     ("trillium:2x4", "v6e:2x4", 8, 2),
     # Each of its chips is two devices.
     ("tpu7x:2x2x1", "tpu7x:2x2x1", 8, 1),
-    ("H100x8", "h100x8", 8, 1),
-    ("h200x16", "h200x16", 16, 2),
+    # GPUs in nodes of eight, as clouds or as products write them.
+    ("H100:8", "h100:8", 8, 1),
+    ("h200:2", "h200:2", 2, 1),
+    ("h200x16", "h200:16", 16, 2),
   ],
 )
 def test_a_name_means_a_slice(name, slice_name, devices, hosts):
@@ -61,8 +63,8 @@ def test_a_chip_of_two_devices_is_paid_for_once():
     ("v5p:3x3x3", "the first two sides are even"),
     ("v5e:4x4x4", "a v5e slice has 2 dimensions"),
     ("v5p:4x4", "a v5p slice has 3 dimensions"),
-    ("h100x12", "whole nodes of 8"),
-    ("h300x8", "h300 is not one of a100, h100, h200, b200"),
+    ("h100:12", "whole nodes of 8"),
+    ("h300:8", "h300 is not one of a100, h100, h200, b200"),
     ("", "is not a topology: write one such as v5p:4x4x4"),
   ],
 )
@@ -74,7 +76,7 @@ def test_what_cannot_be_mapped_is_refused(name, said):
 def test_no_slice_and_slices_of_gpus_are_refused():
   with pytest.raises(ValueError, match="--slices=0 must be at least 1"):
     topologies.find_topology("v5e-16", num_slices=0)
-  with pytest.raises(ValueError, match="write all GPUs, as in h100x16"):
+  with pytest.raises(ValueError, match="write all GPUs, as in h100:16"):
     topologies.find_topology("h100x8", num_slices=2)
 
 
@@ -90,7 +92,7 @@ def test_no_slice_and_slices_of_gpus_are_refused():
   ],
 )
 def test_a_device_is_known_by_what_it_calls_itself(kind, name):
-  suffix = "x1" if name in ("h200", "h100", "a100") else ":2x2"
+  suffix = ":1" if name in ("h200", "h100", "a100") else ":2x2"
   suffix = ":2x2x1" if name in ("v5p", "tpu7x") else suffix
   topology = topologies.find_topology(name + suffix)
   assert topologies.find_device(kind) == topology.device
@@ -101,3 +103,9 @@ def test_a_device_is_known_by_what_it_calls_itself(kind, name):
 )
 def test_another_device_is_not_taken_for_one(kind):
   assert topologies.find_device(kind) is None
+
+
+def test_a_program_gets_all_but_a_twentieth_of_a_gpu():
+  h200 = topologies.find_topology("h200:1").device
+  # The driver reports 143,771 MiB.
+  assert h200.memory_bytes == pytest.approx(0.95 * 143_771 * 2**20, rel=1e-3)
