@@ -3,6 +3,7 @@
 
 import importlib
 import json
+import operator
 
 import pytest
 
@@ -55,7 +56,12 @@ def test_every_case_names_a_config_and_a_slice(case):
   module = importlib.import_module(f"ramjax.configs.{case['config']}")
   config = module.get_config()
   config.update_from_flattened_dict(case["overrides"])
-  topologies.find_topology(case["topology"], num_slices=case["slices"])
+  topology = topologies.find_topology(
+    case["topology"], num_slices=case["slices"]
+  )
+  assert topology.num_slices == case["slices"]
+  for name, value in case["overrides"].items():
+    assert operator.attrgetter(name)(config) == value
 
 
 def test_8b_and_70b_of_six_methods_are_checked_for_tpu():
