@@ -51,7 +51,7 @@ def _measure(args: argparse.Namespace) -> Measured:
   machine = bench_machine.describe()
   device = jax.default_backend()
   backends = usable(args.backend, device)
-  size = args.size or ("small" if device == "cpu" else "large")
+  size = bench_calls.size_here(args.size)
   peaks = bench_calls.find_peaks()
   figures, failed = {}, {}
   for shape in shapes(SIZES[size]):
@@ -266,12 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     default="",
     help="measure this one and xla (default: all that run here)",
   )
-  parser.add_argument(
-    "--size",
-    choices=tuple(SIZES),
-    default="",
-    help="see below (default: small on a CPU, large elsewhere)",
-  )
+  bench_calls.add_size(parser, SIZES)
   bench_calls.add_options(parser)
   bench_output.add_options(parser, also="every step's time, versions, formula")
   return parser

@@ -245,6 +245,23 @@ def headlines(
   }
 
 
+def size_here(asked: str) -> str:
+  """The size that was asked for, or the one for JAX's default device."""
+  import jax
+
+  return asked or ("small" if jax.default_backend() == "cpu" else "large")
+
+
+def add_size(parser: argparse.ArgumentParser, sizes: Mapping[str, Any]) -> None:
+  """Adds which of a target's sizes is measured: see `size_here`."""
+  parser.add_argument(
+    "--size",
+    choices=tuple(sizes),
+    default="",
+    help="see below (default: small on a CPU, large elsewhere)",
+  )
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
   """Adds how often and how long a figure is measured."""
   parser.add_argument(

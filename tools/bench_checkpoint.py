@@ -80,7 +80,7 @@ def _measure(args: argparse.Namespace) -> Measured:
       f"--dir={args.dir} is not a folder. Create it first."
     )
   machine = bench_machine.describe()
-  size = args.size or ("small" if jax.default_backend() == "cpu" else "large")
+  size = bench_calls.size_here(args.size)
   mesh = sharding.make_mesh({}, jax.devices()[:1])
   state = make_state(SIZES[size], mesh)
   num_bytes = state_bytes(state)
@@ -238,18 +238,13 @@ def _parser() -> argparse.ArgumentParser:
     allow_abbrev=False,
   )
   parser.add_argument(
-    "--size",
-    choices=tuple(SIZES),
-    default="",
-    help="see below (default: small on a CPU, large elsewhere)",
-  )
-  parser.add_argument(
     "--dir",
     type=pathlib.Path,
     metavar="FOLDER",
     help="on the disk that checkpoints will go to (default: the system's folder"
     " for temporary files)",
   )
+  bench_calls.add_size(parser, SIZES)
   bench_calls.add_options(parser)
   bench_output.add_options(parser, also="every step's time, versions, formula")
   return parser

@@ -79,8 +79,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _measure(args: argparse.Namespace) -> Measured:
   machine = bench_machine.describe()
-  device = jax.default_backend()
-  size = args.size or ("small" if device == "cpu" else "large")
+  size = bench_calls.size_here(args.size)
   peaks = bench_calls.find_peaks()
   figures = measure_size(
     SIZES[size], steps=args.steps, seconds=args.seconds, peaks=peaks
@@ -247,12 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
   )
-  parser.add_argument(
-    "--size",
-    choices=tuple(SIZES),
-    default="",
-    help="see below (default: small on a CPU, large elsewhere)",
-  )
+  bench_calls.add_size(parser, SIZES)
   bench_calls.add_options(parser)
   bench_output.add_options(parser, also="every step's time, versions, formula")
   return parser

@@ -6,6 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
+from tiny_bench import PEAKS
 
 from ramjax.models import attention
 from ramjax.tools import (
@@ -16,23 +17,14 @@ from ramjax.tools import (
   bench_table,
 )
 from ramjax.tools.bench_attention_shapes import Shape
-from ramjax.tools.bench_calls import Peaks
 
-_PEAKS = Peaks(
-  "cpu",
-  "a CPU",
-  1e9,
-  1e9,
-  "measured",
-  {"dtype": "float32", "best": 1e9, "copy_bytes_per_s": 1e9},
-)
 _PACKED = Shape(1, 16, 2, 1, 8, packed=True)
 
 
 @pytest.fixture
 def no_peaks(monkeypatch):
   """Measures no matmul: those of a real one take a second."""
-  monkeypatch.setattr(bench_calls, "find_peaks", lambda: _PEAKS)
+  monkeypatch.setattr(bench_calls, "find_peaks", lambda: PEAKS)
 
 
 def test_the_backends_of_a_device_are_measured_with_xla_first():
@@ -70,7 +62,7 @@ def _measure(monkeypatch, other, shape=_PACKED):
   """Figures of XLA and of a function that stands in for splash."""
   monkeypatch.setitem(attention.BACKENDS, "splash", other)
   return bench_attention.measure_shape(
-    shape, ["xla", "splash"], steps=1, seconds=1, peaks=_PEAKS
+    shape, ["xla", "splash"], steps=1, seconds=1, peaks=PEAKS
   )
 
 

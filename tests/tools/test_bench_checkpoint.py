@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from tiny_bench import PEAKS
 
 from ramjax.models import presets, sharding
 from ramjax.tools import (
@@ -17,18 +18,9 @@ from ramjax.tools import (
   bench_table,
   new_folder,
 )
-from ramjax.tools.bench_calls import Peaks
 from ramjax.trainers import checkpoints
 
 _FIELDS = dict(vocab_size=64, width=16, mlp_width=32, num_layers=1, head_dim=4)
-_PEAKS = Peaks(
-  "cpu",
-  "a CPU",
-  1e9,
-  1e9,
-  "measured",
-  {"dtype": "float32", "best": 1e9, "copy_bytes_per_s": 1e9},
-)
 _NAMES = [
   "save, loop blocked",
   "save, committed",
@@ -92,7 +84,7 @@ def test_checkpoints_of_training_are_measured(state, tmp_path, monkeypatch):
 
 def test_the_command_prints_writes_and_keeps(tmp_path, capsys, monkeypatch):
   monkeypatch.setitem(bench_checkpoint.SIZES, "tiny", _FIELDS)
-  monkeypatch.setattr(bench_calls, "find_peaks", lambda: _PEAKS)
+  monkeypatch.setattr(bench_calls, "find_peaks", lambda: PEAKS)
   monkeypatch.setattr(
     bench_machine, "disk_bytes_per_s", lambda folder, num_bytes: (2e6, 4e6)
   )

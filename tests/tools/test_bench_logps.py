@@ -5,6 +5,7 @@ import json
 
 import jax.numpy as jnp
 import pytest
+from tiny_bench import PEAKS
 
 from ramjax.tools import (
   bench,
@@ -14,22 +15,13 @@ from ramjax.tools import (
   bench_logps_memory,
   bench_table,
 )
-from ramjax.tools.bench_calls import Peaks
 from ramjax.tools.bench_logps import Size
 
-_PEAKS = Peaks(
-  "cpu",
-  "a CPU",
-  1e9,
-  1e9,
-  "measured",
-  {"dtype": "float32", "best": 1e9, "copy_bytes_per_s": 1e9},
-)
 _SIZE = Size(tokens=32, width=8, vocab_size=256, chunk_size=8)
 
 
 def _measure():
-  return bench_logps.measure_size(_SIZE, steps=1, seconds=1, peaks=_PEAKS)
+  return bench_logps.measure_size(_SIZE, steps=1, seconds=1, peaks=PEAKS)
 
 
 def test_work_is_that_of_the_supervised_tokens_and_of_each_array_once():
@@ -68,14 +60,14 @@ def test_other_gradients_are_seen(monkeypatch):
 
 def test_chunks_are_of_the_size_that_is_asked_for():
   whole = bench_logps.measure_size(
-    _SIZE._replace(chunk_size=32), steps=1, seconds=1, peaks=_PEAKS
+    _SIZE._replace(chunk_size=32), steps=1, seconds=1, peaks=PEAKS
   )
   chunks = "chunks"
   assert whole[chunks]["temp_bytes"] > 2 * _measure()[chunks]["temp_bytes"]
 
 
 def test_the_command_prints_writes_and_keeps(tmp_path, capsys, monkeypatch):
-  monkeypatch.setattr(bench_calls, "find_peaks", lambda: _PEAKS)
+  monkeypatch.setattr(bench_calls, "find_peaks", lambda: PEAKS)
   out, ledger = tmp_path / "out.json", tmp_path / "ledger.jsonl"
   argv = ["--size=tiny", "--steps=2", f"--json={out}", f"--ledger={ledger}"]
   assert bench.main(["logps", *argv]) == 0
