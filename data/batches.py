@@ -72,6 +72,7 @@ def _layout(length: int) -> packing.Layout:
     },
     lengths={"tokens": length, "response_mask": length},
     to_batch=_to_batch,
+    max_per_row=packing.most_segments(length),
   )
 
 

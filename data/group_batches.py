@@ -158,6 +158,9 @@ def _layout(
     )
   num_answers = max(group.size for group in groups)
   num_groups = max(1, row_length // _TOKENS_PER_GROUP)
+  if not share_prompt:  # Then each answer is a segment.
+    most = packing.most_segments(row_length) // num_answers
+    num_groups = max(1, min(num_groups, most))
   sizes = {name: len(value) for name, value in groups[0].features.items()}
   sizes |= {"row_ids": 1, "present": num_answers}
   per_token = ("tokens", "response_mask", "branch", "answer", "positions")

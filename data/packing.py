@@ -41,6 +41,16 @@ class Layout:
   max_per_row: int | None = None
 
 
+def most_segments(length: int) -> int:
+  """Segments that tokens of one row may belong to, at most.
+
+  One for every 32, and in rows of up to 4,096 tokens for every 8 up to 128.
+  `models.attention_cudnn` has room for no more: a number for each segment, head
+  and token, which is 64 MiB for a row of 4,096 tokens and 32 heads.
+  """
+  return max(16, length // 32, min(length // 8, 128))
+
+
 def train_batches(
   sources: Sequence[Sequence[Any]],
   layout: Layout,

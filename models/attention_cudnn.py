@@ -98,11 +98,12 @@ def cudnn_attention(
 
 
 def max_segments(length: int) -> int:
-  """Segments that a row has room for: those of 32 tokens each, at least 16.
+  """Segments that a row has room for: those of `data.packing`, and padding.
 
-  The kernel's float32 statistics grow with it: M N T numbers a row.
+  Of which there are two, a row's own and what fills it up here. The kernel's
+  float32 statistics grow with it: M N T numbers a row.
   """
-  return max(16, length // 32)
+  return max(16, length // 32, min(length // 8, 128)) + 2
 
 
 def packed_segments(segment_ids: jax.Array, most: int) -> Packed:

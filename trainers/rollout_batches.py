@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ramjax.data import packing
 from ramjax.trainers.rollout import Rollout
 
 # From a number of rows to its double there are this many sizes: beyond what
@@ -137,10 +138,15 @@ def _first_fit(
 ) -> list[list[int]]:
   """The bundles of each row, in its order: first fit, longest first."""
   sizes = [_size(b, prompt_lengths, response_lengths) for b in bundles]
+  most = packing.most_segments(row_length)
   free: list[int] = []
   held: list[list[int]] = []
   for at in sorted(range(len(bundles)), key=lambda at: -sizes[at]):
-    fits = (row for row, left in enumerate(free) if left >= sizes[at])
+    fits = (
+      row
+      for row, left in enumerate(free)
+      if left >= sizes[at] and len(held[row]) < most
+    )
     row = next(fits, len(free))
     if row == len(free):
       free.append(row_length)

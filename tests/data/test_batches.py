@@ -91,6 +91,15 @@ def test_evaluation_sees_every_example_exactly_once(pack, num):
   assert all(batch.tokens.shape == (4, 16) for batch in made)
 
 
+def test_a_row_holds_no_more_examples_than_segments_that_are_allowed():
+  one_token = Example(np.full(1, 7, np.int32), np.ones(1, bool), 0)
+  made = batches_lib.eval_batches(
+    [one_token] * 2000, length=64, batch_size=4, pack=True
+  )
+  # 16 in a row of up to 128 tokens, though 64 would fit.
+  assert max(batch.segment_ids.max() for batch in made) == 16
+
+
 def test_counts_by_hand():
   example = Example(np.ones(5, np.int32), np.arange(5) >= 3, 0)
   batch = batches_lib.eval_batches(

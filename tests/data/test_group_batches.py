@@ -203,6 +203,27 @@ def test_ratings_that_are_missing_stay_missing():
     np.testing.assert_array_equal(found[i], [i, np.nan, -i])
 
 
+@pytest.mark.parametrize(
+  ("share_prompt", "most"),
+  # An answer is a segment of its own, of 16 in a row, or the whole group is.
+  [(False, 5), (True, 8)],
+)
+def test_a_row_holds_no_more_answers_than_segments_that_are_allowed(
+  share_prompt, most
+):
+  group = Group(
+    prompts=(np.array([5, 6], np.int32),),
+    responses=(np.array([7], np.int32),) * 3,
+    response_masks=(np.array([True]),) * 3,
+    features={},
+    num_truncated=0,
+  )
+  made = _eval([group] * 1000, row_length=128, share_prompt=share_prompt)
+  assert made[0].features["present"].shape[1] == most
+  segments = most * (1 if share_prompt else group.size)
+  assert max(batch.segment_ids.max() for batch in made) == segments
+
+
 def test_groups_after_two_prompts():
   group = tiny_groups.random_group(3, (4, 4))
   other = np.array([5, 6], np.int32)

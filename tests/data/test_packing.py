@@ -68,6 +68,14 @@ def test_features_lie_in_the_order_of_their_examples():
       assert not batch["first"][row, ids.max() :].any()
 
 
+@pytest.mark.parametrize(
+  ("length", "most"),
+  [(8, 16), (128, 16), (256, 32), (1024, 128), (4096, 128), (8192, 256)],
+)
+def test_segments_of_a_row_by_hand(length, most):
+  assert packing.most_segments(length) == most
+
+
 def test_packing_fills_rows():
   layout = packing.Layout(
     LAYOUT.features, {"ids": 64, "first": 64}, LAYOUT.to_batch

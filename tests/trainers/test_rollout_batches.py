@@ -32,6 +32,15 @@ def test_the_longest_go_first_into_the_first_row_with_room():
   assert places.branches is None
 
 
+def test_a_row_holds_no_more_prompts_than_segments_that_are_allowed():
+  places = _place([(1, 1)] * 40, row_length=100)
+  # 16 to a row of up to 128 tokens, though 50 would fit.
+  assert np.bincount(places.rows).tolist() == [16, 16, 8]
+  assert places.segments.max() == 16
+  together = _place([(1, 1)] * 40, row_length=100, groups=[0] * 40)
+  assert set(together.rows.tolist()) == {0}
+
+
 def test_a_batch_by_hand():
   rollout = tiny_rollouts.random_rollout([(2, 1), (1, 2)], max_new_tokens=2)
   rollout = tiny_rollouts.replaced(
