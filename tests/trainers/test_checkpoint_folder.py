@@ -2,7 +2,6 @@
 """A folder of checkpoints: errors of the disk are said at the next look."""
 
 import contextlib
-import gc
 import json
 import resource
 import time
@@ -14,18 +13,6 @@ from tiny_checkpoints import PROGRESS, Position
 
 from ramjax.models import saved_digests
 from ramjax.trainers.checkpoint_folder import CheckpointFolder, SaveError
-
-# A write that fails leaves other writes of Orbax's behind.
-pytestmark = pytest.mark.filterwarnings(
-  "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def collected():
-  """What such writes leave is collected here, and not in another test."""
-  yield
-  gc.collect()
 
 
 @contextlib.contextmanager

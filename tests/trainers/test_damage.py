@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """No damage of a checkpoint's files goes unnoticed: flips, cuts, losses, age."""
 
-import gc
 import random
 import shutil
 
@@ -14,19 +13,6 @@ from ramjax.trainers.checkpoint_folder import CheckpointFolder
 from ramjax.trainers.good_step import restore_newest
 
 _ITEMS = ("params", "train", "data", "progress", "digests")
-
-
-# A read that fails leaves other reads of Orbax's behind, whose loop is closed.
-pytestmark = pytest.mark.filterwarnings(
-  "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def collected():
-  """What such reads leave is collected here, and not in another test."""
-  yield
-  gc.collect()
 
 
 def _files(folder):
