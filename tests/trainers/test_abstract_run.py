@@ -32,11 +32,14 @@ def _changed(config: Any, **fields: Any) -> Any:
 @pytest.mark.parametrize(
   "config",
   [
-    _config("sft_tiny_alpaca"),
+    pytest.param(_config("sft_tiny_alpaca"), marks=pytest.mark.slow),
     _changed(_config("dpo_tiny"), optim__ema_decay=0.9),
     _changed(_config("dpo_tiny"), reference__sync_every=2),
     _changed(_config("kto_tiny"), optim__max_skipped=3),
-    _changed(_config("dpo_tiny"), model__dtype="bfloat16"),
+    pytest.param(
+      _changed(_config("dpo_tiny"), model__dtype="bfloat16"),
+      marks=pytest.mark.slow,
+    ),
   ],
   ids=["sft", "average", "moving", "carried", "bfloat16"],
 )

@@ -80,7 +80,7 @@ def _assert_equal(one, other):
   "axes,with_ema",
   [
     ({"data": 2, "tensor": 4}, True),
-    ({"fsdp": 8}, False),
+    pytest.param({"fsdp": 8}, False, marks=pytest.mark.slow),
     pytest.param({"data": 2, "tensor": 4}, False, marks=pytest.mark.slow),
     pytest.param({"fsdp": 8}, True, marks=pytest.mark.slow),
   ],
@@ -135,7 +135,9 @@ def _with_critic(mesh, *, seed, **options):
   )
 
 
-@pytest.mark.parametrize("with_ema", [False, True])
+@pytest.mark.parametrize(
+  "with_ema", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_a_critic_comes_back_and_the_policy_is_readable_alone(
   tmp_path, with_ema
 ):

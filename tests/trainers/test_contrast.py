@@ -5,6 +5,8 @@ The logits here are the same at every position, so that a gap tells which
 candidate was drawn, exactly.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,8 @@ _VOCAB = tiny_groups.CONFIG.vocab_size
 _LOGITS = np.arange(_VOCAB) * 2.0**-10
 
 
-def _losses(batch, *, top_k, seed=0, chunk_size=16, wins=False, logits=_LOGITS):
+@functools.partial(jax.jit, static_argnames=("top_k", "chunk_size"))
+def _token_losses(batch, logits, seed, wins, *, top_k, chunk_size):
   _, mask = next_token_targets(batch)
   tokens = Likelihood(
     logps=jnp.zeros(mask.size),
@@ -30,7 +33,7 @@ def _losses(batch, *, top_k, seed=0, chunk_size=16, wins=False, logits=_LOGITS):
     hidden=jnp.ones((*mask.shape, 1)),
     kernel=jnp.asarray(logits, jnp.float32)[None],
   )
-  losses = contrast.response_gap_losses(
+  return contrast.response_gap_losses(
     tokens,
     batch,
     jax.random.key(seed),
@@ -38,6 +41,12 @@ def _losses(batch, *, top_k, seed=0, chunk_size=16, wins=False, logits=_LOGITS):
     top_k=top_k,
     stop_candidate_gradient=False,
     chunk_size=chunk_size,
+  )
+
+
+def _losses(batch, *, top_k, seed=0, chunk_size=16, wins=False, logits=_LOGITS):
+  losses = _token_losses(
+    batch, logits, seed, wins, top_k=top_k, chunk_size=chunk_size
   )
   return tiny_groups.by_group(losses, batch)
 

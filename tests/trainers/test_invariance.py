@@ -47,12 +47,16 @@ _CUTS = {
   "the order of rows": _Cut(reverse=True),
   "the side of the padding": _Cut(right=True),
   "devices": _Cut(axes=(("fsdp", 8),)),
-  # Three of those below at once: one program to compile, not three.
-  "shared prompts, longer rows, chunks and 4 microbatches": _Cut(
-    num_microbatches=4, share_prompt=True, row_length=96, chunk_size=3
+  # Most of the others at once: one program to compile, not five.
+  "packing, shared prompts, longer rows, chunks and 4 microbatches": _Cut(
+    pack=True,
+    num_microbatches=4,
+    share_prompt=True,
+    row_length=96,
+    chunk_size=3,
   ),
-  "longer rows, chunks and 4 microbatches": _Cut(
-    num_microbatches=4, row_length=96, chunk_size=3
+  "packing, longer rows, chunks and 4 microbatches": _Cut(
+    pack=True, num_microbatches=4, row_length=96, chunk_size=3
   ),
   "4 microbatches": _Cut(num_microbatches=4),
   "shared prompts": _Cut(share_prompt=True),
@@ -65,6 +69,7 @@ _CUTS = {
 }
 # Of these each tries a part of what an other one tries.
 _SLOW_CUTS = {
+  "packing",
   "4 microbatches",
   "shared prompts",
   "longer rows and chunks",
@@ -72,11 +77,9 @@ _SLOW_CUTS = {
   "chunks",
   "microbatches on devices",
 }
-# Rewards: one part of a program differs, and is tried by itself elsewhere.
-_LEAST = {"regression", "ordinal"}
 _ALL_AT_ONCE = {
-  True: "shared prompts, longer rows, chunks and 4 microbatches",
-  False: "longer rows, chunks and 4 microbatches",
+  True: "packing, shared prompts, longer rows, chunks and 4 microbatches",
+  False: "packing, longer rows, chunks and 4 microbatches",
 }
 
 
@@ -89,10 +92,8 @@ def _cases() -> list[Any]:
         continue  # Its rows' answers follow different prompts.
       if name == _ALL_AT_ONCE[False] and case.shares_prompts:
         continue  # All at once is more.
-      slow = (
-        name in _SLOW_CUTS
-        or (family != "preference" and name == "devices")
-        or (family in _LEAST and name == _ALL_AT_ONCE[True])
+      slow = name in _SLOW_CUTS or (
+        family != "preference" and name == "devices"
       )
       marks = [pytest.mark.slow] if slow else []
       found.append(pytest.param(family, name, marks=marks))

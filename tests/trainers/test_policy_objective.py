@@ -264,7 +264,7 @@ _SLOW = pytest.mark.slow
   "name",
   [
     "ppo",
-    "gspo",
+    pytest.param("gspo", marks=_SLOW),
     pytest.param("dr_grpo", marks=_SLOW),
     pytest.param("dapo", marks=_SLOW),
   ],

@@ -122,6 +122,7 @@ def test_a_run_can_be_told_to_train_regardless(train, broken, tmp_path):
   assert (tmp_path / "run/checkpoints/2").is_dir()
 
 
+@pytest.mark.slow
 def test_a_run_from_another_reference_need_not_start_at_log_2(train, tmp_path):
   tiny_model_folder.write(tmp_path / "other", seed=1)
   other = {"reference.from_hf": tmp_path / "other"}

@@ -139,7 +139,7 @@ def test_a_whole_start_is_copied_and_another_folder_is_read(folders):
   "quantize_base,dora",
   [
     ("none", False),
-    ("nf4", True),
+    pytest.param("nf4", True, marks=pytest.mark.slow),
     pytest.param("none", True, marks=pytest.mark.slow),
     pytest.param("nf4", False, marks=pytest.mark.slow),
   ],

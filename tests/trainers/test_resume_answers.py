@@ -178,14 +178,10 @@ def _log(workdir):
   return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "case",
-  [
-    _preference,
-    pytest.param(_unpaired, marks=pytest.mark.slow),
-    pytest.param(_cut, marks=pytest.mark.slow),
-    pytest.param(_reward, marks=pytest.mark.slow),
-  ],
+  [_preference, _unpaired, _cut, _reward],
   ids=["preference", "unpaired", "cut", "reward"],
 )
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(

@@ -153,14 +153,10 @@ def _answers(workdir):
 _ALL = tuple(1 for _ in range(_STEPS - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "make,stops",
-  [
-    (_ppo, (3,)),
-    pytest.param(_grpo, (3,), marks=pytest.mark.slow),
-    pytest.param(_ppo, _ALL, marks=pytest.mark.slow),
-    pytest.param(_grpo, _ALL, marks=pytest.mark.slow),
-  ],
+  [(_ppo, (3,)), (_grpo, (3,)), (_ppo, _ALL), (_grpo, _ALL)],
   ids=["ppo", "grpo", "ppo-every-step", "grpo-every-step"],
 )
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is no number, or a spike, leaves a state as it was, to the bit."""
 
+import functools
 import math
 from typing import Any
 
@@ -37,19 +38,33 @@ def _loss_fn(params, batch, key):
   return WeightedMean.of(errors), {}
 
 
+_ADAMW = optax.chain(
+  optax.clip_by_global_norm(1.0),
+  optax.adamw(optax.linear_schedule(0.1, 0.0, 20)),
+)
+
+
+@functools.cache
+def _step(optimizer, rule, num_microbatches, every):
+  """One program for all runs that can share it."""
+  return step_lib.make_train_step(
+    Objective(_loss_fn, prepare=_prepare),
+    optimizer,
+    num_microbatches=num_microbatches,
+    ema_decay=0.9,
+    sync=ReferenceSync(every=every, rate=0.5),
+    skip=rule,
+  )
+
+
 def _run(
-  batches, *, rule, num_microbatches=1, critic=False, optimizer=None, every=2
+  batches, *, rule, num_microbatches=1, critic=False, optimizer=_ADAMW, every=2
 ):
   """Trains on rows of three numbers; all states, and the metrics of each."""
   mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
   params: dict[str, Any] = {"kernel": jnp.ones((1, 3))}
   if critic:
     params[CRITIC] = {"kernel": jnp.full((1, 3), 0.5)}
-  if optimizer is None:
-    optimizer = optax.chain(
-      optax.clip_by_global_norm(1.0),
-      optax.adamw(optax.linear_schedule(0.1, 0.0, 20)),
-    )
   state = init_state(
     jax.device_put(params, sharding.batch_sharding(mesh)),
     optimizer,
@@ -60,14 +75,7 @@ def _run(
     carried={"seen": 0.0},
     skips=None if rule is None else rule.initial(),
   )
-  train_step = step_lib.make_train_step(
-    Objective(_loss_fn, prepare=_prepare),
-    optimizer,
-    num_microbatches=num_microbatches,
-    ema_decay=0.9,
-    sync=ReferenceSync(every=every, rate=0.5),
-    skip=rule,
-  )
+  train_step = _step(optimizer, rule, num_microbatches, every)
   states, told = [], []
   for batch in batches:
     state, metrics = train_step(state, {"x": jnp.asarray(batch)})
