@@ -60,7 +60,7 @@ $(VENV)/.peers: $(VENV)/.ready requirements-peers.lock
 # A peer that cannot be imported must fail here, not be skipped.
 test-peers: $(VENV)/.peers
 	$(BIN)/python -c 'import lm_eval, peft, torch, transformers, trl'
-	$(BIN)/python -m pytest -m peers
+	$(BIN)/python -m pytest -m peers -n 2 --dist worksteal
 
 # An environment of its own: with libtpu in it JAX looks for TPUs first.
 $(VENV)-plan/.ready: requirements.lock requirements-plan.lock pyproject.toml

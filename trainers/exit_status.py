@@ -9,7 +9,7 @@ FAILED = 1
 PREEMPTED = 75
 # The watchdog ended a run in which nothing moved.
 HUNG = 76
-# A device or another process of the run was lost.
+# A device or another process of the run was lost, or the disk did not answer.
 LOST = 77
 
 # The same command, started again, goes on from the last checkpoint.

@@ -59,7 +59,7 @@ example: {_EXAMPLE}
 
 Exit status: 0 finished; 1 an error; 75 stopped by SIGTERM with a checkpoint
 saved; 76 hung, and ended by its watchdog; 77 a device or another process was
-lost. After 75, 76 and 77 the same command continues the run from its last
+lost, or a checkpoint could not be read that may be sound. After 75, 76 and 77 the same command continues the run from its last
 checkpoint, as `ramjax supervise` does.
 """
 
@@ -146,13 +146,16 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
     return 1
   import jax
 
-  from ramjax.trainers import compilation, loop, processes
+  from ramjax.trainers import checkpoint_step, compilation, loop, processes
 
   compilation.configure(config.run.compilation_cache)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   try:
     with workdir_lock.held(workdir, is_first=processes.is_first()):
       outcome = algorithm.main(config, workdir, runner)
+  except checkpoint_step.ReadError as error:
+    print(f"ramjax train: {who}{error}", file=sys.stderr)
+    return exit_status.LOST  # The disk, which may come back.
   except (
     ValueError,
     OSError,

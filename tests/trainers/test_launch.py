@@ -11,6 +11,7 @@ import pytest
 import tiny_compile
 
 from ramjax.trainers import launch, run_error, sft
+from ramjax.trainers.checkpoint_step import ReadError
 from ramjax.trainers.run_error import ReplicaError
 
 
@@ -228,6 +229,15 @@ def test_a_lost_device_or_process_is_worth_a_restart(
   assert _train_sft(tmp_path) == 77
   err = capsys.readouterr().err
   assert said in err and "another process of the run was lost" in err
+
+
+def test_a_disk_that_does_not_answer_is_worth_a_restart(
+  monkeypatch, tmp_path, capsys
+):
+  error = ReadError("checkpoints/3 cannot be read now")
+  monkeypatch.setattr(sft, "main", _fail(error))
+  assert _train_sft(tmp_path) == 77
+  assert "checkpoints/3 cannot be read now\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
