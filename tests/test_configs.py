@@ -26,10 +26,10 @@ from ramjax.trainers import (
   launch,
   references,
   round_fit,
-  run,
   sft,
 )
 from ramjax.trainers import step as step_lib
+from ramjax.trainers.algorithm import Algorithm
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _NAMES = sorted(
@@ -79,7 +79,7 @@ def _config(name: str) -> Any:
 _NOWHERE = pathlib.Path("no-such-run")
 
 
-def _algorithm(config: Any) -> run.Algorithm:
+def _algorithm(config: Any) -> Algorithm:
   module = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   if config.algorithm == "ppo":
     return module.make_algorithm(config, _NOWHERE)

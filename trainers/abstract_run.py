@@ -23,9 +23,9 @@ from ramjax.trainers import (
   from_config,
   initial_weights,
   references,
-  run,
 )
 from ramjax.trainers import step as step_lib
+from ramjax.trainers.algorithm import Algorithm
 from ramjax.trainers.state import TrainState, abstract_state
 from ramjax.trainers.step import Objective
 
@@ -146,7 +146,7 @@ def _in_step(
   return reference.config
 
 
-def _algorithm(config: ml_collections.ConfigDict) -> run.Algorithm:
+def _algorithm(config: ml_collections.ConfigDict) -> Algorithm:
   module = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   if config.algorithm == "ppo":
     return module.make_algorithm(config, _NO_WORKDIR)

@@ -34,6 +34,7 @@ from ramjax.trainers import (
   shared_base,
   starting_model,
 )
+from ramjax.trainers.algorithm import Algorithm, Setting
 from ramjax.trainers.online_batches import OnlineBatches
 from ramjax.trainers.step import Objective
 
@@ -49,7 +50,7 @@ def main(
 
 def make_algorithm(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
-) -> run.Algorithm:
+) -> Algorithm:
   """The functions of a run with this config.
 
   Raises:
@@ -104,10 +105,10 @@ def make_algorithm(
     del mesh, objective  # The sampler finds its own way.
     return prompt_evaluator.PromptEvaluator(config, model_config, data, terms)
 
-  def sample_batches(setting: run.Setting) -> OnlineBatches:
+  def sample_batches(setting: Setting) -> OnlineBatches:
     return _sample_batches(setting, terms)
 
-  return run.Algorithm(
+  return Algorithm(
     load_data=prompt_data.load_prompt_data,
     train_batches=_no_batches,
     sample_batches=sample_batches,
@@ -124,7 +125,7 @@ def make_algorithm(
 
 
 def _sample_batches(
-  setting: run.Setting, terms: tuple[rewards_lib.Term, ...]
+  setting: Setting, terms: tuple[rewards_lib.Term, ...]
 ) -> OnlineBatches:
   config, mesh, data = setting.config, setting.mesh, setting.data
   critic_config = critic.make_config(

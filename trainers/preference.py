@@ -24,6 +24,7 @@ from ramjax.trainers import (
   pair_metrics,
   run,
 )
+from ramjax.trainers.algorithm import Algorithm
 from ramjax.trainers.loss_terms import Arrays
 from ramjax.trainers.response_objective import (
   REF_LOGPS,
@@ -142,7 +143,7 @@ def main(
   return run.run(config, workdir, ALGORITHM, runner)
 
 
-ALGORITHM = run.Algorithm(
+ALGORITHM = Algorithm(
   load_data=group_data.load_pairs,
   train_batches=group_data.train_batches,
   count_batch=group_data.count_batch,

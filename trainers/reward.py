@@ -26,6 +26,7 @@ from ramjax.trainers import (
   pair_metrics,
   run,
 )
+from ramjax.trainers.algorithm import Algorithm
 from ramjax.trainers.loss_terms import Arrays
 from ramjax.trainers.response_objective import ResponseTask, make_objective
 from ramjax.trainers.step import Objective
@@ -256,7 +257,7 @@ def main(
   return run.run(config, workdir, ALGORITHM, runner)
 
 
-ALGORITHM = run.Algorithm(
+ALGORITHM = Algorithm(
   load_data=_load_data,
   train_batches=group_data.train_batches,
   count_batch=group_data.count_batch,

@@ -18,6 +18,7 @@ from ramjax.models import llama
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import benchmarks, first_step, loop, run
 from ramjax.trainers import step as step_lib
+from ramjax.trainers.algorithm import Algorithm
 from ramjax.trainers.held_out import HeldOut
 from ramjax.trainers.sft_data import SFTData, load_sft_data
 
@@ -109,7 +110,7 @@ def _describe_source(counts: Mapping[str, Any]) -> str:
   )
 
 
-ALGORITHM = run.Algorithm(
+ALGORITHM = Algorithm(
   load_data=load_sft_data,
   train_batches=_train_batches,
   count_batch=_count,
