@@ -49,6 +49,27 @@ def digest(array: jax.Array) -> Sums:
   return _sums(array, [0] * array.ndim, array.shape)
 
 
+def of_block(
+  block: np.ndarray, first: Sequence[int], shape: tuple[int, ...]
+) -> tuple[int, int]:
+  """The part of an array's sums that a block of it makes; `add` them.
+
+  Args:
+    block: On the host.
+    first: Where it begins in each axis.
+    shape: Of the array.
+  """
+  sums = _of_block(block, np.asarray(first, np.uint32), shape)
+  return int(sums[0]), int(sums[1])
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _of_block(
+  block: jax.Array, first: jax.Array, shape: tuple[int, ...]
+) -> Sums:
+  return _sums(block, list(first), shape)
+
+
 def start(array: jax.Array) -> jax.Array:
   """Queues the sums of the blocks of an array; waits for nothing.
 

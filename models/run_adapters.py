@@ -16,6 +16,7 @@ from ramjax.models import (
   weights,
   zarr_arrays,
 )
+from ramjax.models.checked_reads import CheckedReads
 from ramjax.models.config import LlamaConfig
 from ramjax.models.tensors import TensorError
 
@@ -108,8 +109,10 @@ def load(
       " the base's checkpoint, or null."
     )
   params: Params = {}
+  checked = CheckedReads(item)
   for leaf, shape in partition.trained_shapes(config).items():
     array = zarr_arrays.read_array(item, leaf)
+    checked.saw(leaf, array, layer=None, start=0, axis=0)
     if array.shape != shape:
       raise TensorError(
         f"{item}: parameter {'/'.join(leaf)} has shape {list(array.shape)},"

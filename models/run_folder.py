@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of a run's folder as named tensors, read in blocks."""
+"""The parameters of a run's folder as named tensors, read in blocks.
+
+What is read whole is compared with the digest that was saved with it.
+"""
 
 import pathlib
 from collections.abc import Mapping
@@ -7,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ramjax.models import hf_names, tensors, weights, zarr_arrays
+from ramjax.models.checked_reads import CheckedReads
 from ramjax.models.config import LlamaConfig
 from ramjax.models.tensors import TensorError, TensorSpec
 
@@ -46,12 +50,14 @@ class RunFolder:
 
     Raises:
       FileNotFoundError: No such folder or checkpoint.
-      TensorError: The stored arrays are not those of the model's shape.
+      TensorError: The stored arrays are not those of the model's shape, or the
+        record of their digests is damaged.
     """
     self.path = pathlib.Path(path)
     self.config = weights.load_config(self.path)
     self.step, item = weights.find_item(self.path, step=step, average=average)
     self._kept = ("", np.empty(0))
+    self._checked = CheckedReads(item)
     self._stores = {
       leaf: zarr_arrays.open_array(item, leaf)
       for leaf in {at.path for at in hf_names.locations(self.config).values()}
@@ -60,7 +66,12 @@ class RunFolder:
     self.specs = self._checked_specs(item)
 
   def rows(self, name: str, start: int, stop: int) -> np.ndarray:
-    """Rows of a tensor, read from the chunks that hold them."""
+    """Rows of a tensor, read from the chunks that hold them.
+
+    Raises:
+      TensorError: With these rows an array was read whole, and is not what was
+        saved.
+    """
     spec = self.specs[name]
     if self._rows_are_chunks(name) or tensors.num_bytes(spec) > _WHOLE_BYTES:
       return self._read(name, start, stop)
@@ -76,7 +87,15 @@ class RunFolder:
     if layer is not None:
       store = store[layer]
     rows = store[:, start:stop].transpose() if transposed else store[start:stop]
-    return rows.read(order="C").result()
+    read = rows.read(order="C").result()
+    self._checked.saw(
+      path,
+      read.T if transposed else read,
+      layer=layer,
+      start=start,
+      axis=int(transposed),
+    )
+    return read
 
   def _rows_are_chunks(self, name: str) -> bool:
     """Whether a chunk holds whole rows, so that blocks share few of them."""

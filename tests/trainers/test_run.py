@@ -13,6 +13,7 @@ from tiny_model_folder import CONFIG
 
 from ramjax.models import hf_names, open_model, run_adapters, tensors
 from ramjax.models.hf_folder import HFFolder
+from ramjax.models.tensors import TensorError
 from ramjax.trainers import launch
 
 _OVERRIDES = {
@@ -139,6 +140,21 @@ def test_a_continued_run_equals_one_that_never_stopped(folders, train, adapted):
   assert train(again, **{"init.from_hf": folders / "hf"}, **_ADAPTERS) == 0
   first, second = (run_adapters.load(w).params for w in (adapted, again))
   jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.mark.parametrize("name", ["whole", "adapted"])
+def test_weights_of_another_step_are_not_read_as_those_of_this_one(
+  folders, request, name
+):
+  damaged = folders / f"damaged_{name}"
+  shutil.copytree(request.getfixturevalue(name), damaged)
+  shutil.rmtree(damaged / "checkpoints/4/params")
+  shutil.copytree(
+    damaged / "checkpoints/2/params", damaged / "checkpoints/4/params"
+  )
+  with pytest.raises(TensorError, match=r"not, bit for bit, what was saved"):
+    _arrays(open_model.open_model(damaged))
+  _arrays(open_model.open_model(damaged, step=2))
 
 
 def test_a_run_is_not_continued_on_another_base(

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is read of a checkpoint: damage is found once an array was read whole."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ramjax.models import array_digest, saved_digests
+from ramjax.models.checked_reads import CheckedReads
+from ramjax.models.tensors import TensorError
+
+_PATH = ("layers", "up", "kernel")
+_ARRAY = np.random.default_rng(0).normal(size=(2, 6, 5)).astype(np.float32)
+
+
+def _item(folder, array=_ARRAY):
+  """A checkpoint's `params`, of which only the record of digests is there."""
+  item = folder / "3" / "params"
+  item.mkdir(parents=True)
+  leaf = {
+    "dtype": str(array.dtype),
+    "shape": list(array.shape),
+    "sums": [int(part) for part in array_digest.digest(array)],
+  }
+  digests = item.parent / saved_digests.ITEM
+  digests.mkdir()
+  record = {"processes": 1, "arrays": {"params": {"/".join(_PATH): leaf}}}
+  (digests / saved_digests.file_name(0)).write_text(saved_digests.seal(record))
+  metadata = {"item_handlers": {"params": "", saved_digests.ITEM: ""}}
+  (item.parent / "_CHECKPOINT_METADATA").write_text(json.dumps(metadata))
+  return item
+
+
+def _read(checked, array, pieces):
+  for layer, start, stop, axis in pieces:
+    block = array[layer].take(range(start, stop), axis=axis)
+    checked.saw(_PATH, block, layer=layer, start=start, axis=axis)
+
+
+_ROWS = [(1, 0, 4, 0), (0, 4, 6, 0), (1, 4, 6, 0), (0, 0, 4, 0)]
+_COLUMNS = [(layer, at, at + 1, 1) for layer in (0, 1) for at in range(5)]
+# What was read before is read again, and counts once.
+_TWICE = [*_ROWS[:2], *_ROWS]
+
+
+def _flipped(at):
+  bits = _ARRAY.copy()
+  bits.view(np.uint32)[at] ^= 1
+  return bits
+
+
+@pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE])
+def test_blocks_of_a_sound_array_pass_in_any_order(tmp_path, pieces):
+  checked = CheckedReads(_item(tmp_path))
+  _read(checked, _ARRAY, pieces)
+  _read(checked, _ARRAY, pieces)
+
+
+@pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE])
+@pytest.mark.parametrize("at", [(0, 0, 0), (0, 5, 4), (1, 3, 2)])
+def test_one_bit_is_found_with_the_last_block(tmp_path, pieces, at):
+  checked = CheckedReads(_item(tmp_path))
+  _read(checked, _flipped(at), pieces[:-1])
+  with pytest.raises(TensorError, match="params/layers/up/kernel") as error:
+    _read(checked, _flipped(at), pieces[-1:])
+  assert str(tmp_path / "3") in str(error.value)
+  assert "another checkpoint of the run" in str(error.value)
+
+
+def test_an_array_that_has_no_layers_is_compared_too(tmp_path):
+  item = _item(tmp_path, _ARRAY[0])
+  CheckedReads(item).saw(_PATH, _ARRAY[0], layer=None, start=0, axis=0)
+  with pytest.raises(TensorError):
+    CheckedReads(item).saw(_PATH, _ARRAY[1], layer=None, start=0, axis=0)
+
+
+def test_blocks_that_overlap_accuse_no_sound_array(tmp_path):
+  # 12 rows of 12, but one row twice and one never.
+  pieces = [(0, 0, 4, 0), (0, 3, 5, 0), (1, 0, 6, 0)]
+  _read(CheckedReads(_item(tmp_path)), _ARRAY, pieces)
+
+
+def test_what_has_no_digests_is_read_as_before(tmp_path):
+  item = _item(tmp_path)
+  checked = CheckedReads(item)
+  checked.saw(("other",), _ARRAY[0], layer=None, start=0, axis=0)
+  # As of a converter.
+  (item.parent / "_CHECKPOINT_METADATA").unlink()
+  checked = CheckedReads(item)
+  _read(checked, _flipped((0, 0, 0)), _ROWS)
+
+
+def test_a_damaged_record_is_told(tmp_path):
+  item = _item(tmp_path)
+  path = item.parent / saved_digests.ITEM / saved_digests.file_name(0)
+  path.write_text(path.read_text().replace("float32", "float64"))
+  with pytest.raises(TensorError, match="is not what was written"):
+    CheckedReads(item)
