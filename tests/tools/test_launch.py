@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tiny_launch import OPTIONS, TRAIN, argv, render
 
-from ramjax.tools import launch, supervise
+from ramjax.tools import launch, supervise, topologies
 
 _FOLDER = pathlib.Path(launch.__file__).with_suffix("")
 
@@ -331,6 +331,18 @@ def test_a_config_of_ones_own_is_where_the_hosts_have_it(capsys):
 def test_slurm_takes_the_interpreter_that_submits_it(tmp_path, capsys):
   text = render(capsys, "slurm", "--python=")
   assert _dry_run(tmp_path, text)[0][3] == sys.executable
+
+
+@pytest.mark.parametrize("place", ["slurm", "skypilot"])
+def test_gpus_give_the_memory_that_a_plan_counts_on(place, capsys):
+  (line,) = re.findall(
+    r"^\s*export (XLA_PYTHON_CLIENT_MEM_FRACTION=.*)$",
+    render(capsys, place),
+    re.MULTILINE,
+  )
+  ask = f"{line}; echo ${{XLA_PYTHON_CLIENT_MEM_FRACTION}}"
+  done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True)
+  assert float(done.stdout) == topologies.GPU_POOL_SHARE
 
 
 def test_the_readme_names_every_place(capsys):
