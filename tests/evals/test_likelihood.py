@@ -53,20 +53,26 @@ def test_one_branch_changes_no_bit():
 
 
 def test_a_branch_sees_its_prefix_and_itself_alone():
+  # A batch's shape, for which programs are compiled already.
+  shape = _batch().tokens.shape
+
+  def in_first_row(values):
+    row = np.zeros(shape, np.asarray(values).dtype)
+    row[0, : len(values)] = values
+    return row
+
   # One segment: 4 tokens, 3 of branch 1, 3 of branch 2.
-  tokens = np.random.default_rng(0).integers(1, 48, (1, 10)).astype(np.int32)
-  mask = np.repeat([False, True], [4, 6])[None]
-  positions = np.array([[0, 1, 2, 3, 4, 5, 6, 4, 5, 6]], np.int32)
-  branch_ids = np.repeat([0, 1, 2], [4, 3, 3])[None].astype(np.int32)
-  ones = np.ones_like(tokens)
-  batch = TokenBatch(tokens, mask, ones, positions)
+  tokens = np.random.default_rng(0).integers(1, 48, 10).astype(np.int32)
+  mask = in_first_row(np.repeat([False, True], [4, 6]))
+  positions = in_first_row(np.int32([0, 1, 2, 3, 4, 5, 6, 4, 5, 6]))
+  branch_ids = in_first_row(np.repeat([0, 1, 2], [4, 3, 3]).astype(np.int32))
+  ones = in_first_row(np.ones_like(tokens))
+  batch = TokenBatch(in_first_row(tokens), mask, ones, positions)
   params = tiny_groups.params()
   found = _likelihood(params, batch, branch_ids).logps
   for places, predicted in ((np.r_[0:7], (4, 5)), (np.r_[0:4, 7:10], (7, 8))):
-    rows = np.zeros((1, 10), np.int32)
-    rows[0, :7] = tokens[0, places]
     alone = TokenBatch(
-      rows, mask, (np.arange(10) < 7)[None].astype(np.int32), positions
+      in_first_row(tokens[places]), mask, in_first_row(ones[0, :7]), positions
     )
     expected = _likelihood(params, alone, None).logps
     np.testing.assert_allclose(
@@ -82,15 +88,19 @@ def test_a_temperature_divides_the_logits():
       params, CONFIG, batch, temperature=0.5, chunk_size=8
     )
   )(params, batch)
-  hidden = llama.apply(
-    params,
-    CONFIG,
-    batch.tokens,
-    positions=batch.positions,
-    segment_ids=batch.segment_ids,
-  )
-  logits = heads.lm_logits(params, CONFIG, hidden) / 0.5
-  logps = np.asarray(jax.nn.log_softmax(logits))
+
+  @jax.jit
+  def whole(params, batch):
+    hidden = llama.apply(
+      params,
+      CONFIG,
+      batch.tokens,
+      positions=batch.positions,
+      segment_ids=batch.segment_ids,
+    )
+    return jax.nn.log_softmax(heads.lm_logits(params, CONFIG, hidden) / 0.5)
+
+  logps = np.asarray(whole(params, batch))
   targets, mask = likelihood_lib.next_token_targets(batch)
   rows, columns = np.indices(targets.shape)
   expected = logps[rows, columns, np.asarray(targets)]

@@ -3,9 +3,9 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
+import tiny_groups
 
 from ramjax.data.rows import Message
 from ramjax.data.tokenize_rows import tokenize_prompt
@@ -13,7 +13,6 @@ from ramjax.data.tokenizers import load_tokenizer
 from ramjax.data.train_tokenizer import train_sentencepiece
 from ramjax.evals.engine import ChatRequest
 from ramjax.evals.local_engine import LocalEngine
-from ramjax.models import llama
 from ramjax.models.config import LlamaConfig
 from ramjax.models.sampler import Sample
 from ramjax.models.sampling_options import SamplingOptions
@@ -40,8 +39,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def params():
-  made = llama.init_params(_CONFIG, jax.random.key(0))
-  return jax.tree.map(lambda x: x * 8 if x.ndim > 1 else x, made)
+  return tiny_groups.params(_CONFIG)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_groups
 
 from ramjax.evals.next_tokens import next_tokens
 from ramjax.models import heads, llama
@@ -24,16 +25,19 @@ _CONFIG = LlamaConfig(
 
 @pytest.fixture(scope="module")
 def params():
-  made = llama.init_params(_CONFIG, jax.random.key(0))
-  return jax.tree.map(lambda x: x * 8 if x.ndim > 1 else x, made)
+  return tiny_groups.params(_CONFIG)
+
+
+@jax.jit
+def _last_logits(params, tokens):
+  """[V] behind the last of [T] tokens, unpadded."""
+  positions = jnp.arange(len(tokens), dtype=jnp.int32)[None]
+  hidden = llama.apply(params, _CONFIG, tokens[None], positions=positions)
+  return heads.lm_logits(params, _CONFIG, hidden[0, -1])
 
 
 def _expected(params, prompt, num, vocab_size):
-  tokens = prompt[None]
-  positions = jnp.arange(len(prompt), dtype=jnp.int32)[None]
-  hidden = llama.apply(params, _CONFIG, tokens, positions=positions)
-  logits = np.asarray(heads.lm_logits(params, _CONFIG, hidden[0, -1]))
-  logits = logits.astype(np.float64)
+  logits = np.asarray(_last_logits(params, prompt), np.float64)
   logps = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
   ids = np.argsort(-logps[:vocab_size], kind="stable")[:num]
   return ids, logps[ids]

@@ -54,33 +54,37 @@ def test_chunks_are_the_outputs_of_whole_prompts(num_labels, monkeypatch):
   monkeypatch.setattr(prompt_outputs, "CHUNK", 4)
   config = dataclasses.replace(_CONFIG, num_labels=num_labels)
   model = _Model(dataclasses.replace(config, dtype="bfloat16"))
-  prompts = _prompts(5, 4)
+  # Both in two chunks, of which one is whole: few lengths are compiled.
+  prompts = _prompts(5, 8)
   found = list(prompt_outputs.prompt_outputs(model, prompts))
   places = [(part.prompt, part.start) for part in found]
-  assert places == [(0, 0), (0, 4), (1, 0)]
+  assert places == [(0, 0), (0, 4), (1, 0), (1, 4)]
   mesh = sharding.make_mesh({}, jax.devices()[:1])
   params = source_params.load_params(model, mesh)
-  apply = jax.jit(lambda params, *a, **k: llama.apply(params, config, *a, **k))
-  for index, prompt in enumerate(prompts):
-    tokens = jnp.asarray(prompt)[None]
-    hidden = apply(params, tokens, positions=jnp.arange(len(prompt))[None])
+
+  @jax.jit
+  def whole(params, tokens):
+    positions = jnp.arange(len(tokens))[None]
+    hidden = llama.apply(params, config, tokens[None], positions=positions)
     if num_labels:
-      expected = heads.scores(params, hidden)
-    else:
-      expected = heads.lm_logits(params, config, hidden)
+      return heads.scores(params, hidden)
+    return heads.lm_logits(params, config, hidden)
+
+  for index, prompt in enumerate(prompts):
+    expected = whole(params, prompt)
     rows = np.concatenate([p.values for p in found if p.prompt == index])
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, expected[0], rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_is_no_distance_from_itself():
-  prompts = _prompts(3, 40)
+  prompts = _prompts(33, 40)
   found = output_difference.output_difference(
     _Model(_CONFIG), _Model(_CONFIG), prompts
   )
   assert (found.kind, found.num_outputs) == ("logits", 13)
-  assert [len(row) for row in found.largest] == [3, 40]
-  assert [len(row) for row in found.kl] == [3, 40]
+  assert [len(row) for row in found.largest] == [33, 40]
+  assert [len(row) for row in found.kl] == [33, 40]
   assert not np.any(np.concatenate([*found.largest, *found.kl]))
 
 

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers as text: the same alone or in a batch, cut at the end of turn."""
 
-import jax
 import numpy as np
 import pytest
+import tiny_groups
 
 from ramjax.data.rows import Message
 from ramjax.data.tokenize_rows import tokenize_prompt
 from ramjax.data.tokenizers import load_tokenizer
 from ramjax.data.train_tokenizer import train_sentencepiece
 from ramjax.evals.responses import make_responder
-from ramjax.models import llama, sampler
+from ramjax.models import sampler
 from ramjax.models.config import LlamaConfig
 
+# Of the shapes of test_local_engine.py, whose programs these are.
 _CONFIG = LlamaConfig(
-  vocab_size=300,
+  vocab_size=320,
   width=16,
   mlp_width=32,
   num_layers=1,
@@ -40,15 +41,14 @@ def _respond(tokenizer, params, prompts, batch_size):
     _CONFIG,
     tokenizer=tokenizer,
     template="plain",
-    max_new_tokens=5,
+    max_new_tokens=24,
     batch_size=batch_size,
   )
   return respond(params, prompts)
 
 
 def test_one_answer_a_prompt_whatever_the_batch(tokenizer):
-  params = llama.init_params(_CONFIG, jax.random.key(0))
-  params = jax.tree.map(lambda x: x * 8 if x.ndim > 1 else x, params)
+  params = tiny_groups.params(_CONFIG)
   alone = _respond(tokenizer, params, _prompts(5), batch_size=1)
   together = _respond(tokenizer, params, _prompts(5), batch_size=4)
   assert alone == together and len(alone) == 5
@@ -73,7 +73,7 @@ def test_an_answer_is_asked_for_greedily_and_cut_at_the_end_of_turn(
   (request,) = asked
   assert request.options.stop_tokens == (tokenizer.eos_id,)
   assert request.options.temperature == 0
-  assert request.options.max_tokens == 5
+  assert request.options.max_tokens == 24
   expected = tokenize_prompt(
     _prompts(1)[0], template="plain", tokenizer=tokenizer
   )

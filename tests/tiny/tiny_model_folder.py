@@ -22,6 +22,13 @@ CONFIG = LlamaConfig(
   head_dim=16,
   max_positions=64,
 )
+# How folders answer in tests: rows and tokens alike, so that the programs of one
+# serve all. Of an even number of prompts no chunk is of one row.
+ANSWERING = (
+  "--model-template=plain",
+  "--model-max-tokens=4",
+  "--model-slots=2",
+)
 
 
 class RandomModel:

@@ -3,6 +3,7 @@
 
 import json
 
+import tiny_model_folder
 from tiny_endpoint import answer, reply
 
 from ramjax.tools import eval as eval_command
@@ -110,12 +111,7 @@ class Bench:
 
 
 def local(model):
-  return (
-    f"--model={model}",
-    "--model-template=plain",
-    "--model-max-tokens=3",
-    "--model-slots=2",
-  )
+  return (f"--model={model}", *tiny_model_folder.ANSWERING)
 
 
 def judge(server, concurrency=1):

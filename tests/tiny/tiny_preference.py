@@ -56,6 +56,8 @@ def jsonl(folder, records, name="pairs.jsonl"):
 def evaluate(data, model, *argv) -> Any:
   """The evaluation and the scores; None where it failed."""
   out = pathlib.Path(data).parent / "out"
+  # Batches of one shape for every number of pairs: few programs are compiled.
+  argv = ["--batch-size=3", *argv]
   argv = [f"--data={data}", f"--model={model}", f"--out={out}", *argv]
   if eval_command.main(["preference", "--template=plain", *argv]):
     return None, None

@@ -114,9 +114,9 @@ def test_every_place_reaches_the_head_and_only_answers_are_summed():
 
 def test_loss_is_the_same_with_every_place_through_the_head():
   import jax
+  import tiny_groups
 
   from ramjax.evals.response_likelihood import response_likelihood
-  from ramjax.models import llama
   from ramjax.models.config import LlamaConfig
 
   config = LlamaConfig(
@@ -128,10 +128,15 @@ def test_loss_is_the_same_with_every_place_through_the_head():
     num_kv_heads=1,
     head_dim=2,
   )
-  params = llama.init_params(config, jax.random.key(0))
+  params = tiny_groups.params(config)
   batch = _batch(share_prompt=False, pack=True)
+
+  @jax.jit
+  def likelihood(params, batch):
+    return response_likelihood(params, config, batch, chunk_size=8)
+
   supervised, every = (
-    response_likelihood(params, config, one, chunk_size=8)
+    likelihood(params, one)
     for one in (batch, bench_preference_ours.with_every_token(batch))
   )
   np.testing.assert_allclose(supervised.logps, every.logps, rtol=1e-6)

@@ -114,7 +114,7 @@ def test_a_folder_answers_first(files, tmp_path):
   folder = tmp_path / "tiny"
   tiny_model_folder.write(folder)
   (tmp_path / "prompt.txt").write_text(tiny_judge.TEMPLATE)
-  options = ["--model-template=plain", "--model-max-tokens=4", "--canaries=0"]
+  options = [*tiny_model_folder.ANSWERING, "--canaries=0"]
   options += [f"--prompt={tmp_path / 'prompt.txt'}"]
   argv = [f"--model={folder}", *argv_of(files, "reference"), *options]
   with TinyEndpoint(tiny_judge.act) as server:

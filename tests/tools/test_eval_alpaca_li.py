@@ -122,7 +122,7 @@ def test_a_folder_answers_first(argv, tmp_path):
   folder = tmp_path / "tiny"
   config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
   tiny_model_folder.write(folder, config)
-  options = ["--model-template=plain", "--model-max-tokens=4"]
+  options = tiny_model_folder.ANSWERING
   found = _run([argv[0], f"--model={folder}", *options], tmp_path / "out")
   outputs = tmp_path / "out" / "model_outputs.json"
   again = _run([argv[0], f"--model={outputs}"], tmp_path / "again")
@@ -280,7 +280,7 @@ def test_known_good_answers_in_out_are_not_taken_for_the_models(argv, tmp_path):
   folder, out = tmp_path / "tiny", tmp_path / "out"
   config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
   tiny_model_folder.write(folder, config)
-  options = ["--model-template=plain", "--model-max-tokens=4"]
+  options = tiny_model_folder.ANSWERING
   _run([argv[0], f"--model={folder}", *options], out)
   outputs = out / "model_outputs.json"
   before = outputs.read_bytes()
@@ -299,7 +299,7 @@ def test_who_answered_and_who_judged_stands_in_the_evaluation(argv, tmp_path):
   folder = tmp_path / "tiny"
   config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
   tiny_model_folder.write(folder, config)
-  options = ["--model-template=plain", "--model-max-tokens=2"]
+  options = tiny_model_folder.ANSWERING
   with TinyEndpoint(tiny_judge.act) as server:
     judge = _judge(server, tmp_path)
     argv = [argv[0], f"--model={folder}", *options, *judge]

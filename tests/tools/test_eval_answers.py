@@ -38,7 +38,7 @@ def data(tmp_path):
 
 def test_answers_of_a_file_come_with_the_records(data, tmp_path):
   made = _write(tmp_path / "made.jsonl", _answered(_RECORDS))
-  found = eval_answers.answers(_args(made), [], data, max_tokens=3)
+  found = eval_answers.answers(_args(made), [], data, max_tokens=4)
   assert found.records == _RECORDS
   assert found.responses == ["to 1", "to 2"]
   assert (found.file, found.notes, found.model_identity) == (made, [], None)
@@ -59,13 +59,13 @@ def test_answers_of_a_file_come_with_the_records(data, tmp_path):
 def test_answers_to_anything_else_are_refused(data, tmp_path, rows, problem):
   made = _write(tmp_path / "made.jsonl", rows)
   with pytest.raises(ValueError, match=problem):
-    eval_answers.answers(_args(made), [], data, max_tokens=3)
+    eval_answers.answers(_args(made), [], data, max_tokens=4)
 
 
 def test_options_for_answers_that_are_there_are_refused(data, tmp_path):
   made = _write(tmp_path / "made.jsonl", _answered(_RECORDS))
   with pytest.raises(ValueError, match="--slots=2 would change answers"):
-    eval_answers.answers(_args(made), ["--slots=2"], data, max_tokens=3)
+    eval_answers.answers(_args(made), ["--slots=2"], data, max_tokens=4)
 
 
 def test_a_model_answers_and_a_second_call_answers_nothing_again(
@@ -75,7 +75,7 @@ def test_a_model_answers_and_a_second_call_answers_nothing_again(
   tiny_model_folder.write(folder)
   args = _args(folder, tmp_path / "out" / "here")
   more = ["--template=plain", "--slots=2"]
-  found = eval_answers.answers(args, more, data, max_tokens=3)
+  found = eval_answers.answers(args, more, data, max_tokens=4)
   first = found.responses
   assert found.records == _RECORDS
   assert all(isinstance(text, str) for text in first)
@@ -92,23 +92,23 @@ def test_a_model_answers_and_a_second_call_answers_nothing_again(
   assert capsys.readouterr().out == ""
   rows = eval_answers.read(args.out / eval_answers.FILE)
   assert [row["key"] for row in rows] == [1, 2]
-  assert all(row["responses"][0]["num_tokens"] <= 3 for row in rows)
+  assert all(row["responses"][0]["num_tokens"] <= 4 for row in rows)
   monkeypatch.setattr(
     "ramjax.evals.local_engine.LocalEngine.complete", pytest.fail
   )
-  again = eval_answers.answers(args, more, data, max_tokens=3)
+  again = eval_answers.answers(args, more, data, max_tokens=4)
   assert again.responses == first
 
 
 def test_a_model_needs_a_folder_for_its_answers(data, tmp_path):
   with pytest.raises(ValueError, match="--out=DIR is missing"):
-    eval_answers.answers(_args(tmp_path / "model"), [], data, max_tokens=3)
+    eval_answers.answers(_args(tmp_path / "model"), [], data, max_tokens=4)
 
 
 def test_a_model_that_cannot_answer_ends_the_evaluation(data, tmp_path, capsys):
   args = _args(tmp_path / "nothing", tmp_path / "out")
   with pytest.raises(ValueError, match="no answers"):
-    eval_answers.answers(args, [], data, max_tokens=3)
+    eval_answers.answers(args, [], data, max_tokens=4)
   assert str(tmp_path / "nothing") in capsys.readouterr().err
 
 
@@ -139,7 +139,7 @@ def test_an_option_that_would_score_something_else_is_refused(
   args = _args(tmp_path / "model", tmp_path / "out")
   more = [f"{name}=2"] if joined else [name, "2"]
   with pytest.raises(ValueError, match=f"^{name}.* cannot be given"):
-    eval_answers.answers(args, more, data, max_tokens=3)
+    eval_answers.answers(args, more, data, max_tokens=4)
   assert not args.out.exists()
 
 
@@ -164,12 +164,12 @@ def test_sampled_answers_are_noted(data, tmp_path):
   folder = tmp_path / "model"
   tiny_model_folder.write(folder)
   args = _args(folder, tmp_path / "out")
-  more = ["--template=plain", "--temperature=0.5"]
-  found = eval_answers.answers(args, more, data, max_tokens=3)
+  more = ["--template=plain", "--slots=2", "--temperature=0.5"]
+  found = eval_answers.answers(args, more, data, max_tokens=4)
   (note,) = found.notes
   assert "answers were sampled at temperature 0.5" in note
   # The file says so, too.
-  again = eval_answers.answers(_args(found.file), [], data, max_tokens=3)
+  again = eval_answers.answers(_args(found.file), [], data, max_tokens=4)
   assert again.notes == [note]
   assert again.model_identity == found.model_identity
 

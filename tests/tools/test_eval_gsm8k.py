@@ -82,7 +82,8 @@ def test_examples_are_earlier_turns_of_what_a_model_is_asked(tmp_path):
     f"--model={folder}",
     f"--out={out}",
     "--template=plain",
-    "--max-tokens=2",
+    "--max-tokens=4",
+    "--slots=2",
   ]
   assert eval_gsm8k.main(argv) == 0
   rows = [

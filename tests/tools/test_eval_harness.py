@@ -80,8 +80,8 @@ def _simple_evaluate(**asked):
     )
     asked["written"] = model.generate_until(
       [
-        request("word", {"max_gen_toks": 3}),
-        request("x " * 90, {"max_tokens": 3}),
+        request("word", {"max_gen_toks": 4}),
+        request("x " * 90, {"max_tokens": 4}),
       ]
     )
   _simple_evaluate.asked = asked  # pyright: ignore

@@ -269,7 +269,7 @@ def test_a_folder_answers_and_its_answers_are_not_replaced_by_anothers(
   folder, out = tmp_path / "tiny", tmp_path / "out"
   config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
   tiny_model_folder.write(folder, config)
-  options = ["--model-template=plain", "--model-max-tokens=4"]
+  options = tiny_model_folder.ANSWERING
   found = _run([argv[0], f"--model={folder}", *options], out)
   assert found["model"] == "tiny"
   assert found["figures"]["prompts"] == len(_QUESTIONS)

@@ -28,8 +28,7 @@ def bench(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
   folder = tmp_path_factory.mktemp("models") / "tiny"
-  config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
-  tiny_model_folder.write(folder, config)
+  tiny_model_folder.write(folder)
   return folder
 
 
@@ -297,7 +296,10 @@ def test_a_local_model_that_is_killed_computes_no_finished_chunk_again(
 
 
 @pytest.mark.slow
-def test_a_folder_judges_in_the_room_it_has(bench, model, capsys):
+def test_a_folder_judges_in_the_room_it_has(bench, tmp_path, capsys):
+  model = tmp_path / "judge"
+  config = dataclasses.replace(tiny_model_folder.CONFIG, max_positions=128)
+  tiny_model_folder.write(model, config)
   answers = tiny_mt_bench.answer_file(bench.folder / "m.jsonl", "m")
   words = (
     f"--judge={model}",

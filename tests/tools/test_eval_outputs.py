@@ -12,7 +12,7 @@ from ramjax.evals import local_engine
 from ramjax.evals.evaluation import Evaluation
 from ramjax.tools import eval_outputs, generate
 
-_INSTRUCTIONS = ["Say 3.", "What is word 12?", "Sort 2 1."]
+_INSTRUCTIONS = ["Say 3.", "What is word 12?", "Sort 2 1.", "Say 4."]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,7 @@ def _nothing(model):
 
 
 def _local(folder, *more):
-  options = ("--model-template=plain", "--model-max-tokens=5", *more)
-  return _args(folder, *options)
+  return _args(folder, *tiny_model_folder.ANSWERING, *more)
 
 
 def test_a_folder_answers_as_generate_does_greedily(folder, tmp_path):
@@ -54,8 +53,9 @@ def test_a_folder_answers_as_generate_does_greedily(folder, tmp_path):
   lines = [json.dumps({"prompt": text}) + "\n" for text in _INSTRUCTIONS]
   prompts.write_text("".join(lines))
   generated = tmp_path / "generated.jsonl"
-  argv = [f"--model={folder}", "--template=plain", "--max-tokens=5"]
+  argv = [f"--model={folder}", "--template=plain", "--max-tokens=4"]
   argv += [f"--prompts={prompts}", f"--output={generated}", "--temperature=0"]
+  argv.append("--slots=2")
   assert generate.main(argv) == 0
   expected = [
     json.loads(line)["responses"][0]["text"]
@@ -65,7 +65,7 @@ def test_a_folder_answers_as_generate_does_greedily(folder, tmp_path):
 
 
 def test_what_was_answered_is_not_asked_again(folder, tmp_path, monkeypatch):
-  args = _local(folder, "--model-slots=2")
+  args = _local(folder)
   first = eval_outputs.get(args, _INSTRUCTIONS[:2], tmp_path, _nothing)
   before = json.loads(first.path.read_text())
   asked = []
@@ -121,10 +121,10 @@ def test_answers_that_were_cut_off_are_counted_those_of_an_earlier_run_too(
   evaluation = Evaluation("b", "m", {})
   for _ in range(2):
     found = eval_outputs.get(_local(folder), _INSTRUCTIONS, tmp_path, _nothing)
-    # Five tokens are too few for this model, which never ends.
+    # Four tokens are too few for this model, which never ends.
     assert found.num_cut_off == len(_INSTRUCTIONS)
     counted = found.told_in(evaluation).counted
-    assert counted == {"answers were cut off at the most tokens": 3}
+    assert counted == {"answers were cut off at the most tokens": 4}
   path = tmp_path / "x.json"
   found = eval_outputs.get(_args(path), _INSTRUCTIONS, None, _nothing)
   assert found.told_in(evaluation) == evaluation

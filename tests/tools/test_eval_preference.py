@@ -65,34 +65,36 @@ def _params(folder):
   return params, config
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _outputs(config, params, tokens):
+  """[T, labels] scores or [T, V] log-probabilities of one row."""
+  positions = jnp.arange(64)[None]
+  hidden = llama.apply(params, config, tokens, positions=positions)[0]
+  if config.num_labels:
+    return heads.scores(params, hidden)
+  return jax.nn.log_softmax(heads.lm_logits(params, config, hidden))
+
+
 def _plain(folder, records, of):
   """[n, 2] of each answer, in a pass of its own."""
   params, config = _params(folder)
   _, groups = _tokenized(folder, records)
-
-  @jax.jit
-  def hidden(tokens):
-    positions = jnp.arange(64)[None]
-    return llama.apply(params, config, tokens, positions=positions)
-
   found = []
   for group in groups:
     for response in group.responses:
       tokens = np.concatenate([group.prompts[0], response])
       padded = np.pad(tokens, (0, 64 - len(tokens)))[None]
-      states = hidden(padded)[0, : len(tokens)]
-      found.append(of(params, config, states, tokens, len(response)))
+      outputs = np.asarray(_outputs(config, params, padded), np.float64)
+      found.append(of(outputs[: len(tokens)], tokens, len(response)))
   return np.array(found).reshape(-1, 2)
 
 
-def _last_score(params, config, states, tokens, num_response):
-  del config, tokens, num_response
-  return float(heads.scores(params, states)[-1, 0])
+def _last_score(scores, tokens, num_response):
+  del tokens, num_response
+  return float(scores[-1, 0])
 
 
-def _logp(params, config, states, tokens, num_response):
-  logits = heads.lm_logits(params, config, states)
-  logps = np.asarray(jax.nn.log_softmax(logits), np.float64)
+def _logp(logps, tokens, num_response):
   start = len(tokens) - num_response
   return sum(float(logps[i - 1, tokens[i]]) for i in range(start, len(tokens)))
 
@@ -145,9 +147,7 @@ def test_an_implicit_reward_is_the_difference_of_log_probabilities(
 ):
   data = jsonl(tmp_path, make_pairs())
   reference = f"--reference={folders / 'other'}"
-  found, records = evaluate(
-    data, folders / "policy", reference, "--batch-size=3"
-  )
+  found, records = evaluate(data, folders / "policy", reference)
   expected = _plain(folders / "policy", make_pairs(), _logp)
   expected = expected - _plain(folders / "other", make_pairs(), _logp)
   np.testing.assert_allclose(_scores(records), expected, atol=1e-4)

@@ -2,9 +2,11 @@
 """`ramjax eval reward_bench` of a folder: scores made here count as those read."""
 
 import dataclasses
+import functools
 import json
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pyarrow
@@ -93,11 +95,20 @@ def _main(*argv):
 def _run(data, model, *argv) -> Any:
   """The evaluation, and the lines of scores."""
   out = data.parent / "out"
+  # Batches of one shape for every number of answers: few programs are compiled.
+  argv = ["--batch-size=8", *argv]
   argv = [f"--data={data}", f"--model={model}", f"--out={out}", *argv]
   assert _main("--template=plain", *argv) == 0
   lines = (out / "scores.jsonl").read_text().splitlines()
   found = json.loads((out / "evaluation.json").read_text())
   return found, [json.loads(line) for line in lines]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _plain_scores(config, params, tokens):
+  positions = jnp.arange(64)[None]
+  hidden = llama.apply(params, config, tokens, positions=positions)
+  return heads.scores(params, hidden)[0, :, 0]
 
 
 def _plain_score(folder, prompt, answer):
@@ -108,10 +119,8 @@ def _plain_score(folder, prompt, answer):
   messages = [*prompt, Message("assistant", answer)]
   tokenizer = load_tokenizer(folder / "tokenizer.model")
   tokens, _ = encode(messages, "plain", tokenizer)
-  positions = jnp.arange(64)[None]
   padded = np.pad(np.array(tokens, np.int32), (0, 64 - len(tokens)))[None]
-  hidden = llama.apply(params, config, padded, positions=positions)
-  return float(heads.scores(params, hidden)[0, len(tokens) - 1, 0])
+  return float(_plain_scores(config, params, padded)[len(tokens) - 1])
 
 
 def _same_figures(out, found, tmp_path):

@@ -100,24 +100,19 @@ def test_a_folder_answers_first(tmp_path):
   folder = tmp_path / "tiny"
   tiny_model_folder.write(folder)
   data = tmp_path / "data.json"
-  data.write_text(json.dumps([{"instruction": "Say 3."}]))
+  tasks = ["Say 3.", "Say 4."]
+  data.write_text(json.dumps([{"instruction": task} for task in tasks]))
+  argv = (f"--model={folder}", f"--data={data}", *tiny_model_folder.ANSWERING)
   with TinyEndpoint(_grade) as server:
-    found = _run(
-      tmp_path,
-      server,
-      f"--model={folder}",
-      f"--data={data}",
-      "--model-template=plain",
-      "--model-max-tokens=4",
-    )
-  assert found["model"] == "tiny" and found["figures"]["answers"] == 1
+    found = _run(tmp_path, server, *argv)
+  assert found["model"] == "tiny" and found["figures"]["answers"] == 2
   assert found["model_identity"]["template"] == "plain"
   judge = found["model_identity"]["judge"]
   assert judge["name"] == "j" and judge["endpoint"].startswith(server.url)
   assert judge["highest"] == 5 and len(judge["rubric"]) == 64
-  assert found["counted"]["answers were cut off at the most tokens"] == 1
-  (made,) = json.loads((tmp_path / "out" / "model_outputs.json").read_text())
-  assert made["instruction"] == "Say 3."
+  assert found["counted"]["answers were cut off at the most tokens"] == 2
+  made = json.loads((tmp_path / "out" / "model_outputs.json").read_text())
+  assert [row["instruction"] for row in made] == tasks
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_folder_answers_first_and_is_judged_as_its_outputs_are(
 ):
   folder = tmp_path / "tiny"
   tiny_model_folder.write(folder)
-  options = ("--model-template=plain", "--model-max-tokens=4")
+  options = tiny_model_folder.ANSWERING
   with TinyEndpoint(tiny_judge.act) as server:
     argv = [f"--model={folder}", *options, *files[1:], *_judge(server)]
     assert eval_win_rate.main(argv) == 0

@@ -48,6 +48,8 @@ def compiler(monkeypatch):
   monkeypatch.setattr(
     plan_compile, "compile_step", lambda run, topology: figures.pop(0)
   )
+  # Of a search: each mesh is described.
+  monkeypatch.setattr(plan_search, "_TENSOR", (1, 2))
   return figures
 
 
@@ -177,7 +179,7 @@ def test_a_search_in_which_nothing_fits_exits_with_3(capsys, compiler):
   assert status == 3 and "Nothing that was compiled fits." in said.out
 
 
-def test_a_search_tries_what_should_be_fastest_first():
+def test_a_search_tries_what_should_be_fastest_first(compiler):
   config = plan_search_config()
   topology = topologies.find_topology("v5e:2x4")
   ordered = plan_search._ordered(config, topology, jax.devices())
