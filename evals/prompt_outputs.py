@@ -54,27 +54,28 @@ def prompt_outputs(
     params = source_params.load_params(
       source, _mesh(config), allow_nonfinite=True
     )
-    hidden_of = jax.jit(functools.partial(_hidden, config))
-    values_of = jax.jit(functools.partial(_values, config))
   for index, prompt in enumerate(prompts):
     # Whole chunks, so that few lengths are compiled; no position sees what
     # comes after it.
     padded = np.zeros((1, -(-len(prompt) // CHUNK) * CHUNK), np.int32)
     padded[0, : len(prompt)] = prompt
     with jax.default_matmul_precision("highest"):
-      hidden = hidden_of(params, padded)
+      hidden = _hidden(config, params, padded)
     for start in range(0, len(prompt), CHUNK):
       with jax.default_matmul_precision("highest"):
-        values = values_of(params, hidden[0, start : start + CHUNK])
+        values = _values(config, params, hidden[0, start : start + CHUNK])
       count = min(CHUNK, len(prompt) - start)
       yield Outputs(index, start, jax.device_get(values)[:count])
 
 
+# Compiled once for models of one shape, such as the two that are compared.
+@functools.partial(jax.jit, static_argnums=0)
 def _hidden(config: LlamaConfig, params: Any, tokens: jax.Array) -> jax.Array:
   positions = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
   return llama.apply(params, config, tokens, positions=positions)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _values(config: LlamaConfig, params: Any, hidden: jax.Array) -> jax.Array:
   if config.num_labels:
     return heads.scores(params, hidden)

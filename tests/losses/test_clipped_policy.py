@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The clipped surrogate: every case by hand, gradients, extremes, refusals."""
 
+import functools
 import math
 
 import jax
@@ -10,13 +11,31 @@ import pytest
 
 from ramjax.losses.clipped_policy import clipped_policy
 
+# Jitted: each operation by itself would be a program to compile.
+_jitted = jax.jit(
+  clipped_policy, static_argnames=("clip_low", "clip_high", "dual_clip")
+)
+_BOUNDS = dict(clip_low=0.2, clip_high=0.28)
+
 
 def _clipped(ratios, advantages, **bounds):
-  return clipped_policy(
-    log_ratios=jnp.log(jnp.asarray(ratios, jnp.float32)),
-    advantages=jnp.asarray(advantages, jnp.float32),
-    **dict(clip_low=0.2, clip_high=0.28) | bounds,
+  arrays = dict(
+    log_ratios=np.float32(np.log(ratios)), advantages=np.float32(advantages)
   )
+  return _jitted(**arrays, **_BOUNDS | bounds)
+
+
+@functools.partial(
+  jax.jit, static_argnames=("clip_low", "clip_high", "dual_clip")
+)
+def _gradients(log_ratios, advantages, **bounds):
+  """Of the sum of the losses by both, and what they were taken of."""
+
+  def total(log_ratios, advantages):
+    out = _jitted(log_ratios=log_ratios, advantages=advantages, **bounds)
+    return jnp.sum(out.losses), out
+
+  return jax.grad(total, (0, 1), has_aux=True)(log_ratios, advantages)
 
 
 # Ratio, advantage, loss, is it clipped: with bounds 0.8 and 1.28.
@@ -46,17 +65,8 @@ def test_the_gradient_is_the_loss_itself_unless_clipped(
   ratio, advantage, loss, is_clipped
 ):
   # d(-rho A) / d log rho = -rho A.
-  def total(log_ratios, advantages):
-    out = clipped_policy(
-      log_ratios=log_ratios,
-      advantages=advantages,
-      clip_low=0.2,
-      clip_high=0.28,
-    )
-    return jnp.sum(out.losses)
-
-  inputs = jnp.log(jnp.array([ratio])), jnp.array([advantage])
-  grads = jax.grad(total, (0, 1))(*inputs)
+  inputs = np.float32(np.log([ratio])), np.float32([advantage])
+  grads, _ = _gradients(*inputs, **_BOUNDS)
   expected = 0.0 if is_clipped else loss
   np.testing.assert_allclose(grads[0], [expected], rtol=1e-6)
   assert grads[1].tolist() == [0.0]
@@ -72,19 +82,9 @@ def test_dual_clip_bounds_bad_tokens_and_no_others():
   )
   assert plain.clipped.tolist() == [False, False, True, True]
   assert dual.clipped.tolist() == [True, False, True, True]
-
-  def total(log_ratios):
-    out = clipped_policy(
-      log_ratios=log_ratios,
-      advantages=jnp.array(advantages),
-      clip_low=0.2,
-      clip_high=0.28,
-      dual_clip=3.0,
-    )
-    return jnp.sum(out.losses)
-
-  grads = jax.grad(total)(jnp.log(jnp.array(ratios)))
-  np.testing.assert_allclose(grads, [0.0, 4.0, 0.0, 0.0], rtol=1e-6)
+  inputs = np.float32(np.log(ratios)), np.float32(advantages)
+  grads, _ = _gradients(*inputs, **_BOUNDS, dual_clip=3.0)
+  np.testing.assert_allclose(grads[0], [0.0, 4.0, 0.0, 0.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dual_clip", [None, 1.5, 3.0])
@@ -92,9 +92,9 @@ def test_equals_the_formula_token_by_token(dual_clip):
   rng = np.random.default_rng(1)
   log_ratios = rng.normal(0, 0.8, 200).astype(np.float32)
   advantages = rng.normal(0, 1.0, 200).astype(np.float32)
-  out = clipped_policy(
-    log_ratios=jnp.asarray(log_ratios),
-    advantages=jnp.asarray(advantages),
+  out = _jitted(
+    log_ratios=log_ratios,
+    advantages=advantages,
     clip_low=0.1,
     clip_high=0.3,
     dual_clip=dual_clip,
@@ -112,38 +112,21 @@ def test_equals_the_formula_token_by_token(dual_clip):
 
 
 def test_ratios_beyond_float32_have_finite_losses_and_gradients():
-  def total(log_ratios):
-    out = clipped_policy(
-      log_ratios=log_ratios,
-      advantages=jnp.array([-1.0, 1.0, -1.0, 1.0]),
-      clip_low=0.2,
-      clip_high=0.2,
-    )
-    return jnp.sum(out.losses), out.losses
-
-  far = jnp.array([1e4, 1e4, -1e4, -1e4])
-  grads, losses = jax.grad(total, has_aux=True)(far)
+  far = np.float32([1e4, 1e4, -1e4, -1e4])
+  advantages = np.float32([-1.0, 1.0, -1.0, 1.0])
+  grads, out = _gradients(far, advantages, clip_low=0.2, clip_high=0.2)
   np.testing.assert_allclose(
-    losses, [math.exp(20), -1.2, 0.8, -math.exp(-20)], rtol=1e-6
+    out.losses, [math.exp(20), -1.2, 0.8, -math.exp(-20)], rtol=1e-6
   )
-  np.testing.assert_array_equal(grads, np.zeros(4))
+  np.testing.assert_array_equal(grads[0], np.zeros(4))
 
 
 def test_padding_costs_nothing_and_pulls_at_nothing():
-  def total(log_ratios):
-    out = clipped_policy(
-      log_ratios=log_ratios,
-      advantages=jnp.zeros(3),
-      clip_low=0.2,
-      clip_high=0.2,
-      dual_clip=3.0,
-    )
-    return jnp.sum(out.losses), out
-
-  grads, out = jax.grad(total, has_aux=True)(jnp.array([0.0, 9.0, -9.0]))
-  np.testing.assert_array_equal(grads, np.zeros(3))
-  np.testing.assert_array_equal(out.losses, np.zeros(3))
-  assert not out.clipped.any()
+  log_ratios, zeros = np.float32([0.0, 9.0, -9.0, 0.0]), np.zeros(4, np.float32)
+  grads, out = _gradients(log_ratios, zeros, **_BOUNDS, dual_clip=3.0)
+  np.testing.assert_array_equal(grads[0], zeros)
+  np.testing.assert_array_equal(out.losses, zeros)
+  assert not np.any(out.clipped)
 
 
 @pytest.mark.parametrize(

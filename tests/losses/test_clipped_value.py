@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The value loss: each case by hand, gradients, extremes, refusals."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,15 +11,21 @@ import pytest
 from ramjax.losses.clipped_value import clipped_value
 
 
-def _losses_and_gradients(values, old_values, returns, clip):
+# Jitted: each operation by itself would be a program to compile.
+@functools.partial(jax.jit, static_argnames="clip")
+def _jitted(*inputs, clip):
   def total(values, old_values, returns):
     losses = clipped_value(
       values=values, old_values=old_values, returns=returns, clip=clip
     )
     return jnp.sum(losses), losses
 
-  inputs = [jnp.asarray(x, jnp.float32) for x in (values, old_values, returns)]
-  grads, losses = jax.grad(total, (0, 1, 2), has_aux=True)(*inputs)
+  return jax.grad(total, (0, 1, 2), has_aux=True)(*inputs)
+
+
+def _losses_and_gradients(values, old_values, returns, clip):
+  inputs = (np.float32(x) for x in (values, old_values, returns))
+  grads, losses = jax.device_get(_jitted(*inputs, clip=clip))
   np.testing.assert_array_equal(grads[1], np.zeros(len(values)))
   np.testing.assert_array_equal(grads[2], np.zeros(len(values)))
   return losses, grads[0]

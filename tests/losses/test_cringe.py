@@ -12,27 +12,31 @@ from ramjax.losses.token_gaps import token_gaps
 _OPTIONS = dict(alpha=0.5, contrast_positives=False, logp_reduction="sum")
 
 
+# Jitted: each operation by itself would be a program to compile.
+_jitted = jax.jit(cringe_loss, static_argnames=tuple(_OPTIONS))
+
+
 def _loss(**changes):
   arrays = dict(
-    logps=jnp.array([-3.0, -3.0]),
-    gap_losses=jnp.array([8.0, 8.0]),
-    lengths=jnp.array([2, 4]),
-    labels=jnp.array([True, False]),
+    logps=np.float32([-3.0, -3.0]),
+    gap_losses=np.float32([8.0, 8.0]),
+    lengths=np.array([2, 4]),
+    labels=np.array([True, False]),
   )
-  return cringe_loss(**arrays | _OPTIONS | changes)
+  return _jitted(**arrays | _OPTIONS | changes)
 
 
 def test_a_token_loss_is_minus_the_log_of_the_candidates_share():
   # Logits 2 and 1: e^1 / (e^1 + e^2) = 0.2689414.
-  loss = cringe_token_losses(jnp.array([1.0, -1.0, 0.0]))
+  loss = jax.jit(cringe_token_losses)(np.float32([1.0, -1.0, 0.0]))
   expected = -np.log([0.26894142, 0.73105858, 0.5])
   np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 def test_a_token_loss_is_linear_far_above_and_zero_far_below():
-  losses, grads = jax.vmap(
-    jax.value_and_grad(lambda gap: cringe_token_losses(gap[None])[0])
-  )(jnp.array([1e4, -1e4]))
+  losses, grads = jax.jit(
+    jax.vmap(jax.value_and_grad(lambda gap: cringe_token_losses(gap[None])[0]))
+  )(np.float32([1e4, -1e4]))
   np.testing.assert_allclose(losses, [1e4, 0])
   np.testing.assert_allclose(grads, [1, 0])
 
@@ -56,7 +60,9 @@ def test_mean_divides_everything_by_the_answers_own_length():
 
 def test_a_step_on_a_bad_token_moves_probability_to_the_candidate():
   # d loss / d logits: sigmoid(gap) for the target, its negative for s*.
-  def loss(logits):
+  @jax.jit
+  @jax.grad
+  def gradient(logits):
     gaps = token_gaps(
       hidden=jnp.eye(1),
       kernel=logits,
@@ -67,7 +73,7 @@ def test_a_step_on_a_bad_token_moves_probability_to_the_candidate():
     )
     return cringe_token_losses(gaps)[0]
 
-  grad = jax.grad(loss)(jnp.array([[1.0, 2.0, 0.5]]))
+  grad = gradient(np.float32([[1.0, 2.0, 0.5]]))
   share = 1 / (1 + np.exp(-1))
   np.testing.assert_allclose(grad, [[-share, share, 0.0]], rtol=1e-6)
 

@@ -19,13 +19,14 @@ def _rollouts(seed=0):
   return rewards, values, np.arange(_T) < lengths[:, None]
 
 
+# Jitted: each operation by itself would be a program to compile.
+_jitted = jax.jit(gae, static_argnames=("gamma", "lam"))
+_returns = jax.jit(discounted_returns, static_argnames="gamma")
+
+
 def _gae(rewards, values, mask, gamma=0.9, lam=0.8):
-  return gae(
-    rewards=jnp.asarray(rewards),
-    values=jnp.asarray(values),
-    mask=jnp.asarray(mask),
-    gamma=gamma,
-    lam=lam,
+  return _jitted(
+    rewards=rewards, values=values, mask=mask, gamma=gamma, lam=lam
   )
 
 
@@ -72,9 +73,7 @@ def test_equals_the_double_sum_of_the_paper(gamma, lam):
 def test_with_lambda_1_returns_are_the_discounted_rewards():
   rewards, values, mask = _rollouts()
   out = _gae(rewards, values, mask, gamma=0.9, lam=1.0)
-  expected = discounted_returns(
-    rewards=jnp.asarray(rewards), mask=jnp.asarray(mask), gamma=0.9
-  )
+  expected = _returns(rewards=rewards, mask=mask, gamma=0.9)
   np.testing.assert_allclose(out.returns, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -90,9 +89,7 @@ def test_true_values_leave_no_advantage():
 
 def test_discounted_returns_equal_a_double_loop():
   rewards, _, mask = _rollouts(1)
-  found = discounted_returns(
-    rewards=jnp.asarray(rewards), mask=jnp.asarray(mask), gamma=0.7
-  )
+  found = _returns(rewards=rewards, mask=mask, gamma=0.7)
   found = np.asarray(found)
   for row in range(_B):
     length = int(mask[row].sum())
@@ -111,10 +108,8 @@ def test_what_lies_beyond_a_response_is_not_read():
   )
   np.testing.assert_array_equal(spoilt.advantages, clean.advantages)
   np.testing.assert_array_equal(spoilt.returns, clean.returns)
-  found = discounted_returns(
-    rewards=jnp.where(mask, rewards, jnp.nan),
-    mask=jnp.asarray(mask),
-    gamma=1.0,
+  found = _returns(
+    rewards=np.where(mask, rewards, np.nan), mask=mask, gamma=1.0
   )
   assert np.all(np.isfinite(found))
   for array in (*clean, found):
@@ -126,13 +121,11 @@ def test_no_gradient_flows_not_even_a_nan():
 
   def total(rewards, values):
     out = _gae(rewards, values, mask)
-    sums = discounted_returns(
-      rewards=rewards, mask=jnp.asarray(mask), gamma=1.0
-    )
+    sums = _returns(rewards=rewards, mask=mask, gamma=1.0)
     return jnp.sum(out.advantages + out.returns + sums)
 
-  spoilt = jnp.where(mask, values, jnp.nan)
-  for grad in jax.grad(total, (0, 1))(jnp.asarray(rewards), spoilt):
+  spoilt = np.where(mask, values, np.nan)
+  for grad in jax.jit(jax.grad(total, (0, 1)))(rewards, spoilt):
     np.testing.assert_array_equal(grad, np.zeros((_B, _T)))
 
 
@@ -149,6 +142,6 @@ def test_a_discount_out_of_range_is_refused():
     _gae(*rollouts, gamma=1.01)
   with pytest.raises(ValueError, match=r"lam=-0.1 must be in \[0, 1\]"):
     _gae(*rollouts, lam=-0.1)
-  rewards, _, mask = map(jnp.asarray, rollouts)
+  rewards, _, mask = rollouts
   with pytest.raises(ValueError, match=r"gamma=nan must be in \[0, 1\]"):
-    discounted_returns(rewards=rewards, mask=mask, gamma=float("nan"))
+    _returns(rewards=rewards, mask=mask, gamma=float("nan"))

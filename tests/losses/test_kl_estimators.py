@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimates of a divergence: hand values, exact averages, extremes."""
 
+import functools
 import math
 
 import jax
@@ -14,12 +15,27 @@ _KINDS = ("k1", "k2", "k3", "abs", "k1_clamped")
 _LOG2 = math.log(2)
 
 
+# Jitted: each operation by itself would be a program to compile.
+_jitted = jax.jit(kl_estimate, static_argnames="kind")
+
+
 def _estimate(logps, ref_logps, kind):
-  return kl_estimate(
-    logps=jnp.asarray(logps, jnp.float32),
-    ref_logps=jnp.asarray(ref_logps, jnp.float32),
-    kind=kind,
-  )
+  arrays = dict(logps=np.float32(logps), ref_logps=np.float32(ref_logps))
+  return np.asarray(_jitted(**arrays, kind=kind))
+
+
+@functools.partial(jax.jit, static_argnames="kind")
+def _of_total(logps, ref_logps, kind):
+
+  def total(logps, ref_logps):
+    return jnp.sum(_jitted(logps=logps, ref_logps=ref_logps, kind=kind))
+
+  return jax.value_and_grad(total, (0, 1))(logps, ref_logps)
+
+
+def _gradients(logps, ref_logps, kind):
+  """The sum of the estimates, and its gradients by both."""
+  return _of_total(np.float32(logps), np.float32(ref_logps), kind)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +67,7 @@ def test_tokens_twice_and_half_as_likely(kind, twice, half):
 def test_gradients_are_the_derivatives_and_of_the_policy_only(kind, derivative):
   deltas = [-3.0, -0.5, 0.25, 2.0]
 
-  def total(logps, ref_logps):
-    return jnp.sum(_estimate(logps, ref_logps, kind))
-
-  grads = jax.grad(total, (0, 1))(jnp.array(deltas) - 5, jnp.full(4, -5.0))
+  _, grads = _gradients(np.array(deltas) - 5, np.full(4, -5.0), kind)
   np.testing.assert_allclose(
     grads[0], [derivative(d) for d in deltas], rtol=1e-5
   )
@@ -63,12 +76,9 @@ def test_gradients_are_the_derivatives_and_of_the_policy_only(kind, derivative):
 
 @pytest.mark.parametrize("kind", _KINDS)
 def test_a_policy_does_not_diverge_from_itself(kind):
-  def total(logps):
-    return jnp.sum(_estimate(logps, np.full(3, -2.0), kind))
-
-  value, grads = jax.value_and_grad(total)(jnp.full(3, -2.0))
+  value, (grad, _) = _gradients(np.full(4, -2.0), np.full(4, -2.0), kind)
   assert value == 0.0
-  np.testing.assert_array_equal(grads, np.full(3, float(kind == "k1")))
+  np.testing.assert_array_equal(grad, np.full(4, float(kind == "k1")))
 
 
 _POLICY = np.array([0.5, 0.3, 0.15, 0.05])
@@ -94,10 +104,7 @@ def test_average_gradients_are_those_the_docstring_names():
   score = np.eye(4) - _POLICY
 
   def by_logits(kind):
-    def total(logps):
-      return jnp.sum(_estimate(logps, np.log(_REFERENCE), kind))
-
-    weights = jax.grad(total)(jnp.log(jnp.asarray(_POLICY, jnp.float32)))
+    _, (weights, _) = _gradients(np.log(_POLICY), np.log(_REFERENCE), kind)
     return (_POLICY * np.asarray(weights)) @ score
 
   def forward(logits):
@@ -107,21 +114,21 @@ def test_average_gradients_are_those_the_docstring_names():
   def backward(logits):
     return -jnp.sum(_REFERENCE * jax.nn.log_softmax(logits))
 
-  logits = jnp.log(jnp.asarray(_POLICY, jnp.float32))
+  logits = np.log(np.float32(_POLICY))
   close = dict(rtol=1e-5, atol=1e-7)
   np.testing.assert_allclose(by_logits("k1"), np.zeros(4), **close)
   np.testing.assert_allclose(
-    by_logits("k2"), jax.grad(forward)(logits), **close
+    by_logits("k2"), jax.jit(jax.grad(forward))(logits), **close
   )
   np.testing.assert_allclose(
-    by_logits("k3"), jax.grad(backward)(logits), **close
+    by_logits("k3"), jax.jit(jax.grad(backward))(logits), **close
   )
 
 
 def test_equals_a_loop_in_float64():
   rng = np.random.default_rng(0)
   logps, refs = -rng.gamma(1.0, 2.0, (2, 50)).astype(np.float32)
-  found = {k: np.asarray(_estimate(logps, refs, k)) for k in _KINDS}
+  found = {kind: _estimate(logps, refs, kind) for kind in _KINDS}
   for i in range(50):
     delta = float(logps[i]) - float(refs[i])
     for kind, expected in dict(
@@ -136,21 +143,16 @@ def test_equals_a_loop_in_float64():
 
 @pytest.mark.parametrize("kind", _KINDS)
 def test_extremes_are_finite_with_their_gradients(kind):
-  def total(logps):
-    return jnp.sum(_estimate(logps, [0.0, -1e4, -1e4, -1e4], kind))
-
-  logps = jnp.array([-1e4, 0.0, -1e4, -9.9e3])
-  value, grads = jax.value_and_grad(total)(logps)
-  assert np.isfinite(value) and np.all(np.isfinite(grads))
+  value, (grad, _) = _gradients(
+    [-1e4, 0.0, -1e4, -9.9e3], [0.0, -1e4, -1e4, -1e4], kind
+  )
+  assert np.isfinite(value) and np.all(np.isfinite(grad))
 
 
 def test_k3_never_pulls_a_far_token_further_away():
   # The exponential bounded alone would leave a derivative of +1.
-  def total(logps):
-    return jnp.sum(_estimate(logps, np.zeros(3), "k3"))
-
-  grads = jax.grad(total)(jnp.array([-19.0, -21.0, -300.0]))
-  np.testing.assert_allclose(grads, [1 - math.exp(19), 0.0, 0.0], rtol=1e-6)
+  _, (grad, _) = _gradients([-19.0, -21.0, -300.0], np.zeros(3), "k3")
+  np.testing.assert_allclose(grad, [1 - math.exp(19), 0.0, 0.0], rtol=1e-6)
 
 
 def test_an_unknown_kind_is_refused():

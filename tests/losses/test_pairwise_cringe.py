@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairwise Cringe, from logits to the loss: gate, contrast and likelihood."""
 
+import functools
 from typing import Any
 
 import jax
@@ -13,8 +14,8 @@ from ramjax.losses.pairwise_cringe import pairwise_cringe_loss
 from ramjax.losses.token_gaps import token_gaps
 from ramjax.losses.token_logps import token_logps
 
-_WINNER = jnp.array([[2.0, 1.0, 0.0, -1.0, 0.5], [0.0, 3.0, 1.0, 1.0, -2.0]])
-_LOSER = jnp.array([[1.0, 2.0, 0.5, 0.0, -1.0], [0.3, 0.2, 2.5, 1.5, 0.0]])
+_WINNER = np.float32([[2.0, 1.0, 0.0, -1.0, 0.5], [0.0, 3.0, 1.0, 1.0, -2.0]])
+_LOSER = np.float32([[1.0, 2.0, 0.5, 0.0, -1.0], [0.3, 0.2, 2.5, 1.5, 0.0]])
 _OPTIONS: dict[str, Any] = dict(
   alpha=1.0,
   b=0.0,
@@ -23,14 +24,17 @@ _OPTIONS: dict[str, Any] = dict(
   logp_reduction="sum",
   token_reduction="sum",
 )
+# Jitted, here and below: each operation would be a program to compile.
+_jitted = jax.jit(pairwise_cringe_loss, static_argnames=tuple(_OPTIONS))
 
 
+@jax.jit
 def _scored(logits, targets):
   """Log-probabilities and contrasts of two tokens with the given logits."""
   shared = dict(
     hidden=jnp.eye(2),
     kernel=logits,
-    targets=jnp.array(targets),
+    targets=targets,
     mask=jnp.ones(2, bool),
   )
   gaps = token_gaps(
@@ -40,8 +44,8 @@ def _scored(logits, targets):
 
 
 def _from_logits(winner, loser, **options):
-  chosen, _ = _scored(winner, [0, 1])
-  rejected, contrast = _scored(loser, [1, 3])
+  chosen, _ = _scored(winner, np.array([0, 1]))
+  rejected, contrast = _scored(loser, np.array([1, 3]))
   return pairwise_cringe_loss(
     chosen_logps=jnp.sum(chosen)[None],
     rejected_logps=jnp.sum(rejected)[None],
@@ -54,18 +58,18 @@ def _from_logits(winner, loser, **options):
 
 def _loss(**changes):
   arrays = dict(
-    chosen_logps=jnp.array([-6.0]),
-    rejected_logps=jnp.array([-8.0]),
-    rejected_gap_losses=jnp.array([4.0]),
-    chosen_lengths=jnp.array([2]),
-    rejected_lengths=jnp.array([4]),
+    chosen_logps=np.float32([-6.0]),
+    rejected_logps=np.float32([-8.0]),
+    rejected_gap_losses=np.float32([4.0]),
+    chosen_lengths=np.array([2]),
+    rejected_lengths=np.array([4]),
   )
-  return pairwise_cringe_loss(**arrays | _OPTIONS | changes)
+  return _jitted(**arrays | _OPTIONS | changes)
 
 
 def test_parts_of_the_worked_example():
-  chosen, _ = _scored(_WINNER, [0, 1])
-  rejected, contrast = _scored(_LOSER, [1, 3])
+  chosen, _ = jax.device_get(_scored(_WINNER, np.array([0, 1])))
+  rejected, contrast = jax.device_get(_scored(_LOSER, np.array([1, 3])))
   np.testing.assert_allclose(contrast, [1.313262, 0.313262], rtol=1e-5)
   np.testing.assert_allclose(-chosen.sum(), 0.857506, rtol=1e-5)
   margin = chosen.sum() - rejected.sum()
@@ -94,8 +98,8 @@ def test_a_stopped_gate_is_a_weight():
   def total(winner, loser):
     return jnp.sum(_from_logits(winner, loser, b=1.2243676).losses)
 
-  grads = jax.grad(total, (0, 1))(_WINNER, _LOSER)
-  probs = np.asarray(jax.nn.softmax(_WINNER))
+  grads = jax.jit(jax.grad(total, (0, 1)))(_WINNER, _LOSER)
+  probs = np.exp(_WINNER) / np.exp(_WINNER).sum(axis=1, keepdims=True)
   expected = 0.5 * (probs - np.eye(5)[[0, 1]])
   np.testing.assert_allclose(grads[0], expected, atol=1e-6)
   up, down = 1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))
@@ -108,7 +112,9 @@ def test_a_stopped_gate_is_a_weight():
 
 def test_an_open_gate_raises_the_margin_through_its_own_gradient():
   # d g / d M = -1/4 at M = b, times likelihood + contrast = 6 + 4.
-  def total(chosen, rejected, stop):
+  @functools.partial(jax.jit, static_argnums=2)
+  @functools.partial(jax.grad, argnums=(0, 1))
+  def gradients(chosen, rejected, stop):
     return jnp.sum(
       _loss(
         chosen_logps=chosen,
@@ -118,9 +124,9 @@ def test_an_open_gate_raises_the_margin_through_its_own_gradient():
       ).losses
     )
 
-  at = (jnp.array([-6.0]), jnp.array([-8.0]))
-  weight = jax.grad(total, (0, 1))(*at, True)
-  through = jax.grad(total, (0, 1))(*at, False)
+  at = (np.float32([-6.0]), np.float32([-8.0]))
+  weight = gradients(*at, True)
+  through = gradients(*at, False)
   np.testing.assert_allclose(weight, [[-0.5], [0.0]])
   np.testing.assert_allclose(through, [[-0.5 - 10 / 4], [10 / 4]])
 
@@ -154,20 +160,23 @@ def test_a_large_b_is_binary_cringe():
 
 @pytest.mark.parametrize("stop_gradient_gate", [True, False])
 def test_a_row_of_padding_is_finite_in_value_and_gradient(stop_gradient_gate):
-  zeros, none = jnp.zeros(1), jnp.zeros(1, jnp.int32)
+  zeros, none = np.zeros(1, np.float32), np.zeros(1, np.int32)
   names = ["chosen_logps", "rejected_logps", "rejected_gap_losses"]
-  value, grads = jax.value_and_grad(
-    lambda arrays: jnp.sum(
-      _loss(
-        **arrays,
-        chosen_lengths=none,
-        rejected_lengths=none,
-        stop_gradient_gate=stop_gradient_gate,
-        logp_reduction="mean",
-        token_reduction="mean",
-      ).losses
+
+  @jax.jit
+  @jax.value_and_grad
+  def total(arrays):
+    out = _loss(
+      **arrays,
+      chosen_lengths=none,
+      rejected_lengths=none,
+      stop_gradient_gate=stop_gradient_gate,
+      logp_reduction="mean",
+      token_reduction="mean",
     )
-  )(dict.fromkeys(names, zeros))
+    return jnp.sum(out.losses)
+
+  value, grads = total(dict.fromkeys(names, zeros))
   assert value == 0
   assert all(np.isfinite(grad).all() for grad in grads.values())
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """token_gaps: the target's logit over a candidate's, and two columns' gradient."""
 
+import functools
 import re
 from typing import Any
 
@@ -12,6 +13,11 @@ import pytest
 from ramjax.losses.token_gaps import token_gaps
 
 _N, _D, _V, _K = 24, 8, 11, 3
+
+# Jitted: each operation by itself would be a program to compile.
+_gaps = jax.jit(
+  token_gaps, static_argnames=("stop_candidate_gradient", "chunk_size")
+)
 
 
 def _inputs(dtype: Any = jnp.float32) -> dict[str, Any]:
@@ -29,16 +35,17 @@ def _of_logits(logits, targets, noise=None, stop=False):
   """Gaps of given logits: identity hidden states, the logits as kernel."""
   logits = jnp.asarray(logits, jnp.float32)
   count = len(logits)
-  return token_gaps(
-    hidden=jnp.eye(count),
+  return _gaps(
+    hidden=np.eye(count, dtype=np.float32),
     kernel=logits,
-    targets=jnp.asarray(targets, jnp.int32),
-    mask=jnp.ones(count, bool),
-    noise=jnp.zeros((count, 1)) if noise is None else jnp.asarray(noise),
+    targets=np.asarray(targets, np.int32),
+    mask=np.ones(count, bool),
+    noise=np.asarray(np.zeros((count, 1)) if noise is None else noise),
     stop_candidate_gradient=stop,
   )
 
 
+@functools.partial(jax.jit, static_argnames="stop")
 def _dense(hidden, kernel, targets, mask, noise, stop):
   """The same from all the logits, the way the paper's code goes about it.
 
@@ -97,11 +104,11 @@ def test_candidates_are_drawn_from_the_softmax_of_their_logits():
   # Logits 2, 1, 0 beside a target of 9, of which the first two count.
   draws = 4000
   noise = np.random.default_rng(3).gumbel(size=(draws, 2))
-  gaps = token_gaps(
-    hidden=jnp.ones((draws, 1)),
-    kernel=jnp.array([[2.0, 9.0, 1.0, 0.0]]),
-    targets=jnp.ones(draws, jnp.int32),
-    mask=jnp.ones(draws, bool),
+  gaps = _gaps(
+    hidden=np.ones((draws, 1), np.float32),
+    kernel=np.array([[2.0, 9.0, 1.0, 0.0]], np.float32),
+    targets=np.ones(draws, np.int32),
+    mask=np.ones(draws, bool),
     noise=jnp.asarray(noise, jnp.float32),
     stop_candidate_gradient=False,
   )
@@ -123,7 +130,7 @@ def test_any_chunking_equals_the_dense_gaps(chunk_size, num_candidates):
   inputs["noise"] = jnp.asarray(
     np.random.default_rng(5).gumbel(size=(_N, num_candidates)), jnp.float32
   )
-  gaps = token_gaps(
+  gaps = _gaps(
     **inputs,
     stop_candidate_gradient=False,
     chunk_size=chunk_size,
@@ -136,7 +143,7 @@ def test_any_chunking_equals_the_dense_gaps(chunk_size, num_candidates):
 )
 def test_gradient_equals_that_of_the_dense_gaps(stop, chunk_size):
   inputs = _inputs()
-  weights = jnp.asarray(np.random.default_rng(1).normal(size=_N), jnp.float32)
+  weights = np.random.default_rng(1).normal(size=_N).astype(np.float32)
 
   def total(hidden, kernel):
     gaps = token_gaps(
@@ -151,8 +158,8 @@ def test_gradient_equals_that_of_the_dense_gaps(stop, chunk_size):
     return jnp.sum(weights * _dense(**changed, stop=stop))
 
   at = (inputs["hidden"], inputs["kernel"])
-  grads = jax.grad(total, (0, 1))(*at)
-  expected = jax.grad(dense_total, (0, 1))(*at)
+  grads = jax.jit(jax.grad(total, (0, 1)))(*at)
+  expected = jax.jit(jax.grad(dense_total, (0, 1)))(*at)
   np.testing.assert_allclose(grads[0], expected[0], atol=1e-5)
   np.testing.assert_allclose(grads[1], expected[1], atol=1e-5)
 
@@ -161,36 +168,40 @@ def test_gradient_equals_that_of_the_dense_gaps(stop, chunk_size):
 def test_gradient_reaches_two_logits_or_one(stop, candidate):
   # d gap / d logits: 1 for the target, -1 for the candidate or 0.
   logits = jnp.array([[3.0, 1.0, 2.0, -1.0]])
-  grad = jax.grad(lambda z: 2 * _of_logits(z, [1], stop=stop)[0])(logits)
+  grad = jax.jit(jax.grad(lambda z: 2 * _of_logits(z, [1], stop=stop)[0]))(
+    logits
+  )
   np.testing.assert_array_equal(grad, [[candidate, 2.0, 0.0, 0.0]])
 
 
 def test_every_supervised_token_counts_once_when_the_last_chunk_overruns():
-  inputs = dict(_inputs(), mask=jnp.ones(_N, bool))
+  inputs = dict(_inputs(), mask=np.ones(_N, bool))
 
-  def total(gaps_of):
-    return lambda hidden: jnp.sum(gaps_of(dict(inputs, hidden=hidden)))
+  def gradient(gaps_of):
+    def total(hidden):
+      return jnp.sum(gaps_of(dict(inputs, hidden=hidden)))
 
-  grad = jax.grad(
-    total(
-      lambda x: token_gaps(**x, stop_candidate_gradient=False, chunk_size=7)
-    )
-  )(inputs["hidden"])
-  expected = jax.grad(total(lambda x: _dense(**x, stop=False)))
-  np.testing.assert_allclose(grad, expected(inputs["hidden"]), atol=1e-5)
+    return jax.jit(jax.grad(total))(inputs["hidden"])
+
+  grad = gradient(
+    lambda x: _gaps(**x, stop_candidate_gradient=False, chunk_size=7)
+  )
+  expected = gradient(lambda x: _dense(**x, stop=False))
+  np.testing.assert_allclose(grad, expected, atol=1e-5)
 
 
 def test_unsupervised_tokens_are_zero_and_carry_no_gradient():
   inputs = _inputs()
   unsupervised = ~np.asarray(inputs["mask"])
-  poisoned = inputs["hidden"].at[int(unsupervised.argmax())].set(jnp.nan)
+  poisoned = np.array(inputs["hidden"])
+  poisoned[unsupervised.argmax()] = np.nan
 
   def total(hidden, kernel):
     changed = dict(inputs, hidden=hidden, kernel=kernel)
     gaps = token_gaps(**changed, stop_candidate_gradient=False, chunk_size=5)
     return jnp.sum(gaps), gaps
 
-  grads, gaps = jax.grad(total, (0, 1), has_aux=True)(
+  grads, gaps = jax.jit(jax.grad(total, (0, 1), has_aux=True))(
     poisoned, inputs["kernel"]
   )
   assert (np.asarray(gaps)[unsupervised] == 0).all()
@@ -200,21 +211,24 @@ def test_unsupervised_tokens_are_zero_and_carry_no_gradient():
 
 
 def test_no_supervised_token_gives_zeros_and_a_zero_gradient():
-  inputs = dict(_inputs(), mask=jnp.zeros(_N, bool))
-  total, grad = jax.value_and_grad(
-    lambda kernel: jnp.sum(
-      token_gaps(**dict(inputs, kernel=kernel), stop_candidate_gradient=False)
-    )
-  )(inputs["kernel"])
-  assert total == 0 and not grad.any()
+  inputs = dict(_inputs(), mask=np.zeros(_N, bool))
+
+  @jax.jit
+  @jax.value_and_grad
+  def total(kernel):
+    changed = dict(inputs, kernel=kernel)
+    return jnp.sum(_gaps(**changed, stop_candidate_gradient=False))
+
+  value, grad = total(inputs["kernel"])
+  assert value == 0 and not np.any(grad)
 
 
 def test_bfloat16_hidden_states_keep_float32_sums():
   inputs = _inputs(jnp.bfloat16)
   rounded = dict(
     inputs,
-    hidden=inputs["hidden"].astype(jnp.float32),
-    kernel=inputs["kernel"].astype(jnp.bfloat16).astype(jnp.float32),
+    hidden=np.float32(inputs["hidden"]),
+    kernel=np.float32(np.asarray(inputs["kernel"]).astype(jnp.bfloat16)),
   )
 
   def total(hidden, kernel):
@@ -223,38 +237,40 @@ def test_bfloat16_hidden_states_keep_float32_sums():
     return jnp.sum(gaps), gaps
 
   at = (inputs["hidden"], inputs["kernel"])
-  grads, gaps = jax.grad(total, (0, 1), has_aux=True)(*at)
+  grads, gaps = jax.jit(jax.grad(total, (0, 1), has_aux=True))(*at)
   assert gaps.dtype == jnp.float32
   np.testing.assert_allclose(gaps, _dense(**rounded, stop=False), atol=1e-5)
-  expected = jax.grad(
-    lambda *x: jnp.sum(
-      _dense(**dict(rounded, hidden=x[0], kernel=x[1]), stop=False)
-    ),
-    (0, 1),
-  )(rounded["hidden"], rounded["kernel"])
-  assert grads[0].dtype == jnp.bfloat16 and grads[1].dtype == jnp.float32
-  np.testing.assert_allclose(
-    grads[0].astype(jnp.float32), expected[0], rtol=1e-2
+
+  def dense_total(hidden, kernel):
+    changed = dict(rounded, hidden=hidden, kernel=kernel)
+    return jnp.sum(_dense(**changed, stop=False))
+
+  expected = jax.jit(jax.grad(dense_total, (0, 1)))(
+    rounded["hidden"], rounded["kernel"]
   )
+  assert grads[0].dtype == jnp.bfloat16 and grads[1].dtype == jnp.float32
+  np.testing.assert_allclose(np.float32(grads[0]), expected[0], rtol=1e-2)
   np.testing.assert_allclose(grads[1], expected[1], atol=1e-5)
 
 
 def test_a_bfloat16_kernel_sums_its_gradient_in_float32():
   # 300 tokens that add 1 each to one column: bfloat16 sums stop at 256.
-  kernel_grad = jax.grad(
-    lambda kernel: jnp.sum(
-      token_gaps(
-        hidden=jnp.ones((300, 1), jnp.bfloat16),
-        kernel=kernel,
-        targets=jnp.zeros(300, jnp.int32),
-        mask=jnp.ones(300, bool),
-        noise=jnp.zeros((300, 1)),
-        stop_candidate_gradient=True,
-        chunk_size=1,
-      )
+  @jax.jit
+  @jax.grad
+  def gradient(kernel):
+    gaps = _gaps(
+      hidden=np.ones((300, 1), jnp.bfloat16),
+      kernel=kernel,
+      targets=np.zeros(300, np.int32),
+      mask=np.ones(300, bool),
+      noise=np.zeros((300, 1), np.float32),
+      stop_candidate_gradient=True,
+      chunk_size=1,
     )
-  )(jnp.ones((1, 2), jnp.bfloat16))
-  np.testing.assert_array_equal(kernel_grad.astype(jnp.float32), [[300, 0]])
+    return jnp.sum(gaps)
+
+  kernel_grad = gradient(np.ones((1, 2), jnp.bfloat16))
+  np.testing.assert_array_equal(np.float32(kernel_grad), [[300, 0]])
 
 
 def test_logits_exist_for_one_chunk_and_not_in_the_backward_pass():
@@ -301,7 +317,7 @@ def test_more_candidates_than_other_tokens_or_none_are_refused(width):
 
 def test_chunks_of_nothing_are_refused():
   with pytest.raises(ValueError, match="chunk_size=0"):
-    token_gaps(**_inputs(), stop_candidate_gradient=False, chunk_size=0)
+    _gaps(**_inputs(), stop_candidate_gradient=False, chunk_size=0)
 
 
 def test_noise_of_other_tokens_is_refused():

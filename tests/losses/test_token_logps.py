@@ -12,6 +12,9 @@ from ramjax.losses.token_logps import mean_token_logps, token_logps
 
 _N, _D, _V = 24, 8, 11
 
+# Jitted: each operation by itself would be a program to compile.
+_logps = jax.jit(token_logps, static_argnames=("temperature", "chunk_size"))
+
 
 def _inputs(dtype: Any = jnp.float32) -> dict[str, Any]:
   rng = np.random.default_rng(0)
@@ -33,11 +36,11 @@ def _dense(hidden, kernel, targets, mask):
 
 def test_hand_value_of_a_two_token_vocabulary():
   # Logits (0, log 3): probabilities 1/4 and 3/4, log Z = log 4.
-  out = token_logps(
-    hidden=jnp.array([[1.0], [1.0]]),
-    kernel=jnp.array([[0.0, np.log(3.0)]], jnp.float32),
-    targets=jnp.array([0, 1]),
-    mask=jnp.array([True, True]),
+  out = _logps(
+    hidden=np.float32([[1.0], [1.0]]),
+    kernel=np.float32([[0.0, np.log(3.0)]]),
+    targets=np.array([0, 1]),
+    mask=np.array([True, True]),
   )
   np.testing.assert_allclose(out.logps, np.log([0.25, 0.75]), rtol=1e-6)
   np.testing.assert_allclose(out.log_normalizers, np.log([4.0, 4.0]), rtol=1e-6)
@@ -46,7 +49,7 @@ def test_hand_value_of_a_two_token_vocabulary():
 @pytest.mark.parametrize("chunk_size", [1, 5, 8, 1000])
 def test_any_chunking_equals_the_dense_softmax(chunk_size):
   inputs = _inputs()
-  out = token_logps(**inputs, chunk_size=chunk_size)
+  out = _logps(**inputs, chunk_size=chunk_size)
   logps, log_z = _dense(**inputs)
   np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(out.log_normalizers, log_z, rtol=1e-5, atol=1e-6)
@@ -63,7 +66,7 @@ def test_gradient_has_its_closed_form(chunk_size, temperature):
   a, b = rng.normal(size=(2, _N))
 
   def total(hidden, kernel):
-    out = token_logps(
+    out = _logps(
       hidden=hidden,
       kernel=kernel,
       targets=inputs["targets"],
@@ -75,7 +78,7 @@ def test_gradient_has_its_closed_form(chunk_size, temperature):
       jnp.asarray(b, jnp.float32) * out.log_normalizers
     )
 
-  grads = jax.grad(total, (0, 1))(inputs["hidden"], inputs["kernel"])
+  grads = jax.jit(jax.grad(total, (0, 1)))(inputs["hidden"], inputs["kernel"])
   hidden = np.asarray(inputs["hidden"], np.float64)
   kernel = np.asarray(inputs["kernel"], np.float64)
   logits = hidden @ kernel / temperature
@@ -90,10 +93,10 @@ def test_gradient_has_its_closed_form(chunk_size, temperature):
 def test_a_temperature_rounds_no_hidden_state():
   # In bfloat16 a hidden state over 0.7 would be another one.
   inputs = _inputs(jnp.bfloat16)
-  out = token_logps(**inputs, temperature=0.7)
-  rounded = dict(inputs, kernel=inputs["kernel"].astype(jnp.bfloat16))
-  warm = np.asarray(rounded["kernel"], np.float64) / 0.7
-  logps, log_z = _dense(**dict(rounded, kernel=warm))
+  out = _logps(**inputs, temperature=0.7)
+  warm = np.asarray(inputs["kernel"]).astype(jnp.bfloat16)
+  warm = warm.astype(np.float64) / 0.7
+  logps, log_z = _dense(**dict(inputs, kernel=warm))
   np.testing.assert_allclose(out.logps, logps, atol=1e-5)
   np.testing.assert_allclose(out.log_normalizers, log_z, atol=1e-5)
 
@@ -101,17 +104,17 @@ def test_a_temperature_rounds_no_hidden_state():
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_a_temperature_that_is_none_is_refused(temperature):
   with pytest.raises(ValueError, match="temperature="):
-    token_logps(**_inputs(), temperature=temperature)
+    _logps(**_inputs(), temperature=temperature)
 
 
 @pytest.mark.parametrize("chunk_size", [5, 7])
 def test_a_last_chunk_that_is_not_full_counts_no_token_twice(chunk_size):
   # With every token supervised, the last chunk begins with some of the one
   # before.
-  inputs = dict(_inputs(), mask=jnp.ones(_N, bool))
+  inputs = dict(_inputs(), mask=np.ones(_N, bool))
 
   def total(hidden):
-    out = token_logps(**dict(inputs, hidden=hidden), chunk_size=chunk_size)
+    out = _logps(**dict(inputs, hidden=hidden), chunk_size=chunk_size)
     return jnp.sum(out.logps) + 2 * jnp.sum(out.log_normalizers), out
 
   def dense_total(hidden):
@@ -119,32 +122,32 @@ def test_a_last_chunk_that_is_not_full_counts_no_token_twice(chunk_size):
     logps = jax.nn.log_softmax(logits)[jnp.arange(_N), inputs["targets"]]
     return jnp.sum(logps) + 2 * jnp.sum(jax.nn.logsumexp(logits, axis=1))
 
-  grad, out = jax.grad(total, has_aux=True)(inputs["hidden"])
+  grad, out = jax.jit(jax.grad(total, has_aux=True))(inputs["hidden"])
   logps, log_z = _dense(**inputs)
   np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(out.log_normalizers, log_z, rtol=1e-5, atol=1e-6)
-  expected = jax.grad(dense_total)(inputs["hidden"])
+  expected = jax.jit(jax.grad(dense_total))(inputs["hidden"])
   np.testing.assert_allclose(grad, expected, atol=1e-5)
 
 
 def test_any_number_of_tokens_will_do():
   inputs = _inputs()
-  odd = {name: x[:3] for name, x in inputs.items() if name != "kernel"}
-  out = token_logps(**odd, kernel=inputs["kernel"])
-  np.testing.assert_allclose(
-    out.logps, token_logps(**inputs).logps[:3], rtol=1e-6
-  )
+  odd = {
+    name: np.asarray(x)[:3] for name, x in inputs.items() if name != "kernel"
+  }
+  out = _logps(**odd, kernel=inputs["kernel"])
+  np.testing.assert_allclose(out.logps, _logps(**inputs).logps[:3], rtol=1e-6)
 
 
 def test_unsupervised_tokens_are_zero_and_carry_no_gradient():
   inputs = _inputs()
 
   def total(hidden):
-    out = token_logps(**dict(inputs, hidden=hidden))
+    out = _logps(**dict(inputs, hidden=hidden))
     return jnp.sum(out.logps) + jnp.sum(out.log_normalizers)
 
-  out = token_logps(**inputs)
-  grad = jax.grad(total)(inputs["hidden"])
+  out = _logps(**inputs)
+  grad = jax.jit(jax.grad(total))(inputs["hidden"])
   unsupervised = ~np.asarray(inputs["mask"])
   assert (np.asarray(out.logps)[unsupervised] == 0).all()
   assert (np.asarray(grad)[unsupervised] == 0).all()
@@ -154,35 +157,40 @@ def test_unsupervised_tokens_are_zero_and_carry_no_gradient():
 def test_a_nan_in_an_unsupervised_row_stays_there():
   inputs = _inputs()
   row = int(np.flatnonzero(~np.asarray(inputs["mask"]))[0])
-  poisoned = dict(inputs, hidden=inputs["hidden"].at[row].set(jnp.nan))
-  value, grad = jax.value_and_grad(
-    lambda kernel: jnp.sum(
-      token_logps(**dict(poisoned, kernel=kernel), chunk_size=3).logps
-    )
-  )(inputs["kernel"])
-  clean = jnp.sum(token_logps(**inputs, chunk_size=3).logps)
+  hidden = np.array(inputs["hidden"])
+  hidden[row] = np.nan
+  poisoned = dict(inputs, hidden=hidden)
+
+  @jax.jit
+  @jax.value_and_grad
+  def total(kernel):
+    out = _logps(**dict(poisoned, kernel=kernel), chunk_size=3)
+    return jnp.sum(out.logps)
+
+  value, grad = total(inputs["kernel"])
+  clean = np.sum(_logps(**inputs, chunk_size=3).logps)
   np.testing.assert_allclose(value, clean, rtol=1e-6)
   assert np.isfinite(grad).all()
 
 
 def test_no_supervised_token_gives_zeros_and_a_zero_gradient():
-  inputs = dict(_inputs(), mask=jnp.zeros(_N, bool))
-  out = token_logps(**inputs)
-  grad = jax.grad(
-    lambda kernel: jnp.sum(token_logps(**dict(inputs, kernel=kernel)).logps)
+  inputs = dict(_inputs(), mask=np.zeros(_N, bool))
+  out = _logps(**inputs)
+  grad = jax.jit(
+    jax.grad(lambda kernel: jnp.sum(_logps(**inputs | {"kernel": kernel})[0]))
   )(inputs["kernel"])
-  assert not out.logps.any() and not out.log_normalizers.any()
-  assert not grad.any()
+  assert not np.any(out.logps) and not np.any(out.log_normalizers)
+  assert not np.any(grad)
 
 
 def test_bfloat16_hidden_states_keep_float32_sums():
   inputs = _inputs(jnp.bfloat16)
-  out = token_logps(**inputs)
+  out = _logps(**inputs)
   assert out.logps.dtype == jnp.float32
   rounded = dict(
     inputs,
-    hidden=inputs["hidden"].astype(jnp.float32),
-    kernel=inputs["kernel"].astype(jnp.bfloat16).astype(jnp.float32),
+    hidden=np.float32(inputs["hidden"]),
+    kernel=np.float32(np.asarray(inputs["kernel"]).astype(jnp.bfloat16)),
   )
   logps, _ = _dense(**rounded)
   np.testing.assert_allclose(out.logps, logps, rtol=1e-5, atol=1e-5)
@@ -203,19 +211,19 @@ def test_every_matmul_accumulates_in_float32():
 
 
 def test_huge_logits_stay_finite():
-  out = token_logps(
-    hidden=jnp.full((2, 1), 1e4),
-    kernel=jnp.array([[1.0, -1.0]]),
-    targets=jnp.array([0, 1]),
-    mask=jnp.ones(2, bool),
+  out = _logps(
+    hidden=np.full((2, 1), 1e4, np.float32),
+    kernel=np.float32([[1.0, -1.0]]),
+    targets=np.array([0, 1]),
+    mask=np.ones(2, bool),
   )
   np.testing.assert_allclose(out.logps, [0.0, -2e4])
 
 
 def test_mean_token_logps_is_the_mean_over_the_vocabulary():
   inputs = _inputs()
-  log_z = token_logps(**inputs).log_normalizers
-  mean = mean_token_logps(
+  log_z = _logps(**inputs).log_normalizers
+  mean = jax.jit(mean_token_logps)(
     hidden=inputs["hidden"], kernel=inputs["kernel"], log_normalizers=log_z
   )
   logits = np.asarray(inputs["hidden"]) @ np.asarray(inputs["kernel"])
@@ -225,18 +233,18 @@ def test_mean_token_logps_is_the_mean_over_the_vocabulary():
 
 def test_chunks_of_nothing_are_refused():
   with pytest.raises(ValueError, match="chunk_size=0"):
-    token_logps(**_inputs(), chunk_size=0)
+    _logps(**_inputs(), chunk_size=0)
 
 
 @pytest.mark.parametrize(
   "name,bad",
   [
-    ("mask", jnp.ones(_N)),
-    ("mask", jnp.ones(_N - 1, bool)),
-    ("targets", jnp.zeros((_N, 1), jnp.int32)),
-    ("kernel", jnp.zeros((_D + 1, _V))),
+    ("mask", np.ones(_N, np.float32)),
+    ("mask", np.ones(_N - 1, bool)),
+    ("targets", np.zeros((_N, 1), np.int32)),
+    ("kernel", np.zeros((_D + 1, _V), np.float32)),
   ],
 )
 def test_arrays_of_another_shape_or_kind_are_refused(name, bad):
   with pytest.raises(TypeError, match=name):
-    token_logps(**dict(_inputs(), **{name: bad}))
+    _logps(**dict(_inputs(), **{name: bad}))

@@ -60,12 +60,11 @@ def _naive(query, key, value, segment_ids, branch_ids=None):
     branch_ids = np.zeros_like(segment_ids)
   output = np.zeros(query.shape)
   for b, t, n in np.ndindex(query.shape[:3]):
-    seen = [
-      s
-      for s in range(t + 1)
-      if segment_ids[b, s] == segment_ids[b, t]
-      and branch_ids[b, s] in (0, branch_ids[b, t])
-    ]
+    branches = branch_ids[b, : t + 1]
+    seen = np.flatnonzero(
+      (segment_ids[b, : t + 1] == segment_ids[b, t])
+      & ((branches == 0) | (branches == branches[t]))
+    )
     kv_head = n // (_N // _K)
     output[b, t, n] = _one_query(
       query[b, t, n], key[b, seen, kv_head], value[b, seen, kv_head]

@@ -21,9 +21,13 @@ from ramjax.models import attention, attention_cudnn, sharding
 _TINY = pathlib.Path(__file__).parents[1] / "tiny/tiny_attention.py"
 
 
+# Jitted: each operation by itself would be a program to compile.
+_packed = jax.jit(attention_cudnn.packed_segments, static_argnums=1)
+
+
 def test_hand_values_of_offsets_and_lengths():
-  ids = jnp.array([[1, 1, 2, 2, 2, 0], [3, 3, 3, 3, 3, 3]])
-  packed = attention_cudnn.packed_segments(ids, 3)
+  ids = np.array([[1, 1, 2, 2, 2, 0], [3, 3, 3, 3, 3, 3]])
+  packed = _packed(ids, 3)
   # Padding is a segment too: what is in none is not written.
   assert packed.lengths.tolist() == [[2, 3, 1], [6, -1, -1]]
   assert packed.offsets.tolist() == [[0, 2, 5, -1], [0, -1, -1, -1]]
@@ -50,8 +54,8 @@ def test_auto_takes_it_for_what_it_does_alone(changed, expected):
 
 
 def test_a_row_of_more_segments_than_there_is_room_for_is_told():
-  ids = jnp.array([[1, 1, 2, 2, 2, 0], [3, 3, 3, 3, 0, 0]])
-  packed = attention_cudnn.packed_segments(ids, 2)
+  ids = np.array([[1, 1, 2, 2, 2, 0], [3, 3, 3, 3, 0, 0]])
+  packed = _packed(ids, 2)
   assert packed.too_many.tolist() == [True, False]
 
 

@@ -9,17 +9,21 @@ import numpy as np
 
 from ramjax.models import cache as cache_lib
 
+# Jitted: each operation by itself would be a program to compile.
 _write = jax.jit(cache_lib.write_layer)
 
 
 def _random(seed, layers, rows, slots, kv_heads=2, head_dim=4):
   """A cache of noise."""
-  one, other = jax.random.split(jax.random.key(seed))
   lead = (layers, rows, kv_heads)
   return cache_lib.Cache(
-    key=jax.random.normal(one, (*lead, head_dim, slots)),
-    value=jax.random.normal(other, (*lead, slots, head_dim)),
+    key=jnp.asarray(_noise(seed, *lead, head_dim, slots)),
+    value=jnp.asarray(_noise(seed + 100, *lead, slots, head_dim)),
   )
+
+
+def _noise(seed, *shape):
+  return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def _by_slot(cache):
@@ -43,19 +47,19 @@ def test_cache_has_a_slot_per_layer_row_and_kv_head(config):
 
 
 def test_one_layer_has_what_a_write_would_have_put_there():
-  empty = jax.tree.map(jnp.zeros_like, _random(0, layers=1, rows=2, slots=3))
-  key, value = jax.random.normal(jax.random.key(1), (2, 2, 3, 2, 4))
-  slots = jnp.broadcast_to(jnp.arange(3), (2, 3))
+  empty = jax.tree.map(np.zeros_like, _random(0, layers=1, rows=2, slots=3))
+  key, value = _noise(1, 2, 2, 3, 2, 4)
+  slots = np.broadcast_to(np.arange(3), (2, 3))
   written = _write(empty, key, value, layer=0, slots=slots)
   for one, all_layers in zip(
-    cache_lib.one_layer(key, value), written, strict=True
+    jax.jit(cache_lib.one_layer)(key, value), written, strict=True
   ):
-    np.testing.assert_array_equal(one, all_layers[0])
+    np.testing.assert_array_equal(one, np.asarray(all_layers)[0])
 
 
 def test_each_row_is_written_in_its_own_slots_of_one_layer():
   before = _random(0, layers=3, rows=2, slots=5)
-  key, value = jax.random.normal(jax.random.key(1), (2, 2, 2, 2, 4))
+  key, value = _noise(1, 2, 2, 2, 2, 4)
   slots = np.array([[0, 1], [3, 2]])
   after = _write(before, key, value, layer=1, slots=jnp.asarray(slots))
   for old, new, put in zip(
@@ -82,20 +86,21 @@ def test_a_later_write_replaces_and_keeps_the_dtype():
 
 def test_a_layer_is_read_up_to_the_span():
   stored = _random(0, layers=2, rows=3, slots=5)
-  read = cache_lib.read_layer(stored, jnp.int32(1), 3)
-  np.testing.assert_array_equal(read.key, stored.key[1, ..., :3])
-  np.testing.assert_array_equal(read.value, stored.value[1, :, :, :3])
+  read = jax.jit(cache_lib.read_layer, static_argnums=2)(stored, 1, 3)
+  key, value = jax.device_get((stored.key, stored.value))
+  np.testing.assert_array_equal(read.key, key[1, ..., :3])
+  np.testing.assert_array_equal(read.value, value[1, :, :, :3])
 
 
 def test_rows_of_another_cache_replace_the_first_slots_of_some():
   before = _random(0, layers=2, rows=4, slots=5)
   prompts = _random(1, layers=2, rows=3, slots=2)
-  after = cache_lib.put_rows(
+  after = jax.jit(cache_lib.put_rows)(
     before,
     prompts,
     # One prompt for two rows; row 4 is not there.
-    rows=jnp.array([3, 0, 4]),
-    source=jnp.array([2, 2, 1]),
+    rows=np.array([3, 0, 4]),
+    source=np.array([2, 2, 1]),
   )
   for old, new, put in zip(
     _by_slot(before), _by_slot(after), _by_slot(prompts), strict=True

@@ -33,6 +33,7 @@ def _logits(params, config):
   return heads.lm_logits(params, config, hidden)
 
 
+@jax.jit
 def _dequantized(frozen):
   """The same tree with plain kernels."""
   plain = jax.tree.map(lambda x: x, frozen)
@@ -45,19 +46,24 @@ def _dequantized(frozen):
   return plain
 
 
-@pytest.fixture(
-  scope="module",
-  params=[pytest.param("ranks", marks=pytest.mark.slow), "dora_ranks"],
+@pytest.fixture(scope="module")
+def four_bits():
+  """The NF4 base, whatever adapters come to stand on it."""
+  return tiny_adapters.frozen(_quantized("ranks"))
+
+
+def _quantized(kind):
+  return tiny_adapters.adapted(kind, WIDE, quantization="nf4")
+
+
+@pytest.mark.parametrize(
+  "kind", [pytest.param("ranks", marks=pytest.mark.slow), "dora_ranks"]
 )
-def quantized(request):
-  """(config, trained, frozen) of a random adapted model with an NF4 base."""
-  config = tiny_adapters.adapted(request.param, WIDE, quantization="nf4")
-  frozen = tiny_adapters.frozen(config)
-  return config, tiny_adapters.random_adapters(config), frozen
-
-
-def test_outputs_and_gradients_are_those_of_the_four_bits_values(quantized):
-  config, trained, frozen = quantized
+def test_outputs_and_gradients_are_those_of_the_four_bits_values(
+  four_bits, kind
+):
+  config = _quantized(kind)
+  trained, frozen = tiny_adapters.random_adapters(config), four_bits
   plain = dataclasses.replace(config, quantization="none")
 
   @functools.partial(jax.jit, static_argnames="config")
@@ -82,9 +88,8 @@ def test_outputs_and_gradients_are_those_of_the_four_bits_values(quantized):
   )
 
 
-def test_four_bits_replace_the_layers_kernels_alone():
-  config = tiny_adapters.adapted("ranks", WIDE, quantization="nf4")
-  frozen = tiny_adapters.frozen(config)
+def test_four_bits_replace_the_layers_kernels_alone(four_bits):
+  config, frozen = _quantized("ranks"), four_bits
   shapes, _ = llama.abstract_params(config)
   _, expected = partition.split(shapes, config)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), frozen) == jax.tree.map(
@@ -121,9 +126,14 @@ def test_base_is_kept_in_the_dtype_of_the_computation():
 @pytest.mark.parametrize(
   "fields", [{"quantization": "nf4"}, {"dtype": "bfloat16"}]
 )
-def test_magnitudes_are_those_of_the_kernels_as_they_are_read(fields):
+def test_magnitudes_are_those_of_the_kernels_as_they_are_read(
+  four_bits, fields
+):
   config = tiny_adapters.adapted("dora_ranks", WIDE, **fields)
-  params = tiny_adapters.started(config)
+  frozen = (
+    four_bits if "quantization" in fields else tiny_adapters.frozen(config)
+  )
+  params = frozen_base.adapt(frozen, config, jax.random.key(0), MESH())
   down = params["layers"]["mlp"]["down"]
   if "nf4" in down:
     kernel = nf4.dequantize(nf4.NF4(**down["nf4"]), jnp.float32)
@@ -164,7 +174,9 @@ def test_every_device_holds_its_part():
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
-def test_a_score_head_takes_no_language_head_from_its_source(quantization):
+def test_a_score_head_takes_no_language_head_from_its_source(
+  four_bits, quantization
+):
   scored = dataclasses.replace(
     tiny_adapters.adapted("ranks", WIDE),
     num_labels=1,
@@ -173,7 +185,11 @@ def test_a_score_head_takes_no_language_head_from_its_source(quantization):
   plain = dataclasses.replace(scored, num_labels=0)
   source = tiny_adapters.base_source(plain)
   loaded = frozen_base.load(source, scored, MESH())
-  expected = frozen_base.load(source, plain, MESH())
+  expected = (
+    dict(four_bits)
+    if quantization == "nf4"
+    else frozen_base.load(source, plain, MESH())
+  )
   assert set(expected) - set(loaded) == {"lm_head"}
   # The score head is not there either: the caller makes it anew.
   assert "score" not in loaded

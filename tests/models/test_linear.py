@@ -87,7 +87,7 @@ def test_bias_is_added_after_the_magnitude(quantization):
   else:
     params["kernel"] = w
   layer = _linear("dora_ranks", with_bias=True, quantization=quantization)
-  found = layer.apply({"params": params}, X, {"attention/value": 0.5})
+  found = jax.jit(layer.apply)({"params": params}, X, {"attention/value": 0.5})
   direction = w + 0.5 * a @ b
   kernel = direction * m / np.linalg.norm(direction, axis=0)
   np.testing.assert_allclose(

@@ -208,7 +208,9 @@ _BRANCH_POSITIONS = np.concatenate(
 )[None].astype(np.int32)
 
 
-@pytest.mark.parametrize("remat", ["none", "dots"])
+@pytest.mark.parametrize(
+  "remat", ["none", pytest.param("dots", marks=pytest.mark.slow)]
+)
 def test_branches_equal_rows_of_their_own(config, params, remat):
   config = dataclasses.replace(config, remat=remat)
   rng = np.random.default_rng(6)
@@ -255,7 +257,7 @@ def test_branches_need_full_attention(config, params):
   config = dataclasses.replace(config, sliding_window=8)
   ones = jnp.ones((1, 2), jnp.int32)
   with pytest.raises(ValueError, match="sliding_window=8"):
-    llama.apply(params, config, ones, positions=ones, branch_ids=ones)
+    _apply(params, config, ones, positions=ones, branch_ids=ones)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -322,7 +324,9 @@ _MESHES = {
 }
 
 
-@pytest.mark.parametrize("name", _MESHES)
+@pytest.mark.parametrize(
+  "name", [pytest.param("fsdp", marks=pytest.mark.slow), "all"]
+)
 def test_each_device_makes_its_shard_of_the_same_values(config, fresh, name):
   sizes, *shapes = _MESHES[name]
   mesh = sharding.make_mesh(sizes)
@@ -344,12 +348,12 @@ def test_each_device_makes_its_shard_of_the_same_values(config, fresh, name):
   assert layers["attention_norm"]["scale"].is_fully_replicated
 
 
-# Each mesh and each policy once; the rest of the table is slow.
+# One of the table, which splits every axis and recomputes, is not slow.
 @pytest.mark.parametrize(
   "sizes,remat",
   [
-    pytest.param(None, "dots", id="dots"),
-    pytest.param(_FSDP, "none", id="fsdp"),
+    pytest.param(None, "dots", id="dots", marks=pytest.mark.slow),
+    pytest.param(_FSDP, "none", id="fsdp", marks=pytest.mark.slow),
     pytest.param(_ALL, "full", id="all-full"),
     pytest.param(None, "full", id="full", marks=pytest.mark.slow),
     pytest.param({"data": 8}, "dots", id="data-dots", marks=pytest.mark.slow),

@@ -43,6 +43,16 @@ def _gradients(trained, frozen, config):
   )(trained)
 
 
+@functools.cache
+def _base():
+  """What all kinds of adapters stand on."""
+  return tiny_adapters.base_params(tiny_adapters.CONFIG)
+
+
+def _all_params(config):
+  return partition.join(_base(), tiny_adapters.random_adapters(config))
+
+
 def _flat(tree):
   return {
     "/".join(entry.key for entry in path): np.asarray(leaf)
@@ -100,7 +110,7 @@ def test_gradients_are_the_closed_form():
   def value(leaves):
     return jnp.sum(lora.adapt(jnp.asarray(x), x @ w, leaves, scale) * dy)
 
-  found = jax.grad(value)({"lora_a": jnp.asarray(a), "lora_b": jnp.asarray(b)})
+  found = jax.jit(jax.grad(value))({"lora_a": a, "lora_b": b})
   np.testing.assert_allclose(
     found["lora_a"], scale * x.T @ (dy @ b.T), rtol=1e-4, atol=1e-6
   )
@@ -118,7 +128,7 @@ def test_dora_gradients_hold_the_norm_constant():
     return jnp.sum(output * dy)
 
   leaves = {"lora_a": a, "lora_b": b, "magnitude": m}
-  found = jax.grad(value)(jax.tree.map(jnp.asarray, leaves))
+  found = jax.jit(jax.grad(value))(leaves)
   direction = w + scale * a @ b
   norm = np.linalg.norm(direction, axis=0)
   through = dy * (m / norm)
@@ -142,11 +152,10 @@ def test_dora_gradients_hold_the_norm_constant():
 )
 def test_first_forward_is_the_base(kind):
   config = tiny_adapters.adapted(kind)
-  base = tiny_adapters.base_params(config)
   mesh = tiny_adapters.one_device()
   params = tiny_adapters.started(config, mesh)
   plain = dataclasses.replace(config, lora=None)
-  expected, found = _logits(base, plain), _logits(params, config)
+  expected, found = _logits(_base(), plain), _logits(params, config)
   if KINDS[kind].dora:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
   else:
@@ -155,8 +164,9 @@ def test_first_forward_is_the_base(kind):
 
 def test_adapters_start_uniform_within_the_rank_of_each_layer():
   config = tiny_adapters.adapted("dora_ranks")
-  base = tiny_adapters.base_params(config)
-  adapters = lora.init_adapters(base, config, jax.random.key(0))
+  base = _base()
+  init = jax.jit(lora.init_adapters, static_argnums=1)
+  adapters = jax.device_get(init(base, config, jax.random.key(0)))
   value = adapters["layers"]["attention"]["value"]
   a = np.asarray(value["lora_a"])  # [3, 32, 4] of ranks 2, 0, 4.
   assert a.shape == (3, 32, 4) and not value["lora_b"].any()
@@ -169,7 +179,15 @@ def test_adapters_start_uniform_within_the_rank_of_each_layer():
   )
 
 
-@pytest.mark.parametrize("kind", ["rslora", "ranks", "dora", "lm_head"])
+@pytest.mark.parametrize(
+  "kind",
+  [
+    pytest.param("rslora", marks=pytest.mark.slow),
+    pytest.param("ranks", marks=pytest.mark.slow),
+    "dora",
+    "lm_head",
+  ],
+)
 def test_adapters_and_merged_weights_compute_the_same(kind):
   config = tiny_adapters.adapted(kind)
   source = merged_lora.MergedLora(
@@ -179,18 +197,18 @@ def test_adapters_and_merged_weights_compute_the_same(kind):
   )
   merged = source_params.load_params(source, tiny_adapters.one_device())
   expected = _logits(merged, source.config)
-  found = _logits(tiny_adapters.all_params(config), config)
-  base = _logits(tiny_adapters.base_params(config), source.config)
+  found = _logits(_all_params(config), config)
+  base = _logits(_base(), source.config)
   assert np.max(np.abs(found - base)) > 1e-2
   np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-  "remat", ["full", pytest.param("dots", marks=pytest.mark.slow)]
-)
+# `test_remat` and `test_llama` have quick ones, of a model without adapters.
+@pytest.mark.slow
+@pytest.mark.parametrize("remat", ["full", "dots"])
 def test_recomputing_changes_no_gradient(remat):
   config = tiny_adapters.adapted("dora_ranks")
-  trained, frozen = partition.split(tiny_adapters.all_params(config), config)
+  trained, frozen = partition.split(_all_params(config), config)
   expected = _flat(_gradients(trained, frozen, config))
   again = dataclasses.replace(config, remat=remat)
   for name, leaf in _flat(_gradients(trained, frozen, again)).items():
@@ -214,7 +232,7 @@ def test_recomputing_changes_no_gradient(remat):
 )
 def test_what_a_layer_does_not_use_stays_zero(optimizer):
   config = tiny_adapters.adapted("ranks")
-  trained, frozen = partition.split(tiny_adapters.all_params(config), config)
+  trained, frozen = partition.split(_all_params(config), config)
   trained = jax.tree.map(jnp.asarray, trained)
   before, state = _flat(trained), optimizer.init(trained)
 

@@ -3,7 +3,7 @@
 
 import dataclasses
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 import tiny_adapters
@@ -12,6 +12,9 @@ from tiny_adapters import CONFIG, KINDS, WIDE
 
 from ramjax.models import hf_names, lora, merged_lora, tensors
 from ramjax.models.merged_lora import MergedLora
+
+# Jitted: each operation by itself would be a program to compile.
+_merged_kernel = jax.jit(lora.merged_kernel)
 
 
 def _all(source):
@@ -43,8 +46,7 @@ def test_merged_rows_are_the_merged_kernels(kind):
       if at.layer is not None:
         leaves = {leaf: array[at.layer] for leaf, array in leaves.items()}
       scale = KINDS[kind].scales(kind_of)[at.layer or 0]
-      kernel = jnp.asarray(expected.T)
-      expected = lora.merged_kernel(kernel, leaves, scale).T
+      expected = np.asarray(_merged_kernel(expected.T, leaves, scale)).T
     found = merged.rows(name, 0, len(expected))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 

@@ -24,6 +24,17 @@ def _dyadic(seed: int, *shape: int) -> np.ndarray:
   return (np.round(rng.normal(size=shape) * 256) * sizes / 1024).astype("f")
 
 
+@jax.jit
+def _linear(x, cotangent, packed):
+  """The layer's output, and the gradient of its input."""
+  output, vjp = jax.vjp(lambda x: nf4.linear_nf4(x, packed), x)
+  return output, vjp(cotangent)[0]
+
+
+def _normal(seed: int, *shape: int) -> np.ndarray:
+  return np.random.default_rng(seed).normal(size=shape).astype("f")
+
+
 def _unpack(codes: np.ndarray) -> np.ndarray:
   """[in / 2, out] bytes to [in, out] codes."""
   result = np.empty((2 * codes.shape[0], codes.shape[1]), int)
@@ -92,7 +103,7 @@ def test_hand_made_block():
   assert packed.scales.tolist() == [[0]] and packed.scales.dtype == jnp.int8
   assert packed.scale_steps.tolist() == [[0.0]]
   assert packed.scale_mean.tolist() == [[2.0]]
-  weights = nf4.dequantize(packed, jnp.float32)
+  weights = np.asarray(nf4.dequantize(packed, jnp.float32))
   assert weights[[0, 1, 2, 3, 5, 63], 0].tolist() == [
     *(-2.0, 2.0, 0.0),
     *(2 * LEVELS[[12, 2, 8]]).tolist(),
@@ -206,14 +217,14 @@ def test_zero_blocks_among_large_ones_are_zero():
 
 def test_leading_axes_are_separate_matrices():
   kernels = _dyadic(5, 2, 3, 64, 5) * np.arange(1, 7).reshape(2, 3, 1, 1)
-  packed = nf4.quantize(kernels)
+  packed = jax.device_get(nf4.quantize(kernels))
   assert [part.shape for part in packed] == [
     (2, 3, 32, 5),
     (2, 3, 1, 5),
     (2, 3, 1, 1),
     (2, 3, 1, 1),
   ]
-  weights = nf4.dequantize(packed, jnp.float32)
+  weights = np.asarray(nf4.dequantize(packed, jnp.float32))
   for i, j in np.ndindex(2, 3):
     one = nf4.quantize(kernels[i, j])
     for part, stacked in zip(one, packed, strict=True):
@@ -240,30 +251,32 @@ def test_vector_is_refused():
 def test_linear_and_its_gradient_are_those_of_the_dequantised(lead):
   packed = nf4.quantize(_dyadic(6, 128, 24))
   kernel = nf4.dequantize(packed, jnp.float32)
-  x = jax.random.normal(jax.random.key(0), (*lead, 128))
-  cotangent = jax.random.normal(jax.random.key(1), (*lead, 24))
-  got, got_vjp = jax.vjp(lambda x: nf4.linear_nf4(x, packed), x)
-  want, want_vjp = jax.vjp(lambda x: x @ kernel, x)
-  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
-  np.testing.assert_allclose(
-    got_vjp(cotangent)[0], want_vjp(cotangent)[0], rtol=1e-6, atol=1e-5
-  )
+  x, cotangent = _normal(0, *lead, 128), _normal(1, *lead, 24)
+
+  @jax.jit
+  def of_the_kernel(x, cotangent):
+    output, vjp = jax.vjp(lambda x: x @ kernel, x)
+    return output, vjp(cotangent)[0]
+
+  output, gradient = _linear(x, cotangent, packed)
+  want, want_gradient = of_the_kernel(x, cotangent)
+  np.testing.assert_allclose(output, want, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(gradient, want_gradient, rtol=1e-6, atol=1e-5)
 
 
 def test_bfloat16_stays_bfloat16():
   packed = nf4.quantize(_dyadic(7, 64, 8))
   kernel = nf4.dequantize(packed, jnp.bfloat16)
   assert kernel.dtype == jnp.bfloat16
-  x = jax.random.normal(jax.random.key(0), (3, 64), jnp.bfloat16)
-  got, vjp = jax.vjp(lambda x: nf4.linear_nf4(x, packed), x)
-  (gradient,) = vjp(jnp.ones_like(got))
+  x = _normal(0, 3, 64).astype(jnp.bfloat16)
+  got, gradient = _linear(x, np.ones((3, 8), jnp.bfloat16), packed)
   assert got.dtype == gradient.dtype == jnp.bfloat16
-  wide = kernel.astype(jnp.float32)
+  wide = np.float32(kernel)
   np.testing.assert_allclose(
-    got.astype(jnp.float32), x.astype(jnp.float32) @ wide, rtol=2e-2, atol=2e-2
+    np.float32(got), np.float32(x) @ wide, rtol=2e-2, atol=2e-2
   )
   np.testing.assert_allclose(
-    gradient.astype(jnp.float32)[0], wide.sum(axis=1), rtol=2e-2, atol=2e-2
+    np.float32(gradient)[0], wide.sum(axis=1), rtol=2e-2, atol=2e-2
   )
 
 
@@ -287,7 +300,7 @@ def _scanned(x: jax.Array, packed: nf4.NF4) -> jax.Array:
 
 def test_gradient_through_a_scan_of_layers():
   packed = nf4.quantize(_dyadic(9, 3, 64, 64) / 16)
-  x = jax.random.normal(jax.random.key(0), (5, 64))
+  x = _normal(0, 5, 64)
 
   def unrolled(x: jax.Array) -> jax.Array:
     for kernel in nf4.dequantize(packed, jnp.float32):
@@ -295,8 +308,9 @@ def test_gradient_through_a_scan_of_layers():
     return x.sum()
 
   got = jax.jit(jax.grad(_scanned))(x, packed)
-  assert float(jnp.abs(got).max()) > 0.01
-  np.testing.assert_allclose(got, jax.grad(unrolled)(x), rtol=1e-4, atol=1e-6)
+  assert np.abs(got).max() > 0.01
+  expected = jax.jit(jax.grad(unrolled))(x)
+  np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_no_dequantised_matrix_is_kept_for_the_backward():
@@ -320,9 +334,9 @@ def test_no_dequantised_matrix_is_kept_for_the_backward():
 
 def test_sharded_equals_unsharded():
   kernels = _dyadic(11, 2, 256, 256) / 64
-  x = jax.random.normal(jax.random.key(0), (8, 256))
+  x = _normal(0, 8, 256)
   packed = nf4.quantize(kernels)
-  gradient = jax.grad(_scanned)(x, packed)
+  gradient = jax.jit(jax.grad(_scanned))(x, packed)
 
   mesh = sharding.make_mesh({"fsdp": 4, "tensor": 2})
   split = NamedSharding(mesh, PartitionSpec(None, "fsdp", "tensor"))

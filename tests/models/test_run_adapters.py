@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's adapters on disk, and the base they name."""
 
+import functools
 import json
+import pathlib
 
 import jax
 import numpy as np
@@ -15,13 +17,19 @@ from ramjax.models.open_model import open_model
 from ramjax.models.tensors import TensorError
 
 
+@functools.cache
+def _adapters():
+  """Of every run here, but for the base."""
+  config = tiny_adapters.adapted("dora_ranks")
+  return tiny_adapters.adapters_of(config, pathlib.Path())
+
+
 @pytest.fixture
 def run(tmp_path):
   """A run of DoRA adapters at step 7, beside its base."""
-  config = tiny_adapters.adapted("dora_ranks")
-  tiny_adapters.write_base(tmp_path / "base", config)
+  adapters = _adapters()._replace(base=tmp_path / "base")
+  tiny_adapters.write_base(adapters.base, adapters.config)
   (tmp_path / "run").mkdir()
-  adapters = tiny_adapters.adapters_of(config, tmp_path / "base")
   run_adapters.save(tmp_path / "run", adapters)
   return tmp_path / "run"
 

@@ -145,9 +145,15 @@ def trained(tmp_path_factory, shapes):
   """A run of two sharded checkpoints, the second with an average."""
   config = shapes["3_2"]
   run = tmp_path_factory.mktemp("trained") / "run"
-  mesh = sharding.make_mesh({"fsdp": 8})
+  layout = llama.param_shardings(config, sharding.make_mesh({"fsdp": 8}))
+  declared, _ = llama.abstract_params(config)
+  rng = np.random.default_rng(0)
+
+  def draw(shape):
+    return rng.standard_normal(shape.shape).astype(np.float32)
+
   params = [
-    llama.init_params(config, jax.random.key(i), mesh) for i in range(3)
+    jax.device_put(jax.tree.map(draw, declared), layout) for _ in range(3)
   ]
   _train_like(run, config, params[0], step=7)
   _train_like(run, config, params[1], step=30)

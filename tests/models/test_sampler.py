@@ -19,6 +19,10 @@ from ramjax.models.sampling_options import SamplingOptions
 _GREEDY = SamplingOptions(temperature=0.0, max_tokens=6)
 _LENGTHS = (3, 8, 5)
 _ALL = slots_lib.Features(filtered=True, penalised=True, biased=True)
+_MOST = 70  # Tokens of a continuation. With a prompt, rows of 128 at most.
+# Tokens of those in rows of 64. Tests that have four slots, and this as the
+# most of any request, run the same programs.
+_FEW = 24
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -69,7 +73,7 @@ def reference(config, params):
   return np.array(rows)
 
 
-def _mixed(config, num=44):
+def _mixed(config, num=24):
   """Requests of every kind, several for a prompt, some of which stop early."""
   rng = np.random.default_rng(7)
   prompts = [
@@ -91,7 +95,7 @@ def _mixed(config, num=44):
       prompts[int(rng.integers(len(prompts)))],
       SamplingOptions(
         **kinds[i % len(kinds)],
-        max_tokens=int(rng.integers(1, 70)),
+        max_tokens=int(rng.integers(1, _MOST)) if i else _MOST,
         stop_tokens=tuple(rng.integers(0, config.vocab_size, i % 3).tolist()),
       ),
       seed=int(rng.integers(2**32)),
@@ -117,8 +121,10 @@ def test_greedy_is_the_argmax_of_the_full_forward_until_a_stop_token(
   # never.
   assert expected[1] == 1 < expected[0] < 6 == expected[2] and not hits[2].any()
   options = dataclasses.replace(_GREEDY, stop_tokens=stops)
-  samples = sample(
-    params, config, [Request(p, options) for p in _prompts(config)]
+  requests = [Request(p, options) for p in _prompts(config)]
+  longer = dataclasses.replace(_GREEDY, max_tokens=_FEW)
+  *samples, _ = sample(
+    params, config, [*requests, Request(requests[0].prompt, longer)]
   )
   for row, length, one in zip(reference, expected, samples, strict=True):
     np.testing.assert_array_equal(one.tokens, row[:length])
@@ -140,34 +146,20 @@ def test_greedy_goes_on_beyond_the_first_span(config, params):
 
 def test_many_mixed_requests_are_the_same_one_at_a_time(config, params, mixed):
   requests, together = mixed
-  # One row at a time, in a batch that keeps its programs.
-  batch = ContinuousBatch(
-    params,
-    config,
-    num_slots=1,
-    max_length=128,
-    max_tokens=70,
-    features=_ALL,
-  )
-  alone = []
-  for request in requests:
-    batch.submit("only", request)
-    (update,) = [u for u in batch.run() if u.sample is not None]
-    alone.append(update.sample)
-  _equal(alone, together)
+  _equal(_alone(params, config, requests), together)
   # The case is worth testing.
-  assert len({one.tokens.tobytes() for one in together}) > 30
-  assert 5 < sum(one.finished for one in together) < 40
+  assert len({one.tokens.tobytes() for one in together}) > 18
+  assert 5 < sum(one.finished for one in together) < 20
 
 
 @pytest.mark.parametrize(
-  "num_slots", [3, pytest.param(64, marks=pytest.mark.slow)]
+  "num_slots", [2, pytest.param(64, marks=pytest.mark.slow)]
 )
 def test_neither_order_nor_slots_nor_neighbours_change_a_sample(
   config, params, mixed, num_slots
 ):
   requests, samples = mixed
-  order = np.random.default_rng(num_slots).permutation(len(requests))[:31]
+  order = np.random.default_rng(num_slots).permutation(len(requests))
   shuffled = sample(
     params, config, [requests[i] for i in order], num_slots=num_slots
   )
@@ -198,7 +190,7 @@ def test_a_banned_token_is_not_sampled(mixed):
     for request, one in zip(*mixed, strict=True)
     if 9 in request.options.logit_bias
   ]
-  assert len(banned) == 5 and not np.isin(9, np.concatenate(banned))
+  assert len(banned) == 3 and not np.isin(9, np.concatenate(banned))
 
 
 def _count_prefills(monkeypatch):
@@ -218,14 +210,14 @@ def test_samples_of_one_prompt_differ_and_share_a_prefill(
 ):
   calls = _count_prefills(monkeypatch)
   prompt = _prompts(config)[1]
-  options = SamplingOptions(max_tokens=8)
+  options = SamplingOptions(max_tokens=_FEW)
   requests = [Request(prompt, options, seed=i) for i in range(24)]
-  samples = sample(params, config, requests, num_slots=8)
+  samples = sample(params, config, requests, num_slots=4)
   assert len(calls) == 1
   assert len({one.tokens.tobytes() for one in samples}) > 20
   # The same seed again is the same sample again.
-  again = sample(params, config, [requests[5]] * 2, num_slots=2)
-  _equal(again, [samples[5]] * 2)
+  again = sample(params, config, [requests[5]] * 4)
+  _equal(again, [samples[5]] * 4)
 
 
 def test_equal_prompts_of_other_dtypes_are_told_apart_by_their_ids(
@@ -234,14 +226,15 @@ def test_equal_prompts_of_other_dtypes_are_told_apart_by_their_ids(
   # Of the same bytes, and not the same prompt.
   long, short = np.array([5, 0], np.int32), np.array([5], np.int64)
   assert long.tobytes() == short.tobytes()
+  options = dataclasses.replace(_GREEDY, max_tokens=_FEW)
   together = sample(
-    params, config, [Request(long, _GREEDY), Request(short, _GREEDY)]
+    params, config, [Request(long, options), Request(short, options)] * 2
   )
   alone = [
-    sample(params, config, [Request(np.array(ids, np.int32), _GREEDY)])[0]
+    sample(params, config, [Request(np.array(ids, np.int32), options)] * 4)[0]
     for ids in ([5, 0], [5])
   ]
-  _equal(together, alone)
+  _equal(together, alone * 2)
   assert together[0].tokens.tolist() != together[1].tokens.tolist()
 
 
@@ -260,12 +253,12 @@ def test_each_prompt_is_prefilled_once_and_the_longest_first(
 def test_limits_are_kept(config, params):
   requests = [
     Request(prompt, SamplingOptions(max_tokens=limit), seed=limit)
-    for prompt, limit in zip(_prompts(config), (1, 5, 17), strict=True)
+    for prompt, limit in zip(_prompts(config), (1, 5, _FEW), strict=True)
   ]
   told = []
   samples = sample(params, config, requests, progress=told.append)
-  assert [len(one.tokens) for one in samples] == [1, 5, 17]
-  assert sorted(told) == [1, 5, 17]
+  assert [len(one.tokens) for one in samples] == [1, 5, _FEW]
+  assert sorted(told) == [1, 5, _FEW]
   assert not any(one.finished for one in samples)
   for one in samples:
     assert one.tokens.dtype == np.int32
@@ -279,7 +272,7 @@ def test_nothing_asked_for_is_nothing_computed(config):
 
 def test_cut_ends_a_row_where_it_says(config, params):
   prompts = _prompts(config)
-  options = SamplingOptions(temperature=0.0, max_tokens=30)
+  options = SamplingOptions(temperature=0.0, max_tokens=_FEW)
   whole = sample(params, config, [Request(p, options) for p in prompts])
   # Two tokens in a row, as a stop text might be, and one token too many seen.
   target = whole[0].tokens[10:12].tolist()
@@ -299,25 +292,33 @@ def test_cut_ends_a_row_where_it_says(config, params):
   np.testing.assert_array_equal(ended.tokens, whole[0].tokens[:length])
   assert len(ended.logps) == len(ended.drawn_logps) == length
   # It was asked in time, and the others went on.
-  assert max(seen[:-1]) < 30
+  assert max(seen[:-1]) < _FEW
   _equal(others, whole[1:])
 
 
 def test_a_cut_that_never_comes_changes_nothing(config, params):
-  prompt = _prompts(config)[0]
-  options = SamplingOptions(max_tokens=20)
-  plain = sample(params, config, [Request(prompt, options)])
-  asked = sample(
-    params, config, [Request(prompt, options, cut=lambda tokens: None)]
-  )
-  _equal(asked, plain)
+  options = SamplingOptions(max_tokens=_FEW)
+  requests = [Request(prompt, options) for prompt in _prompts(config)]
+  asked = [dataclasses.replace(r, cut=lambda tokens: None) for r in requests]
+  _equal(sample(params, config, asked), sample(params, config, requests))
 
 
 def _batch(params, config, **sizes):
   fields: dict[str, Any] = dict(
-    num_slots=2, max_length=128, max_tokens=64, features=_ALL
+    num_slots=2, max_length=128, max_tokens=_MOST, features=_ALL
   )
   return ContinuousBatch(params, config, **(fields | sizes))
+
+
+def _alone(params, config, requests):
+  """Samples of one request at a time, in a batch that keeps its programs."""
+  batch = _batch(params, config)
+  samples = []
+  for request in requests:
+    batch.submit("only", request)
+    (update,) = [u for u in batch.run() if u.sample is not None]
+    samples.append(update.sample)
+  return samples
 
 
 def test_updates_come_while_rows_go_on(config, params):
@@ -343,7 +344,7 @@ def test_updates_come_while_rows_go_on(config, params):
       np.testing.assert_array_equal(tokens, stream[-1][: len(tokens)])
     np.testing.assert_array_equal(stream[-1], samples[i].tokens)
   assert batch.advance() == []
-  _equal(sample(params, config, requests), [samples[i] for i in range(3)])
+  _equal(_alone(params, config, requests), [samples[i] for i in range(3)])
 
 
 def test_a_cancelled_request_is_heard_of_no_more(config, params):
@@ -362,7 +363,7 @@ def test_a_cancelled_request_is_heard_of_no_more(config, params):
   samples = {u.name: u.sample for u in batch.run() if u.sample is not None}
   left = [i for i in range(4) if i not in (gone, waiting)]
   assert sorted(samples) == left and not batch.busy
-  alone = sample(params, config, [requests[i] for i in left])
+  alone = _alone(params, config, [requests[i] for i in left])
   _equal([samples[i] for i in left], alone)
 
 
@@ -380,7 +381,7 @@ def test_a_request_that_comes_later_joins_and_leaves_the_others_alone(
   batch.submit("late", late)
   samples = {u.name: u.sample for u in batch.run() if u.sample is not None}
   _equal(
-    [samples["early"], samples["late"]], sample(params, config, [early, late])
+    [samples["early"], samples["late"]], _alone(params, config, [early, late])
   )
 
 
@@ -388,8 +389,11 @@ def test_a_prompt_fills_the_positions_to_the_last(config, params):
   short = dataclasses.replace(config, max_positions=40)
   request = Request(np.arange(34, dtype=np.int32), _GREEDY)
   (one,) = sample(params, short, [request])
-  (roomy,) = sample(params, config, [request])
-  _equal([one], [roomy])
+  row = np.concatenate([request.prompt, one.tokens])
+  assert len(row) == 40
+  exact = _log_softmax(_logits(params, config, row)[33:-1])
+  np.testing.assert_array_equal(one.tokens, exact.argmax(-1))
+  np.testing.assert_allclose(one.logps, exact.max(-1), atol=1e-4)
   with pytest.raises(
     ValueError, match=r"take 41 positions, .* for 40: shorten"
   ):
@@ -407,8 +411,6 @@ def test_ids_beyond_the_tokenizers_are_never_drawn(config, params):
     )
     for seed, temperature in enumerate((0.0, 1.0, 9.0))
   ]
-  free = sample(params, config, requests)
-  assert np.concatenate([one.tokens for one in free]).max() >= 10
   limited = sample(params, config, requests, vocab_size=10)
   assert np.concatenate([one.tokens for one in limited]).max() < 10
   # They are part of the model's distribution all the same.
@@ -417,6 +419,8 @@ def test_ids_beyond_the_tokenizers_are_never_drawn(config, params):
   np.testing.assert_allclose(
     limited[1].logps, exact[np.arange(20), limited[1].tokens], atol=1e-4
   )
+  # The case is worth testing: they have most of it.
+  assert np.exp(exact[:, 10:]).sum(-1).mean() > 0.5
 
 
 @pytest.mark.slow
@@ -446,11 +450,12 @@ def test_bfloat16_is_greedy_to_its_own_full_forward(config, params):
 
 def test_parameters_are_cast_once_for_all_batches(config, params):
   half = dataclasses.replace(config, dtype="bfloat16")
-  request = Request(np.array([1]), SamplingOptions(max_tokens=1))
-  sample(params, half, [request])
   cast: Any = sampler._cast
+  before = cast._cache_size()
+  _batch(params, half)
   compiled = cast._cache_size()
-  sample(params, half, [request])
+  assert compiled == before + 1
+  _batch(params, half)
   assert cast._cache_size() == compiled
 
 
