@@ -272,6 +272,12 @@ def _boxed_init(config: LlamaConfig, key: jax.Array) -> Any:
   return _Llama(config).init(key, dummy, dummy, dummy, None, None)["params"]
 
 
+@functools.cache
+def _boxed_shapes(config: LlamaConfig) -> Any:
+  """Traced once for each shape: every sharding of parameters is made of it."""
+  return jax.eval_shape(lambda: _boxed_init(config, jax.random.key(0)))
+
+
 def abstract_params(config: LlamaConfig) -> tuple[Params, Any]:
   """Shapes of all parameters, and the logical axes of each, without memory.
 
@@ -279,7 +285,7 @@ def abstract_params(config: LlamaConfig) -> tuple[Params, Any]:
     A tree of `jax.ShapeDtypeStruct` and a tree of tuples of axis names (see
     `sharding.RULES`), in the structure of `init_params`.
   """
-  boxed = jax.eval_shape(lambda: _boxed_init(config, jax.random.key(0)))
+  boxed = _boxed_shapes(config)
   axes = jax.tree.map(
     lambda box: tuple(box.names),
     boxed,

@@ -64,9 +64,11 @@ def edits(source: str) -> list[Edit]:
       text = ast.unparse(tree)
       _put(parent, field, index, node)
       # `unparse` writes a simple statement on one line, so one line differs.
-      old, new = next(
-        (a, b) for a, b in zip(before, text.splitlines(), strict=True) if a != b
-      )
+      lines = zip(before, text.splitlines(), strict=True)
+      differing = next(((a, b) for a, b in lines if a != b), None)
+      if differing is None:
+        continue  # Such as neighbours that are the same.
+      old, new = differing
       found.append(
         Edit(node.lineno, function, old.strip(), new.strip(), text + "\n")
       )

@@ -76,6 +76,10 @@ def test_every_edit_is_a_module_that_differs_in_one_line():
   assert len({edit.source for edit in edits}) == len(edits)
 
 
+def test_neighbours_that_are_the_same_are_not_swapped():
+  assert mutations.edits("x = f(a, a)") == []
+
+
 def test_an_edit_says_where_it_is():
   source = "class A:\n\n  def f(self):\n    return 1\n\n\nx = 2\n"
   places = [(e.line, e.function) for e in mutations.edits(source)]
