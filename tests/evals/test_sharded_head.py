@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_compile
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ramjax.evals import sharded_head
@@ -226,10 +227,24 @@ def _compiled(function, axes, chunk_size):
 _KERNEL_BLOCK = _D * 8
 
 
+def _require_at_most(found, expected):
+  """Exactly these of the XLA that is pinned; another may split or repeat one.
+
+  But it may put none into the loop over chunks, and make none larger.
+  """
+  if tiny_compile.IS_PINNED_XLA:
+    assert found == expected
+  largest = {}
+  for depth, kind, size in expected:
+    largest[depth, kind] = max(size, largest.get((depth, kind), 0))
+  assert {place[:2] for place in found} <= set(largest)
+  assert all(size <= largest[depth, kind] for depth, kind, size in found)
+
+
 @pytest.mark.parametrize("chunk_size", [1, 6])
 def test_a_kernel_moves_once_a_block_and_never_with_a_chunk(chunk_size):
   found = _compiled(token_logps, {"data": 2, "fsdp": 4}, chunk_size)
-  assert found == [
+  expected = [
     # The gradient that a device keeps, over `data`.
     (0, "all-reduce", _D // 4 * _V),
     # In the loop over blocks, and not in the one over chunks within it.
@@ -237,12 +252,13 @@ def test_a_kernel_moves_once_a_block_and_never_with_a_chunk(chunk_size):
     (1, "all-gather", _KERNEL_BLOCK),
     (1, "reduce-scatter", _KERNEL_BLOCK // 4),
   ]
+  _require_at_most(found, expected)
 
 
 def test_gaps_move_the_kernel_forward_and_hidden_states_backward():
   found = _compiled(token_gaps, {"data": 2, "fsdp": 4}, 2)
   own_tokens = _B * _T // 8
-  assert found == [
+  expected = [
     # What a token's gap counts, and the two columns it asks for.
     (0, "all-gather", 4 * own_tokens),
     (0, "all-gather", 4 * own_tokens * 2),
@@ -252,3 +268,4 @@ def test_gaps_move_the_kernel_forward_and_hidden_states_backward():
     (0, "all-to-all", own_tokens * _D // 4),
     (1, "all-gather", _KERNEL_BLOCK),
   ]
+  _require_at_most(found, expected)

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 # than half of that; XLA has no other way to emit from jaxlib 0.12 on, and stops
 # at a flag that it does not know.
 _QUICK = "--xla_backend_optimization_level=0"
-if importlib.metadata.version("jaxlib").startswith("0.10."):
+# Of the lock files: what exactly XLA makes of a program is known of it alone.
+IS_PINNED_XLA = importlib.metadata.version("jaxlib").startswith("0.10.")
+if IS_PINNED_XLA:
   _QUICK += " --xla_cpu_use_fusion_emitters=false"
 
 
