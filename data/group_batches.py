@@ -158,14 +158,19 @@ def _layout(
     )
   num_answers = max(group.size for group in groups)
   num_groups = max(1, row_length // _TOKENS_PER_GROUP)
-  if not share_prompt:  # Then each answer is a segment.
-    most = packing.most_segments(row_length) // num_answers
-    num_groups = max(1, min(num_groups, most))
+  most = packing.most_segments(row_length)
+  if not share_prompt and num_answers > most:
+    raise ValueError(
+      f"data.row_length={row_length} is too short: a row of that length has"
+      f" room for {most} answers with prompts of their own, and one group has"
+      f" {num_answers}. Raise it, or set data.share_prompt=True."
+    )
   sizes = {name: len(value) for name, value in groups[0].features.items()}
   sizes |= {"row_ids": 1, "present": num_answers}
   per_token = ("tokens", "response_mask", "branch", "answer", "positions")
   lengths = dict.fromkeys(per_token, row_length)
   lengths |= {name: num_groups * size for name, size in sizes.items()}
+  lengths["segments"] = most
 
   def to_batch(row: dict[str, np.ndarray]) -> GroupBatch:
     group = row["tokens_segment_ids"].astype(np.int32)
@@ -224,6 +229,8 @@ def _places(
     **places,
     **group.features,
     "present": present.astype(np.float32),
+    # One for each, which packing counts.
+    "segments": np.ones(1 if share_prompt else group.size, bool),
   }
 
 

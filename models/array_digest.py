@@ -29,6 +29,9 @@ _INDEX = 0x9E3779B1
 _MIX = (0x85EBCA6B, 0xC2B2AE35)
 _AXIS = 0xADB4A92D
 
+# Elements that the host mixes at a time: they stay in a core's cache.
+_AT_ONCE = 2**16
+
 Sums = tuple[jax.Array, jax.Array]
 
 
@@ -50,24 +53,57 @@ def digest(array: jax.Array) -> Sums:
 
 
 def of_block(
-  block: np.ndarray, first: Sequence[int], shape: tuple[int, ...]
+  block: np.ndarray, first: Sequence[int], shape: Sequence[int]
 ) -> tuple[int, int]:
   """The part of an array's sums that a block of it makes; `add` them.
 
+  On the host, by NumPy: whoever reads files may have no device, or be one of
+  several processes that must not start different programs.
+
   Args:
-    block: On the host.
+    block: Floats of at most 32 bits, [..., R, C] or [C], in any memory order.
     first: Where it begins in each axis.
     shape: Of the array.
   """
-  sums = _of_block(block, np.asarray(first, np.uint32), shape)
-  return int(sums[0]), int(sums[1])
+  linear, weights = [], []
+  for axis, (start, length) in enumerate(zip(first, block.shape, strict=True)):
+    at = np.arange(start, start + length).astype(np.uint32)
+    linear.append(at * _modulo(_INDEX * math.prod(shape[axis + 1 :])))
+    weights.append(at * _modulo(_AXIS ** (axis + 1)))
+  bits = block.view(f"uint{8 * block.dtype.itemsize}")
+  if bits.ndim == 1:
+    nothing = np.zeros(1, np.uint32)
+    bits, linear, weights = bits[None], [nothing, *linear], [nothing, *weights]
+  parts = []
+  for index in np.ndindex(bits.shape[:-2]):
+    # Where the matrix lies moves all that its rows add.
+    rows = [
+      by[-2] + _modulo(sum(int(by[k][at]) for k, at in enumerate(index)))
+      for by in (linear, weights)
+    ]
+    parts.append(_of_matrix(bits[index], rows, [linear[-1], weights[-1]]))
+  return add(parts)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _of_block(
-  block: jax.Array, first: jax.Array, shape: tuple[int, ...]
-) -> Sums:
-  return _sums(block, list(first), shape)
+def _of_matrix(
+  bits: np.ndarray, rows: Sequence[np.ndarray], columns: Sequence[np.ndarray]
+) -> tuple[int, int]:
+  """The sums over a matrix: what row and column add to both mixes is given."""
+  if bits.strides[0] < bits.strides[1]:
+    bits, rows, columns = bits.T, columns, rows
+  parts = []
+  step = max(1, _AT_ONCE // bits.shape[1])
+  for top in range(0, len(bits), step):
+    linear, weights = (by[top : top + step, None] for by in rows)
+    mixed = bits[top : top + step].astype(np.uint32)
+    mixed += linear + columns[0]
+    for shift, factor in ((16, _MIX[0]), (13, _MIX[1])):
+      mixed ^= mixed >> shift
+      mixed *= _modulo(factor)
+    mixed ^= mixed >> 16
+    weighted = mixed * ((weights + columns[1]) | _modulo(1))
+    parts.append([int(x.sum(dtype=np.uint32)) for x in (mixed, weighted)])
+  return add(parts)
 
 
 def start(array: jax.Array) -> jax.Array:

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arrays of a checkpoint, block by block as they are read: are they what was saved?
 
-Each block is read for its own sake, in any order and by several threads; once the
-blocks seen are together the whole array, its digest is compared with that of the
-checkpoint. What is read in part is not vouched for.
+Each block is read for its own sake, in any order and by several threads; once all of
+an array was seen, its digest is compared with that of the checkpoint. What one
+process reads in part is not vouched for.
 """
 
 import dataclasses
-import itertools
 import math
 import pathlib
 import threading
@@ -20,15 +19,22 @@ from ramjax.models.tensors import TensorError
 
 # Orbax writes it beside the items of a run's checkpoints; converters do not.
 _WRITTEN_BY_A_RUN = "_CHECKPOINT_METADATA"
+_Range = tuple[int, int]
 
 
 @dataclasses.dataclass
 class _Seen:
-  """Of one array: the ends of the blocks by their starts, in each layer."""
+  """What was read of one array.
 
-  stops: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
-  sums: tuple[int, int] = (0, 0)
-  size: int = 0
+  Attributes:
+    ranges: In each layer, disjoint and ascending.
+    sums: Over what is in them, as far as `left` has come.
+    left: Elements whose sums are missing.
+  """
+
+  ranges: dict[int, list[_Range]]
+  sums: tuple[int, int]
+  left: int
 
 
 class CheckedReads:
@@ -38,21 +44,28 @@ class CheckedReads:
     """Reads the record of the checkpoint that `item` lies in.
 
     Raises:
-      TensorError: The record is damaged.
+      TensorError: The record is damaged, or that of another step.
       ValueError: It is of a format that this version does not know.
     """
     self._item = item
     self._saved = {}
     self._seen: dict[str, _Seen] = {}
     self._lock = threading.Lock()
-    if not (item.parent / _WRITTEN_BY_A_RUN).is_file():
+    step = item.parent
+    kept = (step / _WRITTEN_BY_A_RUN, step / saved_digests.ITEM)
+    if not any(path.exists() for path in kept):
       return  # Made by a converter, which keeps no digests.
     try:
-      record = saved_digests.read(item.parent)
+      record = saved_digests.read(step)
     except saved_digests.Damaged as error:
       raise TensorError(self._damaged(str(error))) from error
-    if record is not None:
-      self._saved = record["arrays"].get(item.name, {})
+    if record is None:
+      return
+    if str(record["step"]) != step.name:
+      raise TensorError(
+        self._damaged(f"it is the checkpoint of step {record['step']}")
+      )
+    self._saved = record["arrays"].get(item.name, {})
 
   def saw(
     self,
@@ -63,7 +76,7 @@ class CheckedReads:
     start: int,
     axis: int,
   ) -> None:
-    """Adds a block, and compares the array if it was the last one missing.
+    """Adds what is new of a block, and compares the array if none is missing.
 
     Args:
       path: Of the leaf.
@@ -77,44 +90,49 @@ class CheckedReads:
     """
     name = "/".join(path)
     saved = self._saved.get(name)
-    place = (-1 if layer is None else layer, start)
-    if saved is None or place in self._seen.get(name, _Seen()).stops:
+    if saved is None:
       return
-    first = [0] * block.ndim
-    if block.ndim:
-      first[axis] = start
-    whole = block if layer is None else block[None]
-    first = first if layer is None else [layer, *first]
-    sums = array_digest.of_block(whole, first, tuple(saved["shape"]))
+    shape = tuple(saved["shape"])
     with self._lock:
-      seen = self._seen.setdefault(name, _Seen())
-      if place in seen.stops:
-        return
-      stop = start + (block.shape[axis] if block.ndim else 1)
-      seen.stops[place] = stop
-      seen.sums = array_digest.add([seen.sums, sums])
-      seen.size += block.size
-      if seen.size < math.prod(saved["shape"]) or _overlap(seen.stops):
-        return
-      if list(seen.sums) != saved["sums"]:
-        raise TensorError(
-          self._damaged(
-            f"the digest of {self._item.name}/{name} is not the one saved"
-          )
+      seen = self._seen.setdefault(name, _Seen({}, (0, 0), math.prod(shape)))
+      ranges = seen.ranges.setdefault(-1 if layer is None else layer, [])
+      new = _take(ranges, (start, start + block.shape[axis]))
+    for low, high in new:
+      within = [slice(None)] * block.ndim
+      within[axis] = slice(low - start, high - start)
+      part = block[tuple(within)]
+      first = [0] * block.ndim
+      first[axis] = low
+      if layer is not None:
+        part, first = part[None], [layer, *first]
+      sums = array_digest.of_block(part, first, shape)
+      with self._lock:
+        seen.sums = array_digest.add([seen.sums, sums])
+        seen.left -= part.size
+    if seen.left == 0 and list(seen.sums) != saved["sums"]:
+      raise TensorError(
+        self._damaged(
+          f"the digest of {self._item.name}/{name} is not the one saved"
         )
+      )
 
   def _damaged(self, what: str) -> str:
-    step = self._item.parent
     return (
-      f"{step} is not, bit for bit, what was saved: {what}. Use another"
-      " checkpoint of the run (by its step), or a copy of this one."
+      f"{self._item.parent} is not, bit for bit, what was saved: {what}. Use"
+      " another checkpoint of the run (by its step), or a copy of this one."
     )
 
 
-def _overlap(stops: dict[tuple[int, int], int]) -> bool:
-  """Whether blocks hold something twice: then their sums are not the array's."""
-  blocks = sorted((*place, stop) for place, stop in stops.items())
-  return any(
-    layer == other and stop > start
-    for (layer, _, stop), (other, start, _) in itertools.pairwise(blocks)
-  )
+def _take(ranges: list[_Range], wanted: _Range) -> list[_Range]:
+  """Adds a range to disjoint ones; returns what was in none of them."""
+  low, stop = wanted
+  new = []
+  for start, end in ranges:
+    if low < min(start, stop):
+      new.append((low, min(start, stop)))
+    low = max(low, end)
+  if low < stop:
+    new.append((low, stop))
+  ranges.extend(new)
+  ranges.sort()
+  return new

@@ -112,12 +112,12 @@ def load(
   checked = CheckedReads(item)
   for leaf, shape in partition.trained_shapes(config).items():
     array = zarr_arrays.read_array(item, leaf)
-    checked.saw(leaf, array, layer=None, start=0, axis=0)
     if array.shape != shape:
       raise TensorError(
         f"{item}: parameter {'/'.join(leaf)} has shape {list(array.shape)},"
         f" and {weights.MODEL_FILE} makes it {list(shape)}."
       )
+    checked.saw(leaf, array, layer=None, start=0, axis=0)
     lora.put_at(params, leaf, array.astype(np.float32))
   return Adapters(
     config=config,

@@ -18,6 +18,7 @@ import jax
 from ramjax.models import saved_digests
 from ramjax.models.saved_digests import MISSING, Damaged
 from ramjax.trainers import data_position, processes, state_items
+from ramjax.trainers.run_error import PassingError
 
 DATA_ITEM = "data"
 PROGRESS_ITEM = "progress"
@@ -25,7 +26,7 @@ PROGRESS_ITEM = "progress"
 _PROGRESS_FILE = "metadata"
 
 
-class ReadError(OSError):
+class ReadError(PassingError):
   """A checkpoint could not be read, and may be sound: nothing was changed."""
 
 

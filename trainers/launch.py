@@ -21,7 +21,7 @@ from ramjax.trainers import (
   exit_status,
   workdir_lock,
 )
-from ramjax.trainers.run_error import RunError
+from ramjax.trainers.run_error import PassingError, RunError
 
 _EXAMPLE = "ramjax train --config=configs/sft_quickstart.py --workdir=runs/q"
 
@@ -59,8 +59,8 @@ example: {_EXAMPLE}
 
 Exit status: 0 finished; 1 an error; 75 stopped by SIGTERM with a checkpoint
 saved; 76 hung, and ended by its watchdog; 77 a device or another process was
-lost, or a checkpoint could not be read that may be sound. After 75, 76 and 77 the same command continues the run from its last
-checkpoint, as `ramjax supervise` does.
+lost, or the disk did not give a checkpoint back. After 75, 76 and 77 the same
+command continues the run from its last checkpoint, as `ramjax supervise` does.
 """
 
 
@@ -146,16 +146,18 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
     return 1
   import jax
 
-  from ramjax.trainers import checkpoint_step, compilation, loop, processes
+  from ramjax.trainers import compilation, loop, processes
 
   compilation.configure(config.run.compilation_cache)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
   try:
     with workdir_lock.held(workdir, is_first=processes.is_first()):
       outcome = algorithm.main(config, workdir, runner)
-  except checkpoint_step.ReadError as error:
+  except PassingError as error:
+    if config.run.tracebacks:
+      traceback.print_exc()
     print(f"ramjax train: {who}{error}", file=sys.stderr)
-    return exit_status.LOST  # The disk, which may come back.
+    return exit_status.LOST
   except (
     ValueError,
     OSError,

@@ -28,6 +28,7 @@ import jax
 from jax._src import distributed
 
 from ramjax.models import sharding
+from ramjax.trainers.run_error import PassingError
 
 T = TypeVar("T")
 
@@ -79,8 +80,8 @@ def first_tells(make: Callable[[], T]) -> T:
     It; with several processes as JSON gives it back (a tuple is a list).
 
   Raises:
-    ValueError: On the others, where `make` failed: says why. On the first one
-      whatever it raised.
+    ValueError, PassingError: On the others, where `make` failed, or failed of
+      what may pass: says why. On the first one whatever it raised.
   """
   if jax.process_count() == 1:
     return make()
@@ -115,8 +116,9 @@ def together(do: Callable[[], T]) -> T:
     This process's result.
 
   Raises:
-    ValueError: It failed on another process: says on which, and why. Where it
-      failed here, whatever it raised.
+    ValueError, PassingError: It failed on another process, or failed there of
+      what may pass: says on which, and why. Where it failed here, whatever it
+      raised.
   """
   if jax.process_count() == 1:
     return do()
@@ -134,7 +136,8 @@ def gather(value: Any) -> list[Any]:
   """The values of all processes, in their order; JSON carries them.
 
   Raises:
-    ValueError: Another process failed instead: says which, and why.
+    ValueError, PassingError: Another process failed instead, or failed of what
+      may pass: says which, and why.
   """
   if jax.process_count() == 1:
     return [value]
@@ -191,11 +194,12 @@ def _tell_failure(era: int, error: BaseException) -> None:
   if era != _era.number:
     return
   why = f"process {jax.process_index()} failed: {_said(error)}"
+  told = json.dumps([why, isinstance(error, PassingError)])
   try:
-    _client().key_value_set(f"{_era.path}/failed", why)
-  except jax.errors.JaxRuntimeError as told:
+    _client().key_value_set(f"{_era.path}/failed", told)
+  except jax.errors.JaxRuntimeError as refused:
     # Another failed, too, and was faster.
-    if "ALREADY_EXISTS" not in str(told):
+    if "ALREADY_EXISTS" not in str(refused):
       raise
   _begin_anew()
 
@@ -210,13 +214,14 @@ def _wait_for(key: str) -> str:
   while True:
     if (value := _look(key)) is not None:
       return value
-    if (why := _try(f"{_era.path}/failed")) is None:
+    if (failed := _try(f"{_era.path}/failed")) is None:
       continue
     # Who failed may have told this before, and gone on.
     if (value := _try(key)) is not None:
       return value
     _begin_anew()
-    raise ValueError(why)
+    why, passes = json.loads(failed)
+    raise PassingError(why) if passes else ValueError(why)
 
 
 def _look(key: str) -> str | None:

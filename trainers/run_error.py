@@ -6,6 +6,10 @@ class RunError(RuntimeError):
   """What a run computes is wrong; the message says what to do."""
 
 
+class PassingError(OSError):
+  """What failed may not fail again: a disk that did not answer."""
+
+
 class NonFiniteError(RunError):
   """The loss or the gradient stopped being a number."""
 

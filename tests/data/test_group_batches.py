@@ -203,25 +203,49 @@ def test_ratings_that_are_missing_stay_missing():
     np.testing.assert_array_equal(found[i], [i, np.nan, -i])
 
 
+def _group(size):
+  """A group of answers of one token each."""
+  return Group(
+    prompts=(np.array([5, 6], np.int32),),
+    responses=(np.array([7], np.int32),) * size,
+    response_masks=(np.array([True]),) * size,
+    features={},
+    num_truncated=0,
+  )
+
+
 @pytest.mark.parametrize(
   ("share_prompt", "most"),
-  # An answer is a segment of its own, of 16 in a row, or the whole group is.
-  [(False, 5), (True, 8)],
+  # An answer is a segment of its own, of 16 in a row, or the whole group is, of
+  # which the row has room for 8.
+  [(False, 15), (True, 8)],
 )
 def test_a_row_holds_no_more_answers_than_segments_that_are_allowed(
   share_prompt, most
 ):
-  group = Group(
-    prompts=(np.array([5, 6], np.int32),),
-    responses=(np.array([7], np.int32),) * 3,
-    response_masks=(np.array([True]),) * 3,
-    features={},
-    num_truncated=0,
-  )
-  made = _eval([group] * 1000, row_length=128, share_prompt=share_prompt)
-  assert made[0].features["present"].shape[1] == most
-  segments = most * (1 if share_prompt else group.size)
-  assert max(batch.segment_ids.max() for batch in made) == segments
+  made = _eval([_group(3)] * 1000, row_length=128, share_prompt=share_prompt)
+  assert max(len(np.unique(batch.segment_ids)) - 1 for batch in made) == most
+
+
+def test_one_large_group_leaves_room_for_many_small_ones():
+  groups = [_group(2)] * 600
+  rows = [
+    sum(batch.features["present"].any(axis=(1, 2)).sum() for batch in made)
+    for made in (
+      _eval([*groups, *more], row_length=256, share_prompt=False)
+      for more in ([], [_group(16)])
+    )
+  ]
+  assert rows[1] <= rows[0] + 1
+
+
+def test_more_answers_than_segments_of_a_row_are_refused():
+  assert _eval([_group(16)], row_length=128, share_prompt=False)
+  assert _eval([_group(17)], row_length=128, share_prompt=True)
+  with pytest.raises(
+    ValueError, match=r"room for 16 answers.*one group has 17"
+  ):
+    _eval([_group(17)], row_length=128, share_prompt=False)
 
 
 def test_groups_after_two_prompts():

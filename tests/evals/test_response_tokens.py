@@ -87,7 +87,7 @@ def test_what_is_supervised_is_predicted_of_an_answer(share_prompt):
   (batch,) = group_batches.eval_batches(
     tiny_groups.groups_of(1, 2, 3),
     batch_size=1,
-    row_length=384,
+    row_length=192,
     share_prompt=share_prompt,
     pack=True,
   )

@@ -131,3 +131,26 @@ def test_sums_of_parts_add_up_modulo_two_to_the_32():
 def test_complex_numbers_are_refused():
   with pytest.raises(TypeError, match="complex64 has no digest"):
     array_digest.start(jnp.zeros(2, jnp.complex64))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("shape", [(7,), (5, 6), (2, 5, 6), (2, 3, 4, 5)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_host_sums_blocks_to_the_same_whole(dtype, shape, order):
+  array = _array(dtype, shape)
+  for axis in range(len(shape)):
+    parts = []
+    for start, stop in ((0, 1), (1, shape[axis])):
+      block = np.asarray(array.take(range(start, stop), axis), order=order)
+      first = [0] * len(shape)
+      first[axis] = start
+      parts.append(array_digest.of_block(block, first, shape))
+    assert array_digest.add(parts) == _digest(jnp.asarray(array))
+
+
+def test_the_host_sums_large_blocks_in_pieces(monkeypatch):
+  array = _array(np.float32, (9, 40))
+  whole = array_digest.of_block(array, [0, 0], array.shape)
+  for at_once in (1, 100):
+    monkeypatch.setattr(array_digest, "_AT_ONCE", at_once)
+    assert array_digest.of_block(array, [0, 0], array.shape) == whole

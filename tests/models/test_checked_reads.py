@@ -2,6 +2,7 @@
 """What is read of a checkpoint: damage is found once an array was read whole."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def _item(folder, array=_ARRAY):
   }
   digests = item.parent / saved_digests.ITEM
   digests.mkdir()
-  record = {"processes": 1, "arrays": {"params": {"/".join(_PATH): leaf}}}
+  arrays = {"params": {"/".join(_PATH): leaf}}
+  record = {"step": 3, "processes": 1, "arrays": arrays}
   (digests / saved_digests.file_name(0)).write_text(saved_digests.seal(record))
   metadata = {"item_handlers": {"params": "", saved_digests.ITEM: ""}}
   (item.parent / "_CHECKPOINT_METADATA").write_text(json.dumps(metadata))
@@ -40,8 +42,11 @@ def _read(checked, array, pieces):
 
 _ROWS = [(1, 0, 4, 0), (0, 4, 6, 0), (1, 4, 6, 0), (0, 0, 4, 0)]
 _COLUMNS = [(layer, at, at + 1, 1) for layer in (0, 1) for at in range(5)]
-# What was read before is read again, and counts once.
-_TWICE = [*_ROWS[:2], *_ROWS]
+# What was read before is read again, in other blocks, and counts once.
+_TWICE = [(1, 2, 3, 0), (0, 4, 6, 0), (1, 1, 5, 0), (0, 0, 6, 0), (1, 0, 6, 0)]
+_OVERLAPPING = [
+  (layer, start, start + 4, 0) for layer in (0, 1) for start in (0, 1, 2)
+]
 
 
 def _flipped(at):
@@ -50,14 +55,14 @@ def _flipped(at):
   return bits
 
 
-@pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE])
+@pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE, _OVERLAPPING])
 def test_blocks_of_a_sound_array_pass_in_any_order(tmp_path, pieces):
   checked = CheckedReads(_item(tmp_path))
   _read(checked, _ARRAY, pieces)
   _read(checked, _ARRAY, pieces)
 
 
-@pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE])
+@pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE, _OVERLAPPING])
 @pytest.mark.parametrize("at", [(0, 0, 0), (0, 5, 4), (1, 3, 2)])
 def test_one_bit_is_found_with_the_last_block(tmp_path, pieces, at):
   checked = CheckedReads(_item(tmp_path))
@@ -75,10 +80,16 @@ def test_an_array_that_has_no_layers_is_compared_too(tmp_path):
     CheckedReads(item).saw(_PATH, _ARRAY[1], layer=None, start=0, axis=0)
 
 
-def test_blocks_that_overlap_accuse_no_sound_array(tmp_path):
-  # 12 rows of 12, but one row twice and one never.
-  pieces = [(0, 0, 4, 0), (0, 3, 5, 0), (1, 0, 6, 0)]
-  _read(CheckedReads(_item(tmp_path)), _ARRAY, pieces)
+def test_what_is_read_again_is_refused_again(tmp_path):
+  checked = CheckedReads(_item(tmp_path))
+  for _ in range(2):
+    with pytest.raises(TensorError):
+      _read(checked, _flipped((0, 0, 0)), [(1, 0, 6, 0), (0, 0, 6, 0)])
+
+
+def test_what_is_read_in_part_is_not_vouched_for(tmp_path):
+  checked = CheckedReads(_item(tmp_path))
+  _read(checked, _flipped((0, 0, 0)), [(0, 0, 6, 0), (1, 0, 5, 0)])
 
 
 def test_what_has_no_digests_is_read_as_before(tmp_path):
@@ -87,8 +98,30 @@ def test_what_has_no_digests_is_read_as_before(tmp_path):
   checked.saw(("other",), _ARRAY[0], layer=None, start=0, axis=0)
   # As of a converter.
   (item.parent / "_CHECKPOINT_METADATA").unlink()
+  shutil.rmtree(item.parent / saved_digests.ITEM)
   checked = CheckedReads(item)
   _read(checked, _flipped((0, 0, 0)), _ROWS)
+
+
+def test_digests_count_where_orbaxs_metadata_were_lost(tmp_path):
+  item = _item(tmp_path)
+  (item.parent / "_CHECKPOINT_METADATA").unlink()
+  with pytest.raises(TensorError, match="is not the one saved"):
+    _read(CheckedReads(item), _flipped((0, 0, 0)), _ROWS)
+
+
+def test_lost_digests_are_damage(tmp_path):
+  item = _item(tmp_path)
+  shutil.rmtree(item.parent / saved_digests.ITEM)
+  with pytest.raises(TensorError, match="is missing"):
+    CheckedReads(item)
+
+
+def test_the_checkpoint_of_another_step_is_refused(tmp_path):
+  item = _item(tmp_path)
+  item.parent.rename(tmp_path / "4")
+  with pytest.raises(TensorError, match="it is the checkpoint of step 3"):
+    CheckedReads(tmp_path / "4" / "params")
 
 
 def test_a_damaged_record_is_told(tmp_path):

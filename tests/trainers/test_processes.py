@@ -15,6 +15,8 @@ import jax
 import pytest
 
 from ramjax.trainers import processes
+from ramjax.trainers.checkpoint_step import ReadError
+from ramjax.trainers.run_error import PassingError
 
 
 class _Service:
@@ -122,6 +124,19 @@ def test_all_fail_where_the_first_does_and_say_why(service):
   assert isinstance(first, OSError)
   assert isinstance(second, ValueError)
   assert str(second) == "process 0 failed: the disk is full"
+
+
+def test_what_may_pass_for_one_may_pass_for_all(service):
+  def do(module, index):
+    def read():
+      if index == 1:
+        raise ReadError("the disk does not answer")
+
+    return module.together(read)
+
+  for result in _on_each(3, service, do):
+    assert isinstance(result, PassingError)
+    assert str(result).endswith("the disk does not answer")
 
 
 def test_all_fail_where_any_does_and_name_it(service):
