@@ -44,7 +44,7 @@ class Layout:
 def most_segments(length: int) -> int:
   """Segments that tokens of one row may belong to, at most.
 
-  One for every 32, and in rows of up to 4,096 tokens for every 8 up to 128.
+  One for every 32; in rows of up to 4,096 one for every 8 up to 128; or 16.
   `models.attention_cudnn` has room for no more: a number for each segment, head
   and token, which is 64 MiB for a row of 4,096 tokens and 32 heads.
   """

@@ -30,7 +30,7 @@ _MAPS = pathlib.Path("/proc/self/maps")
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs() -> Iterator[None]:
-  """Forgets all compiled programs, where a module left a great many."""
+  """Forgets all compiled programs, between two modules, where there are a great many."""
   yield
   if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MANY_MAPS:
     jax.clear_caches()
