@@ -201,9 +201,13 @@ class CheckpointFolder:
       self.path(step).rename(target)
       return str(target)
 
+    def list_anew() -> None:
+      processes.sees(lambda: not self.path(step).exists())
+      self._manager.reload()
+
     moved = processes.first_tells(rename)
-    processes.sees(lambda: not self.path(step).exists())
-    self._manager.reload()
+    # Orbax does not list a folder in which the next step is being renamed.
+    processes.together(list_anew)
     return pathlib.Path(moved)
 
   def check(self) -> None:

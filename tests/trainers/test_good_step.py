@@ -12,7 +12,12 @@ import tiny_checkpoints
 from tiny_checkpoints import PROGRESS, Position
 
 from ramjax.models import weights
-from ramjax.trainers import checkpoint_step, good_step, state_items
+from ramjax.trainers import (
+  checkpoint_folder,
+  checkpoint_step,
+  good_step,
+  state_items,
+)
 from ramjax.trainers.checkpoint_folder import CheckpointFolder
 from ramjax.trainers.checkpoint_step import ReadError
 from ramjax.trainers.checkpoints import Checkpoints
@@ -170,6 +175,22 @@ def test_the_first_process_alone_lists_the_steps(folder, monkeypatch):
   found = restore_newest([folder], tiny_checkpoints.state(9), Position())
   assert found is not None and found.step == 3
   assert told[0] == [(-3, 0), (-2, 0), (-1, 0)]
+
+
+def test_all_list_the_folder_before_the_next_step_is_renamed(
+  folder, monkeypatch
+):
+  # Orbax fails where a step that it lists is renamed.
+  events = []
+
+  def together(do):
+    events.append("all")
+    do()
+
+  monkeypatch.setattr(checkpoint_folder.processes, "together", together)
+  monkeypatch.setattr(folder._manager, "reload", lambda: events.append("list"))
+  folder.set_aside(3)
+  assert events == ["all", "list"]
 
 
 def test_a_step_that_this_process_never_sees_is_no_damage(folder, monkeypatch):
