@@ -17,8 +17,6 @@ import numpy as np
 from ramjax.models import array_digest, saved_digests
 from ramjax.models.tensors import TensorError
 
-# Orbax writes it beside the items of a run's checkpoints; converters do not.
-_WRITTEN_BY_A_RUN = "_CHECKPOINT_METADATA"
 _Range = tuple[int, int]
 
 
@@ -52,19 +50,15 @@ class CheckedReads:
     self._seen: dict[str, _Seen] = {}
     self._lock = threading.Lock()
     step = item.parent
-    kept = (step / _WRITTEN_BY_A_RUN, step / saved_digests.ITEM)
-    if not any(path.exists() for path in kept):
-      return  # Made by a converter, which keeps no digests.
+    if not saved_digests.may_be_in(step):
+      return
     try:
       record = saved_digests.read(step)
+      if record is None:
+        return
+      saved_digests.require_step(record, int(step.name))
     except saved_digests.Damaged as error:
       raise TensorError(self._damaged(str(error))) from error
-    if record is None:
-      return
-    if str(record["step"]) != step.name:
-      raise TensorError(
-        self._damaged(f"it is the checkpoint of step {record['step']}")
-      )
     self._saved = record["arrays"].get(item.name, {})
 
   def saw(

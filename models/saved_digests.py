@@ -10,6 +10,7 @@ has the SHA-256 of the small texts: the position in the data, the counters.
 import hashlib
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from ramjax.models import array_digest, strict_json
@@ -67,6 +68,21 @@ def read(step_dir: pathlib.Path) -> dict[str, Any] | None:
         other = of_other["arrays"][item][name]["sums"]
         leaf["sums"] = list(array_digest.add([leaf["sums"], other]))
   return record
+
+
+def require_step(record: Mapping[str, Any], step: int) -> None:
+  """Raises if the record is that of another step.
+
+  Raises:
+    Damaged: Says of which.
+  """
+  if record["step"] != step:
+    raise Damaged(f"it is the checkpoint of step {record['step']}")
+
+
+def may_be_in(step_dir: pathlib.Path) -> bool:
+  """Whether a run wrote the step; converters write neither of these, and none."""
+  return (step_dir / _STEP_METADATA).exists() or (step_dir / ITEM).exists()
 
 
 def _read_one(path: pathlib.Path) -> dict[str, Any]:

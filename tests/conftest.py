@@ -21,9 +21,9 @@ import pytest
 gc.set_threshold(100_000, 20, 50)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Each program that XLA compiles takes some ten memory maps. Linux lets a process
-# have 65,530, and XLA does not survive the next: all tests in one process came
-# to it at 6,500 programs.
+# A compiled program keeps three memory maps or more. Linux lets a process have
+# 65,530 (`vm.max_map_count`); XLA then says "Cannot allocate memory" and crashes,
+# as it does late in all tests in one process.
 _MANY_MAPS = 30_000
 _MAPS = pathlib.Path("/proc/self/maps")
 

@@ -62,8 +62,7 @@ def record(at: pathlib.Path, step: int) -> dict[str, Any]:
     record = saved_digests.read(at)
     if record is None:
       return {"arrays": None}
-    if record["step"] != step:
-      raise Damaged(f"it is the checkpoint of step {record['step']}")
+    saved_digests.require_step(record, step)
     files = {
       DATA_ITEM: at / DATA_ITEM / data_position.FILE,
       PROGRESS_ITEM: at / PROGRESS_ITEM / _PROGRESS_FILE,

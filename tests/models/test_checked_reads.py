@@ -40,6 +40,11 @@ def _read(checked, array, pieces):
     checked.saw(_PATH, block, layer=layer, start=start, axis=axis)
 
 
+def _left(checked):
+  """Elements of the array that were not read yet."""
+  return checked._seen["/".join(_PATH)].left
+
+
 _ROWS = [(1, 0, 4, 0), (0, 4, 6, 0), (1, 4, 6, 0), (0, 0, 4, 0)]
 _COLUMNS = [(layer, at, at + 1, 1) for layer in (0, 1) for at in range(5)]
 # What was read before is read again, in other blocks, and counts once.
@@ -58,8 +63,9 @@ def _flipped(at):
 @pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE, _OVERLAPPING])
 def test_blocks_of_a_sound_array_pass_in_any_order(tmp_path, pieces):
   checked = CheckedReads(_item(tmp_path))
-  _read(checked, _ARRAY, pieces)
-  _read(checked, _ARRAY, pieces)
+  for _ in range(2):
+    _read(checked, _ARRAY, pieces)
+    assert _left(checked) == 0  # So it was compared.
 
 
 @pytest.mark.parametrize("pieces", [_ROWS, _COLUMNS, _TWICE, _OVERLAPPING])
@@ -90,17 +96,20 @@ def test_what_is_read_again_is_refused_again(tmp_path):
 def test_what_is_read_in_part_is_not_vouched_for(tmp_path):
   checked = CheckedReads(_item(tmp_path))
   _read(checked, _flipped((0, 0, 0)), [(0, 0, 6, 0), (1, 0, 5, 0)])
+  assert _left(checked) == 5
 
 
 def test_what_has_no_digests_is_read_as_before(tmp_path):
   item = _item(tmp_path)
   checked = CheckedReads(item)
   checked.saw(("other",), _ARRAY[0], layer=None, start=0, axis=0)
+  assert not checked._seen
   # As of a converter.
   (item.parent / "_CHECKPOINT_METADATA").unlink()
   shutil.rmtree(item.parent / saved_digests.ITEM)
   checked = CheckedReads(item)
   _read(checked, _flipped((0, 0, 0)), _ROWS)
+  assert not checked._seen
 
 
 def test_digests_count_where_orbaxs_metadata_were_lost(tmp_path):

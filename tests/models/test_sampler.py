@@ -153,7 +153,12 @@ def test_many_mixed_requests_are_the_same_one_at_a_time(config, params, mixed):
 
 
 @pytest.mark.parametrize(
-  "num_slots", [2, pytest.param(64, marks=pytest.mark.slow)]
+  "num_slots",
+  [
+    2,
+    # No power of two, and more than there are requests.
+    *(pytest.param(num, marks=pytest.mark.slow) for num in (3, 64)),
+  ],
 )
 def test_neither_order_nor_slots_nor_neighbours_change_a_sample(
   config, params, mixed, num_slots
