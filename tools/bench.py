@@ -21,6 +21,7 @@ from ramjax.tools import (
   bench_output,
   bench_table,
   option_types,
+  topologies,
 )
 from ramjax.tools.bench_cases import Case, Report, Summaries
 from ramjax.tools.bench_ledger import Figure
@@ -55,6 +56,8 @@ class _Peer(NamedTuple):
 
 
 _PEERS = {"trl": _Peer("ramjax.tools.bench_trl", "torch")}
+# Of all targets; each has its own in `SIZES`.
+_SIZES = ("tiny", "small", "1b", "8b")
 # With a peer every case runs twice, A B A B.
 _ROUNDS_AGAINST = 2
 
@@ -85,6 +88,11 @@ def _run(args: argparse.Namespace) -> Measured:
   if args.against:
     importlib.import_module(_PEERS[args.against].module).require()
   target = importlib.import_module(_TARGETS[args.target])
+  if args.size not in target.SIZES:
+    raise ValueError(
+      f"--size={args.size} is not a size of {args.target}: choose one of"
+      f" {', '.join(target.SIZES)}."
+    )
   rounds = _ROUNDS_AGAINST if args.against else 1
   rows = args.rows or target.ROWS
   machine = bench_machine.describe()
@@ -141,6 +149,9 @@ def _run(args: argparse.Namespace) -> Measured:
     _ceiling_line(ceilings),
   ]
   closing = [finding.sentence for finding in findings]
+  if device_kind := topologies.find_device(report["device_name"]):
+    peak = report["data_sheet_flops_per_s"] = device_kind.flops_per_s
+    closing.append(bench_table.of_data_sheet(summaries, peak))
   closing.append(bench_table.absolute_memory(summaries))
   printed = [
     "",
@@ -266,12 +277,15 @@ def _parser() -> argparse.ArgumentParser:
       "  ledger      show the figures that --ledger kept, by commit\n\n"
       "sizes (of the model, initialised at random):\n"
       "  tiny    0.9M parameters, a vocabulary of 1,024: to try things out\n"
-      "  small   8.0M, of 8,192: large enough to mean something on a CPU\n\n"
+      "  small   8.0M, of 8,192: large enough to mean something on a CPU\n"
+      "  1b      Llama 3.2 1B, 16 packed rows of 4,096: a GPU or TPU of 141 GB\n"
+      "  8b      Llama 3.1 8B, 2 packed rows of 4,096: the same, sft alone\n\n"
       "Leave the machine alone meanwhile. On a CPU everything is float32.\n\n"
       "examples:\n"
       "  ramjax bench sft\n"
       "  ramjax bench sft --against=trl --rows=alpaca.json.gz --json=sft.json\n"
-      "  ramjax bench preference --against=trl --rows=pairs.jsonl.gz"
+      "  ramjax bench preference --against=trl --rows=pairs.jsonl.gz\n"
+      "  ramjax bench sft --size=8b"
     ),
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
@@ -295,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--size",
-    choices=("tiny", "small"),
+    choices=_SIZES,
     default="small",
     help="of the model; see below (default: %(default)s)",
   )

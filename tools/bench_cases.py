@@ -8,6 +8,7 @@ down half-way slows both sides.
 
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ramjax.tools import topologies
 
 # A case's report, as its process writes it: `step_s` (seconds of each measured
 # step), `counts` (sums over those steps, see `COUNTS`), `losses` (first steps,
@@ -96,6 +99,8 @@ def run_case(case: Case, folder: pathlib.Path) -> Report:
   spec, out = folder / f"{stem}.spec.json", folder / f"{stem}.out.json"
   log = folder / f"{stem}.log"
   spec.write_text(json.dumps(dict(case.spec)))
+  # What `ramjax plan` counts on, of a GPU that no other process is using.
+  pool = {"XLA_PYTHON_CLIENT_MEM_FRACTION": str(topologies.GPU_POOL_SHARE)}
   out.unlink(missing_ok=True)
   with open(log, "wb") as stream:
     done = subprocess.run(
@@ -103,6 +108,7 @@ def run_case(case: Case, folder: pathlib.Path) -> Report:
       stdout=stream,
       stderr=subprocess.STDOUT,
       stdin=subprocess.DEVNULL,
+      env=pool | os.environ,
       check=False,
     )
   if done.returncode or not out.is_file():

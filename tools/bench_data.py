@@ -286,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--size",
-    choices=tuple(bench_training.SIZES),
+    choices=bench_sft.SIZES,
     default="small",
     help="of the model that takes the step (default: %(default)s)",
   )

@@ -26,13 +26,15 @@ from ramjax.tools import (
   bench_logps_memory,
   bench_preference_pairs,
   bench_training,
+  bench_trl_inputs,
   model_flops,
 )
 from ramjax.tools.bench_cases import Case, Finding, Plan, Report, Summaries
 from ramjax.trainers import initial_weights
 
 ROWS = "task_pairs:2000?seed=0"
-SIZES = bench_training.SIZES
+# One device does not hold 8B parameters with AdamW, and a reference.
+SIZES = (*bench_training.SIZES, "1b")
 
 _BETA = 0.1
 _LEARNING_RATE = 1e-4
@@ -108,7 +110,7 @@ def prepare(
   spec = dict(
     folder=str(folder),
     config=config.to_dict(),
-    model=facts["model"],
+    hf_config=bench_trl_inputs.hf_fields(model),
     device=device,
     warmup=bench_training.WARMUP_STEPS,
     steps=steps,

@@ -20,13 +20,18 @@ from ramjax.configs import base
 from ramjax.data import load, parse_rows, sources
 from ramjax.data.tokenize_rows import Example
 from ramjax.models.config import LlamaConfig
-from ramjax.tools import bench_agreement, bench_training, model_flops
+from ramjax.tools import (
+  bench_agreement,
+  bench_training,
+  bench_trl_inputs,
+  model_flops,
+)
 from ramjax.tools.bench_cases import Case, Finding, Plan, Report, Summaries
 from ramjax.trainers import initial_weights
 
 ROWS = "tasks:2000?seed=0"
 
-SIZES = bench_training.SIZES
+SIZES = (*bench_training.SIZES, *bench_training.LARGE)
 
 _OURS = "ramjax.tools.bench_sft_ours"
 _TRL = "ramjax.tools.bench_trl_sft"
@@ -99,10 +104,12 @@ def prepare(
     warmup_steps=bench_training.WARMUP_STEPS,
     formula=model_flops.FORMULA,
   )
+  large = bench_training.LARGE.get(size)
   spec = dict(
     folder=str(folder),
     config=config.to_dict(),
-    model=facts["model"],
+    packed_remat=large.remat if large else "dots",
+    hf_config=bench_trl_inputs.hf_fields(model),
     data=facts["data"],
     device=device,
     warmup=bench_training.WARMUP_STEPS,
@@ -113,7 +120,9 @@ def prepare(
     multiple=bench_training.MULTIPLE,
   )
   return Plan(
-    setup=[Case("weights", _OURS, dict(spec, batch="weights"))],
+    setup=(
+      [Case("weights", _OURS, dict(spec, batch="weights"))] if against else []
+    ),
     cases=_cases(spec, against),
     flops=lambda counts: model_flops.model_flops(model, counts),
     facts=facts,
@@ -155,8 +164,9 @@ def _cases(spec: Mapping[str, Any], against: str) -> list[Case]:
     return Case(name, _TRL, dict(spec, **fields))
 
   data, defaults = spec["data"], spec["config"]["data"]
+  remat = spec["packed_remat"]
   packed = ours(
-    "ours packed", batch="packed", rows=defaults["batch_size"], remat="dots"
+    "ours packed", batch="packed", rows=defaults["batch_size"], remat=remat
   )
   raw = ours("ours raw", batch="raw", remat="none")
   if not against:
@@ -168,7 +178,7 @@ def _cases(spec: Mapping[str, Any], against: str) -> list[Case]:
   return [
     packed,
     trl("trl default", batch="default"),
-    ours("ours packed small", batch="packed", rows=small, remat="dots"),
+    ours("ours packed small", batch="packed", rows=small, remat=remat),
     raw,
     trl("trl raw", batch="raw", checkpointing=False),
     ours("ours raw remat", batch="raw", remat="full"),

@@ -85,6 +85,22 @@ def absolute_memory(summaries: Summaries) -> str:
   )
 
 
+def of_data_sheet(summaries: Summaries, peak: float) -> str:
+  """What the vendor's peak would allow, and the share of it, as a sentence.
+
+  Args:
+    summaries: From `bench_cases.summarise`, by name of case.
+    peak: FLOP/s of dense bfloat16 matmuls, from the data sheet.
+  """
+  shares = ", ".join(
+    f"{name} {summary['tokens_per_s']:,.0f} of"
+    f" {peak / summary['flops_per_token']:,.0f} tokens/s"
+    f" ({100 * summary['flops_per_s'] / peak:.1f} %)"
+    for name, summary in summaries.items()
+  )
+  return f"limit by the data sheet's {peak / 1e12:,.1f} TFLOP/s: {shares}"
+
+
 def wrapped(line: str) -> str:
   """A sentence over several lines, the later ones indented."""
   return textwrap.fill(

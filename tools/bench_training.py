@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmarks of training are set up from, whatever they train.
 
-Models, a tokenizer for any rows, and how a comparison
-with the peer is said. Imports no JAX: TRL's process, whose memory is measured,
-imports this module.
+Models, a tokenizer for any rows, and how a comparison with the peer is said.
+Imports no JAX: TRL's process, whose memory is measured, imports this module.
 """
 
 import pathlib
 from collections.abc import Mapping, Sequence, Sized
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -34,6 +33,29 @@ SIZES: Mapping[str, Mapping[str, int]] = {
   ),
 }
 
+
+class Large(NamedTuple):
+  """A released shape, for an accelerator.
+
+  Attributes:
+    preset: In `models/presets.py`.
+    rows: Packed rows of `LARGE_LENGTH` in an update.
+    remat: Of packed rows; see `models/remat.py`.
+  """
+
+  preset: str
+  rows: int
+  remat: str
+
+
+# What one device of 141 GB holds, with AdamW in float32: `ramjax plan` finds a
+# peak of 71.45 and of 122.66 GiB on h200:1.
+LARGE: Mapping[str, Large] = {
+  "1b": Large("llama3_2_1b", 16, "dots"),
+  "8b": Large("llama3_1_8b", 2, "full"),
+}
+LARGE_LENGTH = 4096
+
 # Examples of TRL's default batch, which the raw batch follows.
 TRL_ROWS = 8
 # The raw batch is padded to a multiple of this, on both sides.
@@ -54,12 +76,25 @@ def configure(config: ConfigDict, rows: str, size: str, device: str) -> None:
   Args:
     config: Of an algorithm; changed in place.
     rows: A source of rows.
-    size: A key of `SIZES`.
+    size: A key of `SIZES` or of `LARGE`.
     device: "cpu", "gpu" or "tpu".
+
+  Raises:
+    ValueError: A size of `LARGE` on a CPU.
   """
   config.data.sources.rows = base.source(rows)
-  config.model.preset = "tiny"
-  config.model.update(SIZES[size])
+  if size in LARGE:
+    if device == "cpu":
+      raise ValueError(
+        f"--size={size} is for a GPU or TPU, and JAX runs on the CPU here:"
+        f" choose one of {', '.join(SIZES)}."
+      )
+    config.model.preset = LARGE[size].preset
+    config.data.max_length = LARGE_LENGTH
+    config.data.batch_size = LARGE[size].rows
+  else:
+    config.model.preset = "tiny"
+    config.model.update(SIZES[size])
   config.model.dtype = bench_machine.compute_dtype(device)
   config.optim.schedule = "constant"
   config.optim.warmup_steps = 0

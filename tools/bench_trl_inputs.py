@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ramjax.models import hf_config
+from ramjax.models.config import LlamaConfig
 from ramjax.tools import bench_training
 
 # Ours, under `layers/`, stacked -> theirs, under `model.layers.I.`.
@@ -26,36 +28,24 @@ _LAYER_NAMES = {
 }
 
 
+def hf_fields(model: LlamaConfig) -> dict[str, Any]:
+  """The fields of a `transformers` config for our shape, as JSON has them."""
+  ids = dict(bos_token_id=1, eos_token_id=2, pad_token_id=bench_training.PAD_ID)
+  return {**hf_config.to_hf(model, dtype="float32"), **ids}
+
+
 def make_model(spec: Mapping[str, Any], weights: str = "weights.npz") -> Any:
   """A `LlamaForCausalLM` of our shape, with our initial weights.
 
   Args:
-    spec: `model`, our `LlamaConfig`'s fields, and `folder`, which holds the
-      weights.
+    spec: `hf_config`, from `hf_fields`, and `folder`, which holds the weights.
     weights: The file in it.
   """
   import torch
-  from transformers import LlamaConfig, LlamaForCausalLM
+  import transformers
 
-  shape = spec["model"]
-  model = LlamaForCausalLM(
-    LlamaConfig(
-      vocab_size=shape["vocab_size"],
-      hidden_size=shape["width"],
-      intermediate_size=shape["mlp_width"],
-      num_hidden_layers=shape["num_layers"],
-      num_attention_heads=shape["num_heads"],
-      num_key_value_heads=shape["num_kv_heads"],
-      head_dim=shape["head_dim"],
-      max_position_embeddings=shape["max_positions"],
-      rms_norm_eps=shape["norm_eps"],
-      rope_parameters=dict(rope_type="default", rope_theta=shape["rope_theta"]),
-      tie_word_embeddings=shape["tie_embeddings"],
-      bos_token_id=1,
-      eos_token_id=2,
-      pad_token_id=bench_training.PAD_ID,
-    )
-  )
+  config = transformers.LlamaConfig.from_dict(spec["hf_config"])
+  model = transformers.LlamaForCausalLM(config)
   with np.load(pathlib.Path(spec["folder"]) / weights) as stored:
     named = hf_weights(dict(stored))
   model.load_state_dict({k: torch.tensor(v) for k, v in named.items()})

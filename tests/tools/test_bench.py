@@ -102,6 +102,18 @@ def test_sizes_in_the_help_are_those_of_the_target():
   for name, fields in bench_training.SIZES.items():
     size = presets.llama_config("tiny", **fields).num_parameters
     assert f"{name} {size / 1e6:.1f}M" in said
+  for name, large in bench_training.LARGE.items():
+    released = f"Llama {large.preset[5]}.{large.preset[7]} {name.upper()}"
+    rows = f"{large.rows} packed rows of {bench_training.LARGE_LENGTH:,}"
+    assert f"{name} {released}, {rows}" in said
+  assert set(bench._SIZES) == {*bench_training.SIZES, *bench_training.LARGE}
+
+
+def test_a_size_of_another_target_is_refused(capsys, no_measuring):
+  assert bench.main(["preference", "--size=8b"]) == 1
+  said = capsys.readouterr().err
+  assert "--size=8b is not a size of preference" in said
+  assert "tiny, small, 1b." in said
 
 
 def test_table_holds_every_figure_in_its_unit():
@@ -130,6 +142,15 @@ def test_ledgers_get_tokens_per_second_beside_those_of_full_mfu():
   assert bench.headlines({"ours": summary}) == {
     "ours": (300.0, "tokens/s", 1200.0)
   }
+
+
+def test_the_data_sheet_s_limit_stands_beside_each_figure():
+  # 6 GFLOP a token: 60 TFLOP/s are 10,000 tokens/s.
+  ours = dict(tokens_per_s=4500.0, flops_per_token=6e9, flops_per_s=27e12)
+  assert bench_table.of_data_sheet({"ours packed": ours}, 60e12) == (
+    "limit by the data sheet's 60.0 TFLOP/s: ours packed 4,500 of 10,000"
+    " tokens/s (45.0 %)"
+  )
 
 
 def test_every_target_is_in_the_help():

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of ramjax.tools.bench_cases and bench_machine."""
 
+import os
+import pathlib
+import subprocess
+
 import pytest
 
 from ramjax.tools import bench_cases, bench_machine
@@ -117,6 +121,29 @@ def test_child_that_writes_nothing_is_not_a_success(tmp_path):
   case = Case("quiet", "ramjax.tools.bench_table", {})
   with pytest.raises(bench_cases.CaseError, match=r"status 0.*\n.*\(empty\)"):
     bench_cases.run_case(case, tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("given", "expected"), [(None, "0.95"), ("0.5", "0.5")]
+)
+def test_a_child_has_the_gpu_memory_that_plans_count_on(
+  tmp_path, monkeypatch, given, expected
+):
+  name = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+  monkeypatch.delenv(name, raising=False)
+  if given:
+    monkeypatch.setenv(name, given)
+  seen = {}
+
+  def run(command, *, env, **_):
+    seen.update(env)
+    pathlib.Path(command[-1]).write_text("{}")
+    return subprocess.CompletedProcess(command, 0)
+
+  monkeypatch.setattr(bench_cases.subprocess, "run", run)
+  assert bench_cases.run_case(Case("a", "m", {}), tmp_path) == {}
+  assert seen[name] == expected
+  assert seen["PATH"] == os.environ["PATH"]
 
 
 def test_peak_memory_counts_memory_that_is_freed_again():

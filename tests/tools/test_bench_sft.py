@@ -90,6 +90,22 @@ def test_plan_alternates_the_sides_on_the_same_folder(tmp_path):
   assert rows == len(raw) == 8 and 0 <= length - longest < 8 and length % 8 == 0
 
 
+def test_without_a_peer_no_weights_are_written(tmp_path):
+  plan = bench_sft.prepare(
+    tmp_path,
+    rows="tasks:300?seed=0",
+    size="8b",
+    against="",
+    device="gpu",
+    steps=3,
+    seconds=5.0,
+  )
+  assert plan.setup == []
+  packed = plan.cases[0].spec
+  assert (packed["rows"], packed["remat"]) == (2, "full")
+  assert packed["config"]["data"]["max_length"] == 4096
+
+
 def test_too_few_rows_are_refused(tmp_path):
   with pytest.raises(ValueError, match="has 7 rows: a batch needs 8"):
     bench_sft.prepare(

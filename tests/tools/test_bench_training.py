@@ -3,8 +3,11 @@
 
 import pytest
 
+from ramjax.configs import base
 from ramjax.data.rows import TextRow
+from ramjax.models import remat
 from ramjax.tools import bench_training
+from ramjax.trainers import initial_weights
 
 
 def test_vocabulary_is_halved_until_the_rows_fill_it(tmp_path):
@@ -46,3 +49,20 @@ def test_ratios_are_said_with_those_of_each_round():
   assert times.sentence == (
     "step time, ours / trl: 0.50 (by round: 0.50); below 1, ours is faster"
   )
+
+
+@pytest.mark.parametrize(("size", "billions"), [("1b", 1.24), ("8b", 8.03)])
+def test_large_sizes_are_released_shapes_in_rows_of_4096(size, billions):
+  config = base.sft()
+  bench_training.configure(config, "tasks:9", size, "gpu")
+  model = initial_weights.make_model_config(config, platform="gpu")
+  assert model.num_parameters == pytest.approx(billions * 1e9, rel=5e-3)
+  assert (model.dtype, config.data.max_length) == ("bfloat16", 4096)
+  large = bench_training.LARGE[size]
+  assert config.data.batch_size == large.rows
+  assert large.remat in remat.POLICIES
+
+
+def test_large_sizes_are_refused_on_a_cpu():
+  with pytest.raises(ValueError, match=r"--size=8b .* one of tiny, small\."):
+    bench_training.configure(base.sft(), "tasks:9", "8b", "cpu")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of our weights under Hugging Face's names."""
 
+import json
+
 import numpy as np
 import pytest
 
+from ramjax.models import presets
 from ramjax.models.config import LlamaConfig
 from ramjax.tools import bench_trl_inputs
 
@@ -40,10 +43,21 @@ def test_weights_are_transposed_and_unstacked():
 
 
 @pytest.mark.peers
+def test_a_released_shape_is_theirs():
+  transformers = pytest.importorskip("transformers")
+  shape = presets.llama_config("llama3_2_1b")
+  fields = json.loads(json.dumps(bench_trl_inputs.hf_fields(shape)))
+  config = transformers.LlamaConfig.from_dict(fields)
+  assert config.tie_word_embeddings and config.head_dim == 64
+  rope = config.rope_parameters
+  assert (rope["rope_type"], rope["factor"]) == ("llama3", 32.0)
+  assert rope["rope_theta"] == 500_000.0
+  assert config.pad_token_id == 3
+
+
+@pytest.mark.peers
 def test_weights_fit_a_llama_of_transformers(tmp_path):
   pytest.importorskip("transformers")
-  import dataclasses
-
   import jax
 
   from ramjax.models import llama
@@ -55,7 +69,7 @@ def test_weights_fit_a_llama_of_transformers(tmp_path):
     for path, leaf in leaves
   }
   np.savez(tmp_path / "weights.npz", allow_pickle=False, **named)
-  spec = dict(folder=str(tmp_path), model=dataclasses.asdict(SHAPE))
+  spec = dict(folder=str(tmp_path), hf_config=bench_trl_inputs.hf_fields(SHAPE))
   model = bench_trl_inputs.make_model(spec)
   num_parameters = sum(p.numel() for p in model.parameters())
   assert num_parameters == SHAPE.num_parameters

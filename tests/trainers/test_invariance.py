@@ -92,9 +92,8 @@ def _cases() -> list[Any]:
         continue  # Its rows' answers follow different prompts.
       if name == _ALL_AT_ONCE[False] and case.shares_prompts:
         continue  # All at once is more.
-      slow = name in _SLOW_CUTS or (
-        family != "preference" and name == "devices"
-      )
+      # One family on devices: the quickest that compares with a reference.
+      slow = name in _SLOW_CUTS or (family != "unpaired" and name == "devices")
       marks = [pytest.mark.slow] if slow else []
       found.append(pytest.param(family, name, marks=marks))
   return found
