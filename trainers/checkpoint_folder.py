@@ -122,10 +122,10 @@ class CheckpointFolder:
     if step in self._manager.all_steps():
       return
     trees = state_items.split(state)
-    # On the first process alone: it may write a rollout beside the checkpoint.
-    position = batches.get_state() if processes.is_first() else None
-    texts = {DATA_ITEM: position, PROGRESS_ITEM: progress}
     with self._said():
+      # On the first process alone: it may write a rollout beside the checkpoint.
+      position = batches.get_state() if processes.is_first() else None
+      texts = {DATA_ITEM: position, PROGRESS_ITEM: progress}
       # Before the copies to the host, so that the devices do both at once.
       pending = state_digest.start(trees)
       self._manager.save(
@@ -175,14 +175,17 @@ class CheckpointFolder:
     read = processes.together(
       lambda: checkpoint_step.read(self.path(step), wanted)
     )
-    for damaged in processes.gather(read.damaged):
-      if damaged is not None:
-        raise Damaged(damaged)
+    _refuse_damaged(read.damaged)
     if saved is not None:
       trees = {name: read.items[name] for name in wanted}
       state_digest.require_equal(saved, state_digest.of_all(trees))
-    # What is wrong from here on is not wrong with the files.
-    processes.together(lambda: _move(batches, read.items[DATA_ITEM]))
+    _refuse_damaged(
+      processes.together(
+        lambda: checkpoint_step.move(
+          self.path(step), batches, read.items[DATA_ITEM]
+        )
+      )
+    )
     state = state_items.join(as_saved, read.items)
     skips = skipped_updates.continued(state.skips, like.skips)
     state = dataclasses.replace(state, skips=skips)
@@ -267,9 +270,18 @@ class _Position:
     return self.state
 
 
-def _move(batches: Any, position: Any) -> None:
-  batches.set_state(position)
-  batches.start_prefetch()
+def _refuse_damaged(here: str | None) -> None:
+  """Raises on all processes if what one of them read is damaged.
+
+  Args:
+    here: What is wrong with what this one read.
+
+  Raises:
+    Damaged: What the first of them found.
+  """
+  for damaged in processes.gather(here):
+    if damaged is not None:
+      raise Damaged(damaged)
 
 
 def _skips_of(

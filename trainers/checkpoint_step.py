@@ -111,6 +111,35 @@ def read(at: pathlib.Path, wanted: Mapping[str, Any]) -> Read:
   return Read(items, None)
 
 
+def move(at: pathlib.Path, batches: Any, position: Any) -> str | None:
+  """Moves `batches` to the position of a step.
+
+  Args:
+    at: The step's folder.
+    batches: The run's iterator.
+    position: What `read` found; with a rollout, which is in a file beside the
+      checkpoints, its digest.
+
+  Returns:
+    What is wrong with that file, if anything.
+
+  Raises:
+    ReadError: It cannot be read, for want of something else.
+    ValueError: The config is one that `batches` cannot go on with.
+  """
+  try:
+    batches.set_state(position)
+    batches.start_prefetch()
+  except Damaged as error:
+    return str(error)
+  except (PassingError, *MISSING):
+    # It says more; or rows are gone, which is nothing about the checkpoint.
+    raise
+  except (OSError, MemoryError) as error:
+    raise _read_error(at, error) from error
+  return None
+
+
 def _is_of_the_machine(error: BaseException) -> bool:
   """Whether a sound file might fail so: no memory, a disk that is away."""
   if isinstance(error, MISSING):

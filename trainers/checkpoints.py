@@ -5,20 +5,16 @@ The second is on a fast disk of the machine, saved to more often and kept short;
 a run goes on from the newest good checkpoint of both.
 """
 
+import contextlib
 import dataclasses
 import pathlib
-import uuid
 from typing import Any
 
-import jax
-
 from ramjax.models.weights import CHECKPOINT_DIR
-from ramjax.trainers import good_step, processes
+from ramjax.trainers import good_step, local_tier
 from ramjax.trainers.checkpoint_folder import CheckpointFolder
 from ramjax.trainers.state import TrainState
 
-# In the checkpoint folder: whose the checkpoints in a local folder are.
-RUN_ID_FILE = "run_id"
 _KEEP_LOCAL = 2
 
 
@@ -61,6 +57,7 @@ class Checkpoints:
       local_every: Steps between two checkpoints there, at least 1.
 
     Raises:
+      InUseError: Another job holds the local folder.
       SaveError: A folder cannot be written to.
       ValueError: `keep` below 1, `keep_every` negative, only one of the last
         two, or a local folder that not all processes share.
@@ -81,11 +78,12 @@ class Checkpoints:
     )
     self._local_every = local_every
     self._local: CheckpointFolder | None = None
+    self._held = contextlib.ExitStack()
     if local_dir:
-      of_run = pathlib.Path(local_dir).expanduser().resolve() / self._run_id()
-      of_run.mkdir(parents=True, exist_ok=True)
-      _require_shared(of_run)
-      self._local = CheckpointFolder(of_run, keep=_KEEP_LOCAL, keep_every=0)
+      with contextlib.ExitStack() as held:
+        of_run = local_tier.claim(local_dir, self.directory, held)
+        self._local = CheckpointFolder(of_run, keep=_KEEP_LOCAL, keep_every=0)
+        self._held = held.pop_all()
 
   def latest_step(self) -> int | None:
     """Step of the newest finished checkpoint, or None."""
@@ -152,7 +150,8 @@ class Checkpoints:
     """The newest good checkpoint's state, counters and step; or a fresh start.
 
     Args:
-      fresh: The state of a run that starts, on the mesh.
+      fresh: The state of a run that starts, on the mesh; where there is a
+        checkpoint, its arrays are deleted.
       batches: The run's iterator, freshly made.
 
     Raises:
@@ -190,50 +189,10 @@ class Checkpoints:
     Raises:
       SaveError: A save failed, and that was not raised before.
     """
-    for folder in self._folders():
-      folder.close()
+    with self._held:
+      for folder in self._folders():
+        folder.close()
 
   def _folders(self) -> list[CheckpointFolder]:
     """The local one first: at the same step it is the faster one."""
     return [self._main] if self._local is None else [self._local, self._main]
-
-  def _run_id(self) -> str:
-    """A name for this run's folder among the local ones.
-
-    The path of the workdir would not do: a run that was deleted and began anew
-    in the same place would go on from the old one's checkpoints.
-    """
-
-    def read() -> str:
-      path = self.directory / RUN_ID_FILE
-      if not path.exists():
-        path.write_text(uuid.uuid4().hex + "\n")
-      return path.read_text().strip()
-
-    return processes.first_tells(read)
-
-
-def _require_shared(folder: pathlib.Path) -> None:
-  """Raises where a process would look for its shards on another machine."""
-  if jax.process_count() == 1:
-    return
-  name = processes.first_tells(lambda: f"shared-{uuid.uuid4().hex}")
-  mark = folder / name
-
-  def look() -> None:
-    if not mark.exists():
-      raise ValueError(
-        f"checkpoint.local_dir: process {jax.process_index()} does not see what"
-        f" process 0 writes in {folder}. With several processes it must be a"
-        " folder that all of them share (processes of one machine, or a shared"
-        " file system); else leave it empty."
-      )
-
-  if processes.is_first():
-    mark.touch()
-  processes.together(lambda: None)  # The mark is there, if anywhere.
-  try:
-    processes.together(look)
-  finally:
-    if processes.is_first():
-      mark.unlink()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ramjax.models.saved_digests import Damaged
-from ramjax.trainers import processes
+from ramjax.trainers import processes, state_items
 from ramjax.trainers.checkpoint_folder import CheckpointFolder, Restored
 from ramjax.trainers.state import TrainState
 
@@ -41,7 +41,8 @@ def restore_newest(
 
   Args:
     folders: Where checkpoints are; at the same step the first one is read.
-    like: A state of the same shapes, on the mesh to restore onto.
+    like: A state of the same shapes, on the mesh to restore onto; where there
+      is a checkpoint, its arrays are deleted.
     batches: The run's iterator; moved.
 
   Returns:
@@ -62,6 +63,8 @@ def restore_newest(
       for step in folder.steps()
     )
   )
+  if candidates:
+    like = state_items.make_room(like)
   rejected: list[tuple[CheckpointFolder, int, str]] = []
   for minus_step, place in candidates:
     step, folder = -minus_step, folders[place]

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
@@ -23,6 +24,7 @@ from ramjax.trainers.prompt_data import Prompt
 from ramjax.trainers.prompt_order import prompt_order
 from ramjax.trainers.rollout import Rollout
 from ramjax.trainers.rollout_batches import RolloutBatch
+from ramjax.trainers.run_error import PassingError
 from ramjax.trainers.state import TrainState
 
 ROLLOUTS_DIR = "rollouts"
@@ -126,8 +128,11 @@ class OnlineBatches:
 
     The first process alone calls it, as all are at the same place.
     """
+    digest = None
     if self._rollout is not None:
-      rollout_lib.save_arrays(self._folder, self._number, self._rollout)
+      digest = rollout_lib.save_arrays(
+        self._folder, self._number, self._rollout
+      )
     return {
       "number": self._number,
       "update": self._update,
@@ -135,14 +140,18 @@ class OnlineBatches:
       "kl_coef": self._kl_coef,
       "moments": self._moments.to_json(),
       "together": self._together,
+      "rollout_sha256": digest,
     }
 
   def set_state(self, state: Mapping[str, Any]) -> None:
     """Moves to a position; reads the rollout it lies within.
 
+    All processes call it.
+
     Raises:
-      FileNotFoundError: That rollout is gone.
-      ValueError: It is damaged, or was made for updates of other sizes.
+      Damaged: The file of that rollout is gone, or is not what was saved.
+      OSError: It cannot be read, for want of something else.
+      ValueError: The position is one in updates of other sizes.
     """
     self._number = state["number"]
     self._update = state["update"]
@@ -152,7 +161,7 @@ class OnlineBatches:
     self._rollout, self._weights = None, {}
     if not self._update:
       return
-    self._rollout = rollout_lib.load_arrays(self._folder, self._number)
+    self._rollout = self._read(state.get("rollout_sha256"))
     num = len(self._rollout.scores)
     together = state["together"]
     if (
@@ -173,6 +182,25 @@ class OnlineBatches:
 
   def close(self) -> None:
     """Nothing is open."""
+
+  def _read(self, digest: str | None) -> Rollout:
+    """The rollout of this number, on each process from the file of the first.
+
+    Args:
+      digest: Of the file; None where an earlier version wrote the position.
+    """
+
+    def look() -> bool:
+      return rollout_lib.is_there(self._folder, self._number)
+
+    # The first alone says that it is gone: others may see it late.
+    if processes.first_tells(look) and not processes.sees(look):
+      raise PassingError(
+        f"process {jax.process_index()} does not see rollout {self._number} in"
+        f" {self._folder}, and process 0 sees it: --workdir must be a folder"
+        " that all see. Nothing was changed."
+      )
+    return rollout_lib.load_arrays(self._folder, self._number, digest)
 
   def _begin(
     self, state: TrainState, check: Callable[[], None]

@@ -3,23 +3,21 @@
 
 It is kept as a file, `NNNNNN.jsonl`, for people. Where a checkpoint lies within
 it there is `NNNNNN.npz`, too, with every number: a run that is continued there
-goes on bit for bit.
+goes on bit for bit. The checkpoint has the digest of that file.
 """
 
 import dataclasses
+import hashlib
+import io
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-_REMEDY = (
-  "the last checkpoint lies within that rollout. Restore the file, or go on from"
-  " an older checkpoint by moving the newer ones away."
-)
+from ramjax.models.saved_digests import MISSING, Damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,46 +72,89 @@ def save_records(
   """
   folder.mkdir(exist_ok=True)
   lines = "".join(json.dumps(record) + "\n" for record in records)
-  _replace(_path(folder, number, ".jsonl"), lambda file: file.write(lines), "w")
+  _replace(_path(folder, number, ".jsonl"), lines.encode())
 
 
-def save_arrays(folder: pathlib.Path, number: int, rollout: Rollout) -> None:
-  """Writes a rollout to be read back, bit for bit."""
+def save_arrays(folder: pathlib.Path, number: int, rollout: Rollout) -> str:
+  """Writes a rollout to be read back, bit for bit.
+
+  Returns:
+    The SHA-256 of the file: the same each time for the same rollout.
+  """
   arrays: dict[str, Any] = {
     field.name: getattr(rollout, field.name)
     for field in dataclasses.fields(rollout)
   }
-  _replace(
-    _path(folder, number, ".npz"), lambda file: np.savez(file, **arrays), "wb"
-  )
+  packed = io.BytesIO()
+  np.savez(packed, **arrays)
+  data = packed.getvalue()
+  _replace(_path(folder, number, ".npz"), data)
+  # Of what was to be written, and not of what the disk made of it.
+  return hashlib.sha256(data).hexdigest()
 
 
-def load_arrays(folder: pathlib.Path, number: int) -> Rollout:
-  """Reads a rollout back.
+def is_there(folder: pathlib.Path, number: int) -> bool:
+  """Whether the arrays of a rollout are in their place.
 
   Raises:
-    FileNotFoundError: Its arrays are gone, and the run cannot go on within it.
-    ValueError: They are damaged.
+    OSError: The system does not say.
+  """
+  try:
+    _path(folder, number, ".npz").stat()
+  except MISSING:
+    return False
+  return True
+
+
+def load_arrays(
+  folder: pathlib.Path, number: int, digest: str | None
+) -> Rollout:
+  """Reads a rollout back.
+
+  Args:
+    folder: Of the run's rollouts.
+    number: Of the rollout.
+    digest: What `save_arrays` returned; None of an earlier version, which
+      returned nothing.
+
+  Raises:
+    Damaged: The file is gone, or is not what was written; says what is wrong.
+    OSError: It cannot be read, for want of something else.
   """
   path = _path(folder, number, ".npz")
-  if not path.is_file():
-    raise FileNotFoundError(f"{path} does not exist: {_REMEDY}")
+  name = f"{folder.name}/{path.name}"
   try:
-    # Opened here: NumPy leaves a damaged file open.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-      return Rollout(**{name: arrays[name] for name in arrays.files})
-  except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-    raise ValueError(f"{path} is damaged ({error}): {_REMEDY}") from error
+    data = path.read_bytes()
+  except MISSING as error:
+    raise Damaged(
+      f"{name}, the rollout that it lies within, is gone"
+    ) from error
+  if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+    raise Damaged(
+      f"the digest of {name}, the rollout that it lies within, is not the one"
+      " saved"
+    )
+  try:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+      return Rollout(**{field: arrays[field] for field in arrays.files})
+  except MemoryError:
+    raise
+  except Exception as error:
+    # Zip files and NumPy raise whatever damaged bytes lead them to.
+    raise Damaged(
+      f"{name}, the rollout that it lies within, cannot be read:"
+      f" {type(error).__name__}: {error}"
+    ) from error
 
 
 def _path(folder: pathlib.Path, number: int, suffix: str) -> pathlib.Path:
   return folder / f"{number:06d}{suffix}"
 
 
-def _replace(path: pathlib.Path, write: Any, mode: str) -> None:
+def _replace(path: pathlib.Path, data: bytes) -> None:
   temporary = path.with_name(path.name + ".tmp")
-  with temporary.open(mode) as file:
-    write(file)
+  with temporary.open("wb") as file:
+    file.write(data)
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)

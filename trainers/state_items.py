@@ -25,6 +25,28 @@ def split(state: TrainState) -> dict[str, Any]:
   return {**_weights(state), TRAIN_ITEM: _rest(state)}
 
 
+def make_room(state: TrainState) -> TrainState:
+  """The state with its large arrays deleted: of each, shape and place are left.
+
+  Whoever else holds one of those arrays cannot read it any more. A device that
+  a run fills has no room for a second state beside the first.
+
+  Args:
+    state: What no checkpoint has of it, `frozen` and `reference`, stays.
+  """
+
+  def drop(array: jax.Array) -> jax.ShapeDtypeStruct:
+    shape = jax.ShapeDtypeStruct(
+      array.shape, array.dtype, sharding=array.sharding
+    )
+    array.delete()
+    return shape
+
+  large = ("params", "opt_state", "ema", "moving")
+  dropped = {name: jax.tree.map(drop, getattr(state, name)) for name in large}
+  return dataclasses.replace(state, **dropped)
+
+
 def save_args(name: str, tree: Any) -> ocp.args.CheckpointArgs:
   """How Orbax saves one item."""
   chunks = None if name == TRAIN_ITEM else _small_chunks(tree)

@@ -2,6 +2,7 @@
 """A folder of checkpoints: errors of the disk are said at the next look."""
 
 import contextlib
+import errno
 import json
 import resource
 import time
@@ -72,6 +73,16 @@ def test_a_full_disk_is_said_without_waiting_and_the_last_step_stays(folder):
     tiny_checkpoints.state(1)
   )
   again.close()
+
+
+def test_a_position_that_finds_no_room_is_said_as_the_rest(folder):
+  class Full(Position):
+    def get_state(self):
+      raise OSError(errno.ENOSPC, "No space left on device")
+
+  with pytest.raises(SaveError, match=r"No space left .*good one is .*df -h"):
+    folder.save(2, tiny_checkpoints.state(2), Full(2), PROGRESS)
+  assert folder.steps() == [1]
 
 
 def test_a_folder_that_went_away_is_said_by_its_name(folder, tmp_path):

@@ -264,6 +264,23 @@ def test_a_checkpoint_of_the_first_version_loads_and_is_said_not_proven(
   batches.close()
 
 
+def test_what_is_read_takes_the_place_of_the_first_state(tmp_path):
+  mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+  reference = llama.init_params(_CONFIG, jax.random.key(7), mesh)
+  fresh = _state(mesh, reference=reference)
+  checkpoints, batches = Checkpoints(tmp_path, keep=2, keep_every=0), _batches()
+  started = checkpoints.restore_latest(fresh, batches).state
+  assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(started))
+  checkpoints.save(1, started, batches, _PROGRESS)
+  checkpoints.wait()
+  found = checkpoints.restore_latest(fresh, batches).state
+  checkpoints.close()
+  batches.close()
+  replaced = (fresh.params, fresh.opt_state, fresh.ema)
+  assert all(leaf.is_deleted() for leaf in jax.tree.leaves(replaced))
+  assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(found))
+
+
 def _assert_is_v0(state):
   leaves = [
     np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state.params)

@@ -29,6 +29,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from tiny_checkpoints import PROGRESS, Position
 from ramjax.models import sharding
+from ramjax.models.saved_digests import Damaged
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.state import init_state
 
@@ -45,12 +46,18 @@ def at(step):
 def save(step):
   checkpoints.save(step, at(step), Position(step), PROGRESS)
   checkpoints.wait()
+class Beside(Position):
+  # As where one process reads a damaged rollout beside step 3.
+  def set_state(self, state):
+    if state["next_index"] == 3 and sys.argv[4] == f"beside-{index}":
+      raise Damaged("the rollout is gone")
+    super().set_state(state)
 found = None
 if sys.argv[4] == "save":
   for step in (1, 2, 3):
     save(step)
 else:
-  batches = Position()
+  batches = Beside()
   continued = checkpoints.restore_latest(at(9), batches)
   for one, other in zip(
     continued.state.params["weight"].addressable_shards,
@@ -81,6 +88,21 @@ for _ in range(2):  # The second time, all are at one place again.
     found.append(str(error))
 left = processes._client().key_value_dir_get("ramjax/0/gathered/")
 print(json.dumps([found, sorted({key.split("/")[3] for key, _ in left})]))
+"""
+
+
+# The first process alone makes the local folder, and finds that it cannot.
+_CLAIM = """
+import contextlib
+from ramjax.trainers import local_tier, processes
+found = []
+for name in ("fast", "file", "fast"):
+  with contextlib.ExitStack() as held:
+    try:
+      found.append(str(local_tier.claim(str(root / name), root / "run", held)))
+    except (OSError, ValueError) as error:
+      found.append(str(error))
+print(json.dumps(found))
 """
 
 
@@ -156,6 +178,33 @@ def test_damage_in_what_one_process_reads_is_rejected_by_both(
   assert cut.startswith("checkpoint of step 2 rejected: cannot be read: ")
   steps = {path.name for path in (root / "run/checkpoints").iterdir()}
   assert {"1", "2", "2.rejected", "3.rejected"} <= steps
+
+
+@pytest.mark.parametrize("process", [1, 0])
+def test_damage_beside_a_step_that_one_process_finds_is_rejected_by_both(
+  saved, tmp_path, process
+):
+  root = tmp_path / "copy"
+  shutil.copytree(saved, root)
+  first, second = _run(_RESTORE, root, f"beside-{process}")
+  assert first == second
+  step, position, notes = first
+  assert (step, position) == (2, 2)
+  moved = root / "run/checkpoints/3.rejected"
+  assert notes == [
+    f"checkpoint of step 3 rejected: the rollout is gone; it is now {moved}"
+  ]
+
+
+def test_both_use_one_local_folder_and_both_say_why_there_is_none(tmp_path):
+  (tmp_path / "run").mkdir()
+  (tmp_path / "file").write_text("not a folder")
+  first, second = _run(_CLAIM, tmp_path)
+  run_id = (tmp_path / "run/run_id").read_text().strip()
+  assert first[0] == first[2] == str(tmp_path / "fast" / run_id)
+  why = f"checkpoint.local_dir='{tmp_path}/file' cannot be used: "
+  assert first[1].startswith(why)
+  assert second == [first[0], f"process 0 failed: {first[1]}", first[2]]
 
 
 @pytest.mark.parametrize("process", [0, 1])

@@ -127,6 +127,16 @@ def test_a_config_that_the_position_does_not_fit_sets_nothing_aside(folder):
   assert folder.steps() == [1, 2, 3] and not folder.set_aside_before()
 
 
+def test_rows_that_are_gone_set_nothing_aside(folder):
+  class Gone(Position):
+    def set_state(self, state):
+      raise FileNotFoundError("rows.jsonl does not exist")
+
+  with pytest.raises(FileNotFoundError, match=r"^rows\.jsonl"):
+    restore_newest([folder], tiny_checkpoints.state(9), Gone())
+  assert folder.steps() == [1, 2, 3] and not folder.set_aside_before()
+
+
 @pytest.mark.parametrize(
   "error",
   [
@@ -147,6 +157,29 @@ def test_what_fails_of_the_machine_stops_and_sets_nothing_aside(
   monkeypatch.setattr(state_items, "read", fail)
   with pytest.raises(ReadError, match="run the same command again") as found:
     restore_newest([folder], tiny_checkpoints.state(9), Position())
+  assert str(folder.path(3)) in str(found.value)
+  assert error.args[-1] in str(found.value)
+  assert folder.steps() == [1, 2, 3] and not folder.set_aside_before()
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    MemoryError("cannot allocate"),
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.ESTALE, "Stale file handle"),
+  ],
+  ids=lambda error: type(error).__name__ + str(getattr(error, "errno", "")),
+)
+def test_what_fails_of_the_machine_beside_the_step_sets_nothing_aside(
+  folder, error
+):
+  class Unread(Position):
+    def set_state(self, state):
+      raise error
+
+  with pytest.raises(ReadError, match="run the same command again") as found:
+    restore_newest([folder], tiny_checkpoints.state(9), Unread())
   assert str(folder.path(3)) in str(found.value)
   assert error.args[-1] in str(found.value)
   assert folder.steps() == [1, 2, 3] and not folder.set_aside_before()

@@ -43,11 +43,10 @@ class _Cut(NamedTuple):
 
 
 _CUTS = {
-  "packing": _Cut(pack=True),
   "the order of rows": _Cut(reverse=True),
   "the side of the padding": _Cut(right=True),
   "devices": _Cut(axes=(("fsdp", 8),)),
-  # Most of the others at once: one program to compile, not five.
+  # One program to compile, not five.
   "packing, shared prompts, longer rows, chunks and 4 microbatches": _Cut(
     pack=True,
     num_microbatches=4,
@@ -58,24 +57,9 @@ _CUTS = {
   "packing, longer rows, chunks and 4 microbatches": _Cut(
     pack=True, num_microbatches=4, row_length=96, chunk_size=3
   ),
-  "4 microbatches": _Cut(num_microbatches=4),
-  "shared prompts": _Cut(share_prompt=True),
-  "longer rows and chunks": _Cut(row_length=96, chunk_size=3),
-  "2 microbatches": _Cut(num_microbatches=2),
-  "chunks": _Cut(chunk_size=3),
   "microbatches on devices": _Cut(
     num_microbatches=2, axes=(("data", 2), ("fsdp", 4))
   ),
-}
-# Of these each tries a part of what an other one tries.
-_SLOW_CUTS = {
-  "packing",
-  "4 microbatches",
-  "shared prompts",
-  "longer rows and chunks",
-  "2 microbatches",
-  "chunks",
-  "microbatches on devices",
 }
 _ALL_AT_ONCE = {
   True: "packing, shared prompts, longer rows, chunks and 4 microbatches",
@@ -93,7 +77,7 @@ def _cases() -> list[Any]:
       if name == _ALL_AT_ONCE[False] and case.shares_prompts:
         continue  # All at once is more.
       # One family on devices: the quickest that compares with a reference.
-      slow = name in _SLOW_CUTS or (family != "unpaired" and name == "devices")
+      slow = cut.axes and (family, name) != ("unpaired", "devices")
       marks = [pytest.mark.slow] if slow else []
       found.append(pytest.param(family, name, marks=marks))
   return found

@@ -2,19 +2,27 @@
 """How rollouts are cut into updates, and go on where they were."""
 
 import dataclasses
+import pathlib
+import shutil
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+import tiny_checkpoints
 import tiny_rollouts
+from tiny_checkpoints import PROGRESS
 
 from ramjax.configs import base
 from ramjax.evals.running_moments import RunningMoments
 from ramjax.losses.kl_controller import adaptive_kl_coef
 from ramjax.models import sharding
-from ramjax.trainers import rollouts
+from ramjax.models.saved_digests import Damaged
+from ramjax.trainers import good_step, online_batches, rollouts
+from ramjax.trainers.checkpoint_folder import CheckpointFolder
+from ramjax.trainers.checkpoint_step import ReadError
 from ramjax.trainers.online_batches import OnlineBatches
+from ramjax.trainers.run_error import PassingError
 
 _STATE: Any = object()
 _PROMPTS = 8
@@ -225,6 +233,130 @@ def test_it_goes_on_within_a_rollout_as_if_never_stopped(tmp_path, stop):
     _equal(batch, other)
     assert metrics == told
   assert second.get_state() == whole.get_state()
+
+
+def _cut(path):
+  path.write_bytes(path.read_bytes()[:-1])
+
+
+def _flip(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 16
+  path.write_bytes(data)
+
+
+def _put_another_there(path):
+  shutil.copy(path.with_name("000000.npz"), path)
+
+
+@pytest.fixture(name="saved", scope="module")
+def _saved(tmp_path_factory):
+  """Steps 3 and 6, which lie within the first two rollouts of four updates."""
+  workdir = tmp_path_factory.mktemp("saved")
+  batches = _batches(workdir, _config(**{"rollout.epochs": 2}))
+  folder = CheckpointFolder(workdir / "steps", keep=3, keep_every=0)
+  for step in range(1, 7):
+    _next(batches)
+    if step in (3, 6):
+      folder.save(step, tiny_checkpoints.state(step), batches, PROGRESS)
+  folder.close()
+  return workdir
+
+
+class _Reopened:
+  """A copy of the folder, and what a run that is launched in it goes on from."""
+
+  def __init__(self, saved, workdir):
+    shutil.copytree(saved, workdir, dirs_exist_ok=True)
+    self.file = workdir / "rollouts" / "000001.npz"
+    self.folder = CheckpointFolder(workdir / "steps", keep=3, keep_every=0)
+    self.batches = _batches(workdir, _config(**{"rollout.epochs": 2}))
+
+  def restore(self):
+    like = tiny_checkpoints.state(9)
+    return good_step.restore_newest([self.folder], like, self.batches)
+
+
+@pytest.fixture(name="reopened")
+def _reopened(saved, tmp_path):
+  made = _Reopened(saved, tmp_path)
+  yield made
+  made.folder.close()
+
+
+@pytest.mark.parametrize(
+  "damage,reason",
+  [
+    (_cut, "the digest of rollouts/000001.npz, "),
+    (_flip, "the digest of rollouts/000001.npz, "),
+    (_put_another_there, "the digest of rollouts/000001.npz, "),
+    (pathlib.Path.unlink, "rollouts/000001.npz, the rollout that it lies"),
+  ],
+)
+def test_a_step_whose_rollout_is_damaged_is_set_aside_for_the_one_before(
+  reopened, tmp_path, damage, reason
+):
+  damage(reopened.file)
+  found = reopened.restore()
+  assert found is not None and found.step == 3
+  (note,) = found.notes
+  assert note.startswith(f"checkpoint of step 6 rejected: {reason}")
+  assert note.endswith(f"it is now {tmp_path / 'steps' / '6.rejected'}")
+  whole = _batches(tmp_path, _config(**{"rollout.epochs": 2}))
+  expected = [_next(whole)[0] for _ in range(8)]
+  for batch in expected[3:]:
+    _equal(_next(reopened.batches)[0], batch)
+
+
+def test_a_sound_rollout_is_gone_on_with(reopened):
+  found = reopened.restore()
+  assert found is not None and (found.step, found.notes) == (6, [])
+
+
+def test_where_each_rollout_is_gone_no_step_is_set_aside(reopened):
+  for path in reopened.file.parent.glob("*.npz"):
+    path.unlink()
+  with pytest.raises(good_step.NoGoodStepError, match=r"000000\.npz.* is gone"):
+    reopened.restore()
+  assert reopened.folder.steps() == [3, 6]
+
+
+def test_a_rollout_that_cannot_be_read_now_sets_nothing_aside(reopened):
+  reopened.file.unlink()
+  reopened.file.symlink_to(reopened.file.name)
+  with pytest.raises(ReadError, match=r"symbolic links.*rollouts/000001\.npz"):
+    reopened.restore()
+  assert reopened.folder.steps() == [3, 6]
+
+
+def test_a_rollout_that_the_first_process_alone_sees_sets_nothing_aside(
+  reopened, monkeypatch
+):
+  reopened.file.unlink()
+
+  def of_first(make):
+    return make() or True  # What this one does not see, the first one does.
+
+  monkeypatch.setattr(online_batches.processes, "first_tells", of_first)
+  monkeypatch.setattr(online_batches.processes, "_SHARED_SECONDS", 0)
+  with pytest.raises(PassingError, match="process 0 sees it"):
+    reopened.restore()
+  assert reopened.folder.steps() == [3, 6]
+
+
+def test_a_position_of_an_earlier_version_has_no_digest_and_is_gone_on_with(
+  tmp_path,
+):
+  first = _batches(tmp_path)
+  _next(first)
+  position = first.get_state()
+  del position["rollout_sha256"]
+  second = _batches(tmp_path)
+  second.set_state(position)
+  _equal(_next(second)[0], _next(first)[0])
+  _cut(tmp_path / "rollouts" / "000000.npz")
+  with pytest.raises(Damaged, match=r"000000\.npz, .* cannot be read"):
+    second.set_state(position)
 
 
 def test_moments_and_coefficient_go_from_rollout_to_rollout(tmp_path):

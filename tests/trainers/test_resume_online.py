@@ -194,6 +194,47 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
   shutil.rmtree(tmp_path)
 
 
+def _flip(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+
+
+@pytest.mark.slow
+def test_a_rollout_that_was_damaged_is_made_again_from_the_step_before(
+  folder, tmp_path, monkeypatch, capsys
+):
+  launch = _Launches(folder, _ppo, monkeypatch)
+  launch(tmp_path / "whole")
+  whole = launch.state
+  # Steps 3 and 5 lie within the first and the second rollout of 4 updates.
+  launch(tmp_path / "cut", stop_after=3)
+  launch(tmp_path / "cut", stop_after=2)
+  for damage, reason in (
+    (_flip, "the digest of rollouts/000001.npz, "),
+    (
+      os.unlink,
+      "rollouts/000001.npz, the rollout that it lies within, is gone",
+    ),
+  ):
+    workdir = tmp_path / damage.__name__
+    shutil.copytree(tmp_path / "cut", workdir)
+    damage(workdir / "rollouts" / "000001.npz")
+    capsys.readouterr()
+    outcome, batches = launch(workdir)
+    assert outcome is loop.Outcome.FINISHED and len(batches) == 3
+    out = capsys.readouterr().out
+    assert f"checkpoint of step 5 rejected: {reason}" in out
+    assert f"continuing after step 3 of {_STEPS}" in out
+    assert (workdir / "checkpoints" / "5.rejected").is_dir()
+    for (path, one), (_, other) in zip(
+      _bits(launch.state), _bits(whole), strict=True
+    ):
+      np.testing.assert_array_equal(one, other, err_msg=str(path))
+    assert _answers(workdir) == _answers(tmp_path / "whole")
+    assert _log(workdir) == _log(tmp_path / "whole")
+
+
 _FILE = """
 from ramjax.configs import base
 
