@@ -3,7 +3,8 @@
 
 `plan_checks.json` has the cases: a config, a topology, and what the compiler said
 when it was last accepted. A step that needs more than 92 % of a device's memory,
-2 % more than it did, or more collectives, fails the check.
+2 % more than it did, or more collectives, fails the check. `--write` accepts what
+is more than it was; what does not fit, or fills more than 92 %, nothing accepts.
 """
 
 import argparse
@@ -45,18 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
       print(f"not checked: {missing}")
       skipped += 1
       continue
-    measured, wrong = check(case)
+    measured, unfit, grown = check(case)
+    accepts = args.write and not unfit
+    wrong = unfit if accepts else [*unfit, *grown]
     failed += bool(wrong)
     print(_line(measured) + "".join(f"\n  FAILED: {w}" for w in wrong))
-    if args.write and measured["peak_gib"] is not None:
-      case["accepted"] = measured
-      _CASES.write_text(json.dumps(cases, indent=1) + "\n")
+    if accepts:
+      _accept(case, measured)
+      print("".join(f"  NOW ACCEPTED: {w}\n" for w in grown), end="")
   checked = len(chosen) - skipped
   print(f"{checked - failed} of {checked} plans hold; {skipped} not checked")
-  return 1 if not checked or (failed and not args.write) else 0
+  return 1 if not checked or failed else 0
 
 
-def check(case: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def check(
+  case: Mapping[str, Any],
+) -> tuple[dict[str, Any], list[str], list[str]]:
   """Compiles a case.
 
   Args:
@@ -65,7 +70,8 @@ def check(case: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
   Returns:
     Figures (`peak_gib`, None if it does not fit; `collectives`, counts by kind
-    and axes; `compile_s`), and what is wrong, a sentence each.
+    and axes; `compile_s`); why nothing may accept them; and what is more than
+    was accepted: a sentence each.
   """
   from ramjax.tools import plan_compile
   from ramjax.trainers import abstract_run
@@ -85,9 +91,8 @@ def check(case: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     "compile_s": round(compiled.compile_s),
   }
   limit = topology.device.memory_bytes / _GIB
-  return measured, violations(
-    measured, case["accepted"], limit, compiled.reason
-  )
+  unfit = too_large(measured, limit, compiled.reason)
+  return measured, unfit, more_than(case["accepted"], measured)
 
 
 def _topology(case: Mapping[str, Any]) -> Any:
@@ -96,31 +101,51 @@ def _topology(case: Mapping[str, Any]) -> Any:
   return topologies.find_topology(case["topology"], num_slices=case["slices"])
 
 
-def violations(
-  measured: Mapping[str, Any],
-  accepted: Mapping[str, Any] | None,
-  limit_gib: float,
-  reason: str,
+def too_large(
+  measured: Mapping[str, Any], limit_gib: float, reason: str
 ) -> list[str]:
-  """What is wrong with figures, a sentence each."""
+  """Why figures are no plan to run by, a sentence each."""
   peak = measured["peak_gib"]
   if peak is None:
     return [f"it does not fit: {reason}"]
-  wrong = []
   if peak > _MOST_MEMORY * limit_gib:
-    wrong.append(
+    return [
       f"a peak of {peak} GiB is more than {_MOST_MEMORY:.0%} of"
       f" {limit_gib:.2f} GiB."
-    )
+    ]
+  return []
+
+
+def more_than(
+  accepted: Mapping[str, Any] | None, measured: Mapping[str, Any]
+) -> list[str]:
+  """What of figures is more than was accepted, a sentence each."""
   if accepted is None:
-    return [*wrong, "no figures were accepted yet: --write does."]
-  if peak > _PEAK_SLACK * accepted["peak_gib"]:
+    return ["no figures were accepted yet: --write does."]
+  wrong = []
+  peak = measured["peak_gib"]
+  if peak is not None and peak > _PEAK_SLACK * accepted["peak_gib"]:
     wrong.append(f"a peak of {peak} GiB; accepted: {accepted['peak_gib']}.")
   for name, count in measured["collectives"].items():
     before = accepted["collectives"].get(name, 0)
     if count > before:
       wrong.append(f"{count:,} {name}; accepted: {before:,}.")
   return wrong
+
+
+def _accept(case: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+  """Keeps the figures of one case at once: the next may take minutes.
+
+  The file is read again, since another check may have written to it, and
+  replaced whole, so that one that is interrupted leaves no half of it.
+  """
+  cases = json.loads(_CASES.read_text())
+  for other in cases:
+    if _name(other) == _name(case):
+      other["accepted"] = measured
+  partial = _CASES.with_name(f".{_CASES.name}.partial")
+  partial.write_text(json.dumps(cases, indent=1) + "\n")
+  os.replace(partial, _CASES)
 
 
 def _name(case: Mapping[str, Any]) -> str:
@@ -156,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "--write",
     action="store_true",
-    help="accept what is measured, and keep it in plan_checks.json",
+    help="accept what fits, and keep its figures in plan_checks.json",
   )
   return parser
 

@@ -57,13 +57,17 @@ _PATTERNS = {
 }
 
 
+# What every place needs, as `train` and `plan` name it.
+_RUN = ("topology", "name", "config", "workdir")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Place:
   """Somewhere to run.
 
   Attributes:
     template: In `tools/launch/`.
-    needs: Options without which it cannot be filled in.
+    needs: Options without which it cannot be filled in, beside `_RUN`.
     takes: Options that it can do without.
     values: What is filled in beside what every place has.
   """
@@ -131,16 +135,19 @@ def render(args: argparse.Namespace, fields: Sequence[str]) -> str:
 
 def _check_options(args: argparse.Namespace, place: _Place) -> None:
   """Options are there where they are needed, of no other place, and sound."""
-  known = {"on", "topology", "slices", "name", "config", "workdir"}
-  missing = [name for name in place.needs if not getattr(args, name)]
+  needs = (*_RUN, *place.needs)
+  known = {"on", "slices", *needs, *place.takes}
+  missing = [
+    f"{_flag(name)} ({_allowed(name)})"
+    for name in needs
+    if not getattr(args, name)
+  ]
   if missing:
-    raise LaunchError(
-      f"--on={args.on} needs {' and '.join(_flag(n) for n in missing)}."
-    )
+    raise LaunchError(f"--on={args.on} needs {' and '.join(missing)}.")
   for name, value in vars(args).items():
     if not value:
       continue
-    if name not in known.union(place.needs, place.takes):
+    if name not in known:
       raise LaunchError(f"{_flag(name)} is of no use with --on={args.on}.")
     if name in _PATTERNS:
       pattern, allowed = _PATTERNS[name]
@@ -180,11 +187,15 @@ def _check_run(args: argparse.Namespace, fields: Sequence[str]) -> None:
     )
 
 
+def _supervised(train: list[str]) -> list[str]:
+  """The run, started again by itself: for places where nothing else does that."""
+  return [train[0], "-m", "ramjax.tools.cli", "supervise", "--", *train]
+
+
 def _tpu_vm(
   args: argparse.Namespace, topology: Topology, train: list[str]
 ) -> dict[str, str]:
-  # There nothing else starts a run again.
-  train = [train[0], "-m", "ramjax.tools.cli", "supervise", "--", *train]
+  train = _supervised(train)
   return {
     **_cloud_tpu(args, topology),
     "RUNTIME_VERSION": _runtime(args, topology),
@@ -253,7 +264,8 @@ def _slurm(
 def _skypilot(
   args: argparse.Namespace, topology: Topology, train: list[str]
 ) -> dict[str, str]:
-  command = shlex.join(train)
+  # A managed job starts again where machines were lost, and not after a status.
+  command = shlex.join(_supervised(train))
   resources: dict[str, object] = {"use_spot": args.spot}
   if topology.device.platform == "tpu":
     if args.slices > 1:
@@ -325,6 +337,13 @@ _PLACES = {
     _skypilot,
   ),
 }
+
+
+def _allowed(name: str) -> str:
+  """What an option may be, in words."""
+  if name == "topology":
+    return f"such as {topologies.EXAMPLES}"
+  return _PATTERNS[name][1]
 
 
 def _flag(name: str) -> str:

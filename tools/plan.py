@@ -34,7 +34,8 @@ JAX's CUDA plug-in (pip install 'jax[cuda12]', of the version that is here).
   --slices=N        so many of them, connected by the data-centre network; they
                     go along mesh.data (1)
   --search          tries meshes, rematerialisation and microbatches, those first
-                    that should be fastest, and names the fastest that fits
+                    that should be fastest, and names the fastest that fits; the
+                    config as it is is one of them, and mesh.sequence stays
   --compiles=N      of a search, programs to compile at most (8); each takes
                     half a minute to some minutes
   --json=OUT.json   writes all figures, too
@@ -118,11 +119,14 @@ def _plan(config: Any, flags: Any) -> int:
     )
     print(plan_report.search_table(found))
     best = plan_search.fastest(found)
-    if best is None:
-      print("Nothing that was compiled fits.")
-      return _DOES_NOT_FIT
+    if best is not None:
+      print(f"the fastest that fits: {best.overrides}\n")
+    else:
+      best = plan_search.nearest(found)
+      print(
+        f"Nothing that was compiled fits. What wants least: {best.overrides}\n"
+      )
     run, compiled = best.run, best.compiled
-    print(f"the fastest that fits: {best.overrides}\n")
   else:
     run = abstract_run.describe_run(config, devices)
     _say(f"compiling for {topology.name} ...")

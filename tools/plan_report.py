@@ -163,7 +163,7 @@ def _hours(seconds: float) -> str:
 def search_table(tried: Sequence[Tried]) -> str:
   """All that a search compiled, and what came of it."""
   width = max(len(one.overrides) for one in tried)
-  lines = [f"{'':<{width}}{'peak GiB':>10}{'s a step':>20}"]
+  lines = [f"{'':<{width}}{'peak GiB':>10}{'s a step':>24}"]
   for one in tried:
     peak = f"{one.compiled.peak_bytes / _GIB:.2f}"
     said = (
@@ -171,7 +171,7 @@ def search_table(tried: Sequence[Tried]) -> str:
       if one.compiled.fits
       else "does not fit"
     )
-    lines.append(f"{one.overrides:<{width}}{peak:>10}{said:>20}")
+    lines.append(f"{one.overrides:<{width}}{peak:>10}{said:>24}")
   return "\n".join(lines)
 
 

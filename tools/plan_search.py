@@ -8,11 +8,13 @@ that fits is nearly the fastest, and a few more make sure of it.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ml_collections
 
+from ramjax.models import sharding
+from ramjax.models.sharding import MESH_AXES
 from ramjax.tools import plan_compile, step_floors
 from ramjax.tools.plan_compile import Compiled
 from ramjax.tools.step_floors import Floors
@@ -49,16 +51,16 @@ class Tried:
 
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
-  mesh: tuple[int, int, int]  # data, fsdp, tensor
+  mesh: tuple[int, ...]  # As `MESH_AXES` are ordered.
   remat: str
   parts: int
 
   @property
   def overrides(self) -> str:
-    data, fsdp, tensor = self.mesh
+    sizes = zip(MESH_AXES, self.mesh, strict=True)
+    mesh = " ".join(f"--config.mesh.{axis}={size}" for axis, size in sizes)
     return (
-      f"--config.mesh.data={data} --config.mesh.fsdp={fsdp}"
-      f" --config.mesh.tensor={tensor} --config.model.remat={self.remat}"
+      f"{mesh} --config.model.remat={self.remat}"
       f" --config.data.num_microbatches={self.parts}"
     )
 
@@ -67,8 +69,7 @@ class _Candidate:
   ) -> ml_collections.ConfigDict:
     """`config` with these values."""
     changed = config.copy_and_resolve_references()
-    data, fsdp, tensor = self.mesh
-    changed.mesh.update(data=data, fsdp=fsdp, sequence=1, tensor=tensor)
+    changed.mesh.update(dict(zip(MESH_AXES, self.mesh, strict=True)))
     changed.model.remat = self.remat
     changed.data.num_microbatches = self.parts
     return changed
@@ -82,7 +83,15 @@ def search(
   most: int,
   say: Callable[[str], None],
 ) -> list[Tried]:
-  """Compiles the candidates that should be fastest, at most `most`."""
+  """Compiles the candidates that should be fastest, at most `most`.
+
+  The config as it is given is one of them. All split rows as it does: what
+  `mesh.sequence` costs and saves, no estimate here tells.
+
+  Raises:
+    ValueError: What the run itself would refuse of the config, where nothing
+      else may fit either.
+  """
   ordered = _ordered(config, topology, devices)
   say(f"{len(ordered)} candidates; compiling at most {most}")
   tried: list[Tried] = []
@@ -111,51 +120,100 @@ def fastest(tried: Sequence[Tried]) -> Tried | None:
   return min(fitting)[2] if fitting else None
 
 
+def nearest(tried: Sequence[Tried]) -> Tried:
+  """Of those that do not fit, the one that wants least, as far as is known."""
+  return min(tried, key=lambda one: one.compiled.peak_bytes or math.inf)
+
+
 def _ordered(
   config: ml_collections.ConfigDict,
   topology: Topology,
   devices: Sequence[Any],
 ) -> list[tuple[float, _Candidate]]:
-  """Candidates that the run takes and that may fit, the fastest first."""
-  found = []
-  for mesh in _meshes(topology):
+  """Candidates that the run takes and that may fit, the fastest first.
+
+  What is given is one of them: last, where it should not fit.
+  """
+  given = _given(config, devices)
+  sequence = config.mesh.sequence
+  if isinstance(given, AbstractRun):
+    sequence = given.mesh.shape["sequence"]
+  may_fit = _ESTIMATE_SLACK * topology.device.memory_bytes
+  found = {
+    candidate: estimated_seconds(run, topology)
+    for candidate, run in _candidates(config, topology, devices, sequence)
+    if estimated_bytes(run) <= may_fit
+  }
+  ordered = sorted(
+    ((seconds, candidate) for candidate, seconds in found.items()),
+    key=lambda one: one[0],
+  )
+  if isinstance(given, AbstractRun):
+    as_given = _Candidate(
+      tuple(given.mesh.shape[axis] for axis in MESH_AXES),
+      config.model.remat,
+      config.data.num_microbatches,
+    )
+    if as_given not in found:
+      seconds = estimated_seconds(given, topology)
+      # Better compiled, to say why not, than left out in silence.
+      ordered.append((seconds, as_given))
+      if estimated_bytes(given) <= may_fit:
+        ordered.sort(key=lambda one: one[0])
+  elif not ordered:
+    raise given
+  return ordered
+
+
+def _given(
+  config: ml_collections.ConfigDict, devices: Sequence[Any]
+) -> AbstractRun | ValueError:
+  """The run of the config as it is, or why there is none."""
+  try:
+    return abstract_run.describe_run(config, devices)
+  except ValueError as error:
+    return error
+
+
+def _candidates(
+  config: ml_collections.ConfigDict,
+  topology: Topology,
+  devices: Sequence[Any],
+  sequence: int,
+) -> Iterator[tuple[_Candidate, AbstractRun]]:
+  """All that the run takes, with what each would be."""
+  rows = config.data.batch_size
+  for mesh in _meshes(topology, sequence):
     # The arrays are the same for all of a mesh: described once.
     whole = _Candidate(mesh, config.model.remat, parts=1)
     try:
       described = abstract_run.describe_run(whole.applied_to(config), devices)
     except ValueError:
       continue  # The batch or an axis does not divide.
-    rows, ways = config.data.batch_size, mesh[0] * mesh[1]
+    ways = sharding.num_batch_shards(described.mesh)
     for remat, parts in itertools.product(_REMATS, range(1, rows // ways + 1)):
       if rows % (parts * ways):
         continue
       candidate = _Candidate(mesh, remat, parts)
-      run = dataclasses.replace(
-        described,
-        config=candidate.applied_to(described.config),
-        model_config=dataclasses.replace(described.model_config, remat=remat),
+      model_config = dataclasses.replace(described.model_config, remat=remat)
+      yield (
+        candidate,
+        dataclasses.replace(
+          described,
+          config=candidate.applied_to(described.config),
+          model_config=model_config,
+        ),
       )
-      if estimated_bytes(run) <= _ESTIMATE_SLACK * topology.device.memory_bytes:
-        found.append((estimated_seconds(run, topology), candidate))
-  if not found:
-    # Better to compile what is given and say why not than to say nothing.
-    run = abstract_run.describe_run(config, devices)
-    shape = run.mesh.shape
-    given = _Candidate(
-      (shape["data"], shape["fsdp"], shape["tensor"]),
-      config.model.remat,
-      config.data.num_microbatches,
-    )
-    found.append((estimated_seconds(run, topology), given))
-  return sorted(found, key=lambda one: one[0])
 
 
-def _meshes(topology: Topology) -> list[tuple[int, int, int]]:
+def _meshes(topology: Topology, sequence: int) -> list[tuple[int, ...]]:
   """Slices along data, heads and MLP along tensor, the rest along fsdp."""
   data = topology.num_slices
   rest = topology.num_devices // data
   return [
-    (data, rest // tensor, tensor) for tensor in _TENSOR if rest % tensor == 0
+    (data, rest // (sequence * tensor), sequence, tensor)
+    for tensor in _TENSOR
+    if sequence > 0 and rest % (sequence * tensor) == 0
   ]
 
 
@@ -172,7 +230,7 @@ def estimated_bytes(run: AbstractRun) -> float:
 
 def _tokens_at_once(run: AbstractRun) -> float:
   rows, length = run.batch.tokens.shape
-  ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
+  ways = sharding.num_batch_shards(run.mesh) * run.mesh.shape["sequence"]
   return rows * length / ways / run.config.data.num_microbatches
 
 

@@ -46,25 +46,31 @@ def run(flags: Flags, main: Callable[[str], int]) -> int:
     That status.
 
   Raises:
-    ClusterError: The others cannot be found, or did not come in time.
+    ClusterError: The others cannot be found, or did not come in time; or what is
+      here is not what the launcher says, where the process is alone.
   """
   import jax
 
-  joined = jax.distributed.is_initialized()
-  if not joined and (cluster := find(flags, os.environ)) is not None:
+  cluster = None
+  if not jax.distributed.is_initialized():
+    cluster = find(flags, os.environ)
+    if cluster is None:
+      return main("")
     _initialize(cluster, flags)
     # JAX's handler would swallow the signal; the loop has one that does not.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    joined = True
-    if jax.process_index() == 0:
-      print(_describe(cluster), flush=True)
-    else:
-      sys.stdout = open(os.devnull, "w")
-  if not joined or jax.process_count() == 1:
+  if _joined().num_processes == 1:
+    _begin(cluster)
     return main("")
+  who = f"process {_joined().process_id}: "
+  # From here on the others wait, already for the devices of this one.
   with _ends_with_the_others():
     try:
-      status = main(f"process {jax.process_index()}: ")
+      _begin(cluster)
+      status = main(who)
+    except ClusterError as error:
+      print(f"{who}{error}", file=sys.stderr)
+      status = exit_status.FAILED
     except BaseException:
       traceback.print_exc()
       status = exit_status.FAILED
@@ -72,17 +78,33 @@ def run(flags: Flags, main: Callable[[str], int]) -> int:
   return status if is_orderly else _leave(status)
 
 
-def _leave(status: int) -> NoReturn:
-  """Ends a process of several that failed, whatever the others do."""
+def _begin(cluster: Cluster | None) -> None:
+  """The first look at the devices; says who takes part, if this joined them.
+
+  Raises:
+    ClusterError: They are not those of the launcher.
+  """
   import jax
 
+  if cluster is None:
+    return
+  jax.devices()  # The processes wait here for each other's.
+  _refuse_missing_tpu(cluster)
+  if _joined().process_id == 0:
+    print(_describe(cluster), flush=True)
+  else:
+    sys.stdout = open(os.devnull, "w")
+
+
+def _leave(status: int) -> NoReturn:
+  """Ends a process of several that failed, whatever the others do."""
   with contextlib.suppress(Exception):
     status = _agree(status)
     # Passes at once where all fail of the same.
     _client().wait_at_barrier("ramjax/failed", _FAIL_TOGETHER_MS)
   sys.stdout.flush()
   sys.stderr.flush()
-  if jax.process_index() == 0:
+  if _joined().process_id == 0:
     # It holds the service, without which JAX aborts the others.
     time.sleep(_LOOK_S)
   os._exit(status)
@@ -119,26 +141,29 @@ def _ends_with_the_others() -> Iterator[None]:
 
 
 def _look_at_the_others(over: threading.Event) -> None:
-  import jax
-
   while not over.wait(_LOOK_S):
     with contextlib.suppress(Exception):  # Nobody has failed.
       status = int(_client().key_value_try_get(_STATUS))
       if over.wait(_OWN_WORDS_S):
         return
       print(
-        f"process {jax.process_index()}: another process of the run failed:"
+        f"process {_joined().process_id}: another process of the run failed:"
         f" ending with its status, {status}.",
         file=sys.stderr,
       )
       _leave(status)
 
 
-def _client() -> Any:
-  # JAX has no public name for the service; see `processes`.
+def _joined() -> Any:
+  """What JAX knows of the processes before it has looked at a device."""
+  # It has no public name for that; see `processes`.
   from jax._src import distributed
 
-  client = distributed.global_state.client
+  return distributed.global_state
+
+
+def _client() -> Any:
+  client = _joined().client
   assert client is not None
   return client
 
@@ -169,6 +194,12 @@ def _initialize(cluster: Cluster, flags: Flags) -> None:
       f"{cluster.found_by}: the processes did not find each other: {error}\n"
       f"({ALONE}.)"
     ) from error
+
+
+def _refuse_missing_tpu(cluster: Cluster) -> None:
+  """Raises where a TPU's launcher started a process that sees none."""
+  import jax
+
   is_tpu = cluster.method in ("gketpu", "gcetpu")
   if is_tpu and not os.environ.get("JAX_PLATFORMS"):
     if jax.default_backend() != "tpu":

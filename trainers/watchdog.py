@@ -9,6 +9,7 @@ supervisor can start it again. What takes longer than a step has a T of its own.
 """
 
 import contextlib
+import dataclasses
 import faulthandler
 import math
 import os
@@ -27,6 +28,25 @@ _STDERR = 2
 # was stopped or the machine slept, counts as one: nothing hung then.
 _LOOKS = 20
 _STEP = "a step"
+
+
+@dataclasses.dataclass
+class _Stretch:
+  """Something that goes on, from when something last ended.
+
+  One is replaced by another, and never changed but for its count, which the
+  watchdog's thread alone writes: no look sees the count of one stretch beside
+  the limit of another.
+
+  Attributes:
+    doing: What, for the message.
+    limit: How many looks it may take.
+    looks: That it took so far.
+  """
+
+  doing: str
+  limit: int
+  looks: int = 0
 
 
 class Watchdog:
@@ -67,9 +87,7 @@ class Watchdog:
     self._seconds = seconds
     self._path = workdir / STACKS_FILE
     self._leave = leave
-    self._quiet = 0
-    # What is going on, and how many looks it may take.
-    self._doing, self._limit = _STEP, _LOOKS
+    self._now = _Stretch(_STEP, _LOOKS)
     longer = long_seconds / seconds if seconds else 1.0
     self._long_limit = math.ceil(_LOOKS * longer)
     self._over = threading.Event()
@@ -78,7 +96,7 @@ class Watchdog:
   def __enter__(self) -> "Watchdog":
     if self._seconds:
       self._over.clear()
-      self._quiet = 0
+      self.beat()
       self._thread = threading.Thread(
         target=self._watch, name="watchdog", daemon=True
       )
@@ -92,7 +110,7 @@ class Watchdog:
 
   def beat(self) -> None:
     """Something ended: the count starts anew."""
-    self._quiet = 0
+    self._now = _Stretch(self._now.doing, self._now.limit)
 
   @contextlib.contextmanager
   def during(self, doing: str) -> Iterator[None]:
@@ -101,24 +119,23 @@ class Watchdog:
     Args:
       doing: What, for the message.
     """
-    before = self._limit, self._doing
-    self._limit, self._doing = self._long_limit, doing
-    self._quiet = 0
+    before = self._now
+    self._now = _Stretch(doing, self._long_limit)
     try:
       yield
     finally:
-      self._limit, self._doing = before
-      self._quiet = 0
+      self._now = _Stretch(before.doing, before.limit)
 
   def look(self) -> None:
     """One look; writes stacks at T and ends the process at 2 T."""
-    self._quiet += 1
-    if self._quiet == self._limit:
-      self._write_stacks()
-    elif self._quiet >= 2 * self._limit:
+    now = self._now
+    now.looks += 1
+    if now.looks == now.limit:
+      self._write_stacks(now)
+    elif now.looks >= 2 * now.limit:
       print(
-        f"watchdog: still {self._doing} after {self._allowed(2)} s: ending this"
-        f" process with status {exit_status.HUNG}.",
+        f"watchdog: still {now.doing} after {self._seconds_of(2 * now.limit)} s:"
+        f" ending this process with status {exit_status.HUNG}.",
         file=sys.stderr,
         flush=True,
       )
@@ -128,15 +145,15 @@ class Watchdog:
     while not self._over.wait(self._seconds / _LOOKS):
       self.look()
 
-  def _allowed(self, times: int) -> str:
-    return f"{times * self._limit / _LOOKS * self._seconds:g}"
+  def _seconds_of(self, looks: int) -> str:
+    return f"{looks / _LOOKS * self._seconds:g}"
 
-  def _write_stacks(self) -> None:
+  def _write_stacks(self, now: _Stretch) -> None:
     field = "watchdog_seconds"
-    if self._doing != _STEP:
+    if now.doing != _STEP:
       field = "watchdog_long_seconds"
     said = (
-      f"watchdog: {self._doing} has not ended for {self._allowed(1)} s"
+      f"watchdog: {now.doing} has not ended for {self._seconds_of(now.limit)} s"
       f" (run.{field}); every thread is at:"
     )
     print(said, file=sys.stderr, flush=True)

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The check of large configs: what it fails for, and that its cases are real."""
 
+import functools
 import importlib
 import json
 import operator
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from ramjax.tools import check_plans, plan_compile, topologies
+from ramjax.trainers import abstract_run
 
 _CASES = json.loads(check_plans._CASES.read_text())
 _ACCEPTED = {"peak_gib": 10.0, "collectives": {"all-gather over fsdp": 5}}
@@ -18,17 +22,16 @@ def _measured(**changes):
 
 
 def test_the_same_figures_hold_and_fewer_do():
-  assert not check_plans.violations(_measured(), _ACCEPTED, 16.0, "")
+  assert not check_plans.too_large(_measured(), 16.0, "")
+  assert not check_plans.more_than(_ACCEPTED, _measured())
   fewer = _measured(peak_gib=9.0, collectives={})
-  assert not check_plans.violations(fewer, _ACCEPTED, 16.0, "")
+  assert not check_plans.more_than(_ACCEPTED, fewer)
 
 
 @pytest.mark.parametrize(
   ("changes", "said"),
   [
-    (dict(peak_gib=None), "it does not fit: too large"),
     (dict(peak_gib=10.3), "a peak of 10.3 GiB; accepted: 10.0"),
-    (dict(peak_gib=14.8), "is more than 92% of 16.00 GiB"),
     (
       dict(collectives={"all-gather over fsdp": 6}),
       "6 all-gather over fsdp; accepted: 5",
@@ -40,15 +43,149 @@ def test_the_same_figures_hold_and_fewer_do():
   ],
 )
 def test_more_than_was_accepted_fails(changes, said):
-  wrong = check_plans.violations(
-    _measured(**changes), _ACCEPTED, 16.0, "too large"
-  )
-  assert any(said in sentence for sentence in wrong)
+  (wrong,) = check_plans.more_than(_ACCEPTED, _measured(**changes))
+  assert said in wrong
+
+
+@pytest.mark.parametrize(
+  ("peak", "said"),
+  [
+    (None, "it does not fit: too large"),
+    (14.8, "is more than 92% of 16.00 GiB"),
+  ],
+)
+def test_what_fills_the_memory_fails(peak, said):
+  (wrong,) = check_plans.too_large(_measured(peak_gib=peak), 16.0, "too large")
+  assert said in wrong
+  # 92 % of 16 GiB are 14.72.
+  assert not check_plans.too_large(_measured(peak_gib=14.7), 16.0, "")
 
 
 def test_a_case_without_accepted_figures_fails():
-  (wrong,) = check_plans.violations(_measured(), None, 16.0, "")
+  (wrong,) = check_plans.more_than(None, _measured())
   assert "--write" in wrong
+
+
+_CASE = {"topology": "v5e:2x4", "slices": 1, "overrides": {}}
+_BEFORE = {"peak_gib": 1.0, "collectives": {}, "compile_s": 7}
+
+
+@pytest.fixture
+def checked(monkeypatch, tmp_path):
+  """`main` on cases of its own, compiled in the twinkling of an eye.
+
+  A function of arguments, peaks in GiB by config (None does not fit), and what
+  to do while one compiles; returns the status and the file's figures after it.
+  """
+  path = tmp_path / "plan_checks.json"
+
+  def run(*argv, peaks, meanwhile=lambda config: None):
+    cases = [_CASE | {"config": c, "accepted": _BEFORE} for c in peaks]
+    path.write_text(json.dumps(cases))
+    monkeypatch.setattr(check_plans, "_CASES", path)
+    monkeypatch.setattr(plan_compile, "missing_compiler", lambda _: "")
+    monkeypatch.setattr(plan_compile, "target_devices", lambda _: [])
+    for name in peaks:
+      module = SimpleNamespace(get_config=functools.partial(_Config, name))
+      monkeypatch.setitem(sys.modules, f"ramjax.configs.{name}", module)
+    monkeypatch.setattr(
+      abstract_run, "describe_run", lambda config, devices: config.name
+    )
+
+    def compile_step(name, topology):
+      meanwhile(name)
+      peak = peaks[name]
+      return SimpleNamespace(
+        fits=peak is not None,
+        peak_bytes=(peak or 0) * 2**30,
+        collectives=[],
+        compile_s=3,
+        reason="too large.",
+      )
+
+    monkeypatch.setattr(plan_compile, "compile_step", compile_step)
+    status = check_plans.main(argv)
+    return status, kept()
+
+  def kept():
+    cases = json.loads(path.read_text())
+    return {case["config"]: case["accepted"]["peak_gib"] for case in cases}
+
+  run.path, run.kept = path, kept
+  return run
+
+
+class _Config:
+  def __init__(self, name):
+    self.name = name
+
+  def update_from_flattened_dict(self, overrides):
+    assert overrides == {}
+
+
+def test_without_write_more_than_before_fails_and_nothing_is_kept(
+  checked, capsys
+):
+  assert checked(peaks={"a": 1.0, "b": 1.5}) == (1, {"a": 1.0, "b": 1.0})
+  out = capsys.readouterr().out
+  assert "FAILED: a peak of 1.5 GiB; accepted: 1.0." in out
+  assert "1 of 2 plans hold; 0 not checked" in out
+
+
+def test_write_accepts_more_than_before_and_says_so(checked, capsys):
+  assert checked("--write", peaks={"a": 1.5, "b": 0.5}) == (
+    0,
+    {"a": 1.5, "b": 0.5},
+  )
+  out = capsys.readouterr().out
+  assert "NOW ACCEPTED: a peak of 1.5 GiB; accepted: 1.0." in out
+  assert "FAILED" not in out and "2 of 2 plans hold" in out
+  figures = json.loads(checked.path.read_text())[0]
+  assert figures == _CASE | {
+    "config": "a",
+    "accepted": {"peak_gib": 1.5, "collectives": {}, "compile_s": 3},
+  }
+
+
+# 92 % of the 15.75 GiB of a TPU v5e are 14.49.
+@pytest.mark.parametrize("peak", [None, 14.6])
+def test_nothing_accepts_what_does_not_fit(checked, capsys, peak):
+  assert checked("--write", peaks={"a": peak, "b": 1.5}) == (
+    1,
+    {"a": 1.0, "b": 1.5},
+  )
+  out = capsys.readouterr().out
+  assert "\n  FAILED: " in out and "1 of 2 plans hold" in out
+
+
+def test_write_with_only_leaves_the_other_cases_alone(checked):
+  found = checked("--write", "--only=b on", peaks={"a": 2.0, "b": 2.0})
+  assert found == (0, {"a": 1.0, "b": 2.0})
+
+
+def test_figures_are_kept_case_by_case(checked):
+  def interrupt(config):
+    if config == "b":
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    checked("--write", peaks={"a": 1.5, "b": 1.5}, meanwhile=interrupt)
+  assert checked.kept() == {"a": 1.5, "b": 1.0}
+  # Nothing of the writing is left beside it.
+  assert list(checked.path.parent.iterdir()) == [checked.path]
+
+
+def test_what_another_check_wrote_meanwhile_stays(checked):
+  def write_another(config):
+    if config == "b":
+      cases = json.loads(checked.path.read_text())
+      cases[0]["accepted"]["peak_gib"] = 0.25
+      checked.path.write_text(json.dumps(cases))
+
+  found = checked(
+    "--write", "--only=b", peaks={"a": 1.5, "b": 1.5}, meanwhile=write_another
+  )
+  assert found == (0, {"a": 0.25, "b": 1.5})
 
 
 @pytest.mark.parametrize("case", _CASES, ids=check_plans._name)

@@ -298,6 +298,12 @@ def _wait_for(path, text):
     ("skypilot", ["--topology=v5p-16", "--slices=2"], "makes one slice"),
     ("tpu_vm", ["--zone=us-east5-a; rm -rf ~"], "is not a zone"),
     ("tpu_vm", ["--zone="], "--on=tpu_vm needs --zone"),
+    ("gke", ["--claim="], "--on=gke needs --claim (lower case letters, digits"),
+    (
+      "skypilot",
+      ["--install=", "--bucket="],
+      "needs --install (what pip installs) and --bucket (gs://NAME or s3://NAME)",
+    ),
     ("gke", ["--image=a b"], "is not an image"),
     ("gke", ["--zone=us-east5-a"], "--zone is of no use with --on=gke"),
     ("slurm", ["--spot"], "--spot is of no use with --on=slurm"),
@@ -321,6 +327,25 @@ def test_a_value_that_does_not_fit_is_refused(place, more, message, capsys):
   assert launch.main(argv(place, *more)) == 1
   out, err = capsys.readouterr()
   assert out == "" and err.startswith("ramjax launch: ") and message in err
+
+
+# An empty name would be `gcloud ... delete "" --force`.
+@pytest.mark.parametrize("place", OPTIONS)
+@pytest.mark.parametrize(
+  "option,example",
+  [
+    ("--name", "lower case letters, digits and -"),
+    ("--config", "a config file or its name"),
+    ("--workdir", "a folder"),
+    ("--topology", "such as v5p:4x4x4, v5p-128"),
+  ],
+)
+def test_what_every_place_needs_may_not_be_empty(
+  place, option, example, capsys
+):
+  assert launch.main(argv(place, f"{option}=")) == 1
+  out, err = capsys.readouterr()
+  assert out == "" and f"--on={place} needs {option} ({example}" in err
 
 
 def test_a_config_of_ones_own_is_where_the_hosts_have_it(capsys):

@@ -2,6 +2,8 @@
 """What GKE and SkyPilot are given is as their schemas have it, with the run in it."""
 
 import subprocess
+import sys
+import time
 
 import jsonschema
 import pytest
@@ -304,10 +306,90 @@ def test_skypilot_starts_a_process_for_each_node_with_its_number(
     check=True,
   )
   assert done.stdout.splitlines() == [
-    *TRAIN[1:],
+    *("-m", "ramjax.tools.cli", "supervise", "--"),
+    *TRAIN,
     "--coordinator=10.0.0.7:8476",
     *("--num-processes=2", "--process-id=1"),
   ]
+
+
+# In place of the Python of the environment: the supervisor is the real one, and
+# the run a few lines of shell, whose starts are counted.
+_PYTHON = """\
+#!/bin/sh
+case "$*" in *"supervise -- "*) exec {python} "$@" ;; esac
+trap 'kill $!; exit 75' TERM
+echo >> {starts}
+# Progress, without which the next start would wait.
+start=$(wc -l < {starts})
+mkdir -p {workdir}/checkpoints/"$start"
+{run}
+"""
+
+
+@pytest.fixture
+def skypilot(tmp_path, capsys):
+  """Starts `run` as SkyPilot does on a machine, with a stand-in for training."""
+  workdir, starts = tmp_path / "run", tmp_path / "starts"
+  text = render(capsys, "skypilot", workdir="/data/run")
+  script = tmp_path / "script"
+  script.write_text(
+    yaml.safe_load(text)["run"].replace("/data/run", str(workdir))
+  )
+  python = tmp_path / "ramjax-venv/bin/python"
+  python.parent.mkdir(parents=True)
+
+  def start(run):
+    python.write_text(
+      _PYTHON.format(
+        python=sys.executable, starts=starts, workdir=workdir, run=run
+      )
+    )
+    python.chmod(0o755)
+    # An interactive shell, in a session of its own.
+    return subprocess.Popen(
+      ["bash", "-i", script],
+      env={
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "SKYPILOT_NODE_IPS": "10.0.0.7",
+        "SKYPILOT_NUM_NODES": "1",
+        "SKYPILOT_NODE_RANK": "0",
+      },
+      stdin=subprocess.DEVNULL,
+      start_new_session=True,
+    )
+
+  start.starts = starts
+  return start
+
+
+def _starts(skypilot):
+  path = skypilot.starts
+  return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["exit 75", "exit 76", "exit 77", "kill -9 $$"])
+def test_skypilot_starts_a_run_again_as_a_supervisor_does(skypilot, end):
+  process = skypilot(f'[ "$start" -eq 1 ] || exit 0; {end}')
+  assert (process.wait(timeout=300), _starts(skypilot)) == (0, 2)
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_skypilots_job_with_its_status(skypilot):
+  assert (skypilot("exit 1").wait(timeout=300), _starts(skypilot)) == (1, 1)
+
+
+@pytest.mark.slow
+def test_sigterm_to_what_skypilot_started_reaches_the_run(skypilot):
+  process = skypilot("sleep 600 & wait")
+  while not _starts(skypilot):
+    assert process.poll() is None
+    time.sleep(0.01)
+  process.terminate()
+  # It saved a checkpoint, and nothing was started after it.
+  assert (process.wait(timeout=300), _starts(skypilot)) == (75, 1)
 
 
 def test_skypilot_leaves_tpu_hosts_to_their_own_metadata(capsys):
@@ -315,6 +397,7 @@ def test_skypilot_leaves_tpu_hosts_to_their_own_metadata(capsys):
   task = yaml.safe_load(text)
   jsonschema.validate(task, _SKYPILOT)
   assert (task["num_nodes"], "--coordinator" in task["run"]) == (1, False)
+  assert "exec python -m ramjax.tools.cli supervise -- python" in task["run"]
   assert task["resources"] == {
     "accelerators": "tpu-v5p-16:1",
     "accelerator_args": {"runtime_version": "v2-alpha-tpuv5"},

@@ -17,6 +17,7 @@ import time
 
 import pytest
 import tiny_compile
+import tiny_held
 
 from ramjax.tools import launch
 
@@ -141,9 +142,15 @@ def programs(tmp_path) -> pathlib.Path:
   return folder
 
 
+def _hold(programs):
+  """The file that names the processes which wait in the middle of the run."""
+  return programs.parent / "hold"
+
+
 def _environ(programs):
   """One CPU device a process; the compiler's quickest."""
   return {
+    tiny_held.HOLD: str(_hold(programs)),
     "PATH": f"{programs}:/usr/bin:/bin",
     "HOME": str(programs.parent),
     "JAX_PLATFORMS": "cpu",
@@ -155,7 +162,8 @@ def _write(capsys, path, workdir, *options):
   fields = [f"--config.{name}={value}" for name, value in _FIELDS.items()]
   status = launch.main(
     [
-      *("--name=tiny", "--config=sft_quickstart", f"--workdir={workdir}"),
+      *("--name=tiny", f"--config={tiny_held.__file__}"),
+      f"--workdir={workdir}",
       *(*options, *fields),
     ]
   )
@@ -234,6 +242,7 @@ def test_tpu_vms_train_stop_and_continue(tmp_path, programs, capsys, request):
     return [(host / "log").read_text() for host in hosts]
 
   request.addfinalizer(lambda: ended() or act("stop"))
+  _hold(programs).write_text("0 1")
   act("create")
   assert "ACTIVE" in act("wait")
   act("run")
@@ -244,6 +253,7 @@ def test_tpu_vms_train_stop_and_continue(tmp_path, programs, capsys, request):
   assert states() == ["ended with 75"] * 2, logs()
   (stopped_at,) = _checkpoints(workdir)
   assert logs()[0].startswith("2 processes (GKE TPU), 2 x cpu, 1 in this one")
+  _hold(programs).unlink()
   act("run")
   _wait_until(ended, "the end of the run")
   assert states() == ["ended with 0"] * 2, logs()
@@ -276,6 +286,7 @@ def test_a_slurm_job_trains_is_requeued_and_continues(
       text=True,
     )
 
+  _hold(programs).write_text("0 1")
   first = start()
   _wait_until(
     lambda: _steps(workdir) or first.poll() is not None, "the first step"
@@ -287,6 +298,7 @@ def test_a_slurm_job_trains_is_requeued_and_continues(
   assert f"scontrol requeue {job}" in out
   (stopped_at,) = _checkpoints(workdir)
   assert "0: 2 processes (SLURM), 2 x cpu, 1 in this one" in out
+  _hold(programs).unlink()
   second = start()
   out, _ = second.communicate(timeout=900)
   assert "statuses 0 0" in out and second.returncode == 0, out

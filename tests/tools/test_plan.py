@@ -173,10 +173,23 @@ def test_a_search_compiles_the_likely_ones_and_names_the_fastest(
   assert len(compiler) == 1
 
 
-def test_a_search_in_which_nothing_fits_exits_with_3(capsys, compiler):
-  compiler += [_compiled(fits=False, reason="too large")] * 2
-  status, said = _main(capsys, "--topology=v5e:2x4", "--search", "--compiles=2")
+def test_a_search_in_which_nothing_fits_tells_what_comes_nearest(
+  capsys, compiler, tmp_path
+):
+  # The compiler does not always say how much was wanted.
+  compiler += [
+    _compiled(peak=peak, fits=False, reason=f"{peak} GiB are too much.")
+    for peak in (30.0, 20.0, 0.0)
+  ]
+  out = tmp_path / "plan.json"
+  status, said = _main(
+    capsys,
+    *("--topology=v5e:2x4", "--search", "--compiles=3", f"--json={out}"),
+  )
   assert status == 3 and "Nothing that was compiled fits." in said.out
+  figures = json.loads(out.read_text())
+  assert not figures["fits"] and figures["reason"] == "20.0 GiB are too much."
+  assert figures["peak_bytes"] == 20 * _GIB
 
 
 def test_a_search_tries_what_should_be_fastest_first(compiler):
@@ -187,6 +200,78 @@ def test_a_search_tries_what_should_be_fastest_first(compiler):
   assert estimates == sorted(estimates)
   # On so few tokens nothing is gained by computing anything again.
   assert ordered[0][1].remat in ("none", "dots") and ordered[0][1].parts == 1
+
+
+def _overrides(config, topology):
+  """Of all candidates of a search, in order."""
+  ordered = plan_search._ordered(
+    config, topologies.find_topology(topology), jax.devices()
+  )
+  return [candidate.overrides for _, candidate in ordered]
+
+
+def test_a_search_keeps_how_rows_are_split_over_devices():
+  config = plan_search_config()
+  config.mesh.update(fsdp=1, sequence=8)
+  config.data.batch_size = 1
+  found = _overrides(config, "v5e:2x4")
+  assert found and all(
+    "mesh.data=1 --config.mesh.fsdp=1 --config.mesh.sequence=8" in overrides
+    for overrides in found
+  )
+  # The rest of the devices, as `sequence` may be given, too.
+  config.mesh.sequence = -1
+  assert _overrides(config, "v5e:2x4") == found
+  # A split that leaves devices over: they are the other axes'.
+  config.mesh.update(fsdp=2, sequence=4)
+  config.data.batch_size = 2
+  found = _overrides(config, "v5e:2x4")
+  assert {text.partition(" --config.model")[0] for text in found} == {
+    "--config.mesh.data=1 --config.mesh.fsdp=2 --config.mesh.sequence=4"
+    " --config.mesh.tensor=1",
+    "--config.mesh.data=1 --config.mesh.fsdp=1 --config.mesh.sequence=4"
+    " --config.mesh.tensor=2",
+  }
+
+
+def test_what_a_search_compiles_is_what_it_names(capsys, compiler):
+  compiler += [_compiled()] * 3
+  status, said = _main(
+    capsys,
+    *("--topology=v5e:2x4", "--search", "--config.mesh.fsdp=1"),
+    *("--config.mesh.sequence=8", "--config.data.batch_size=1"),
+  )
+  assert status == 0
+  assert "mesh data=1 fsdp=1 sequence=8 tensor=1; " in said.out
+
+
+def test_the_config_as_given_is_a_candidate():
+  config = plan_search_config()
+  given = "mesh.data=8 --config.mesh.fsdp=1 --config.mesh.sequence=1"
+  assert not any(given in found for found in _overrides(config, "v5e:2x4"))
+  config.mesh.update(data=8, fsdp=1)
+  (found,) = [f for f in _overrides(config, "v5e:2x4") if given in f]
+  assert found.endswith("model.remat=none --config.data.num_microbatches=1")
+
+
+def test_what_is_given_and_should_not_fit_comes_last(monkeypatch):
+  config = plan_search_config()
+  config.mesh.update(data=8, fsdp=1)
+  monkeypatch.setattr(
+    plan_search,
+    "estimated_bytes",
+    lambda run: 1e15 if run.mesh.shape["data"] == 8 else 1.0,
+  )
+  *others, last = _overrides(config, "v5e:2x4")
+  assert "mesh.data=8" in last
+  assert others and not any("mesh.data=8" in found for found in others)
+
+
+def test_a_search_refuses_a_mesh_that_was_written_and_no_other():
+  config = plan_search_config()
+  config.mesh.sequence = 3
+  with pytest.raises(ValueError, match="sequence=3, tensor=1 does not cover 8"):
+    _overrides(config, "v5e:2x4")
 
 
 def plan_search_config():

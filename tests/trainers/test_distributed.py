@@ -2,9 +2,11 @@
 """Processes join when there are others, and leave in bounded time when one fails."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -75,9 +77,74 @@ def test_a_tpu_launcher_without_a_tpu_is_refused(monkeypatch):
   with pytest.raises(
     ClusterError, match=r"GKE TPU: JAX sees no TPU .*jax\[tpu"
   ):
-    _arguments(monkeypatch, Cluster("GKE TPU", "gketpu"), Flags())
+    distributed._refuse_missing_tpu(Cluster("GKE TPU", "gketpu"))
+  distributed._refuse_missing_tpu(Cluster("SLURM", "slurm"))
   monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-  _arguments(monkeypatch, Cluster("GKE TPU", "gketpu"), Flags())
+  distributed._refuse_missing_tpu(Cluster("GKE TPU", "gketpu"))
+
+
+class _LeftError(Exception):
+  """In place of the end of the process."""
+
+
+@pytest.fixture(name="joined")
+def _joined(monkeypatch):
+  """A process that has found others, of which there is none; its ends."""
+  ends = []
+  joined = SimpleNamespace(num_processes=2, process_id=1, client=None)
+  monkeypatch.setattr(distributed, "_joined", lambda: joined)
+  monkeypatch.setattr(distributed, "find", lambda *_: _GKE)
+  monkeypatch.setattr(distributed, "_initialize", lambda *_: None)
+  monkeypatch.setattr(distributed, "_look_at_the_others", lambda over: None)
+  monkeypatch.setattr(sys, "stdout", sys.stdout)  # As `run` changes it.
+
+  def leave(status):
+    ends.append(status)
+    raise _LeftError
+
+  monkeypatch.setattr(distributed, "_leave", leave)
+  previous = signal.getsignal(signal.SIGTERM)
+  yield joined, ends
+  signal.signal(signal.SIGTERM, previous)
+
+
+_GKE = Cluster("GKE TPU", "gketpu")
+
+
+def test_a_process_without_its_tpu_ends_as_one_that_made_a_mistake(
+  joined, monkeypatch, capsys
+):
+  # JAX's own exit would wait 300 s for the others, and they for it.
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  _, ends = joined
+  with pytest.raises(_LeftError):
+    distributed.run(Flags(), lambda who: pytest.fail("it began"))
+  assert ends == [1]
+  said = capsys.readouterr().err
+  assert "process 1: GKE TPU: JAX sees no TPU here" in said
+  assert "Traceback" not in said
+
+
+def test_devices_that_do_not_start_end_a_process_in_the_same_way(
+  joined, monkeypatch, capsys
+):
+  def fail(cluster):
+    raise RuntimeError("Unable to initialize backend 'tpu': it is in use.")
+
+  monkeypatch.setattr(distributed, "_refuse_missing_tpu", fail)
+  _, ends = joined
+  with pytest.raises(_LeftError):
+    distributed.run(Flags(), lambda who: pytest.fail("it began"))
+  assert ends == [1] and "it is in use." in capsys.readouterr().err
+
+
+def test_a_process_alone_without_its_tpu_is_refused_at_once(
+  joined, monkeypatch
+):
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  joined[0].num_processes = 1
+  with pytest.raises(ClusterError, match="JAX sees no TPU here"):
+    distributed.run(Flags(), lambda who: pytest.fail("it began"))
 
 
 def test_what_jax_says_goes_with_how_the_processes_were_found(monkeypatch):
@@ -90,11 +157,11 @@ def test_what_jax_says_goes_with_how_the_processes_were_found(monkeypatch):
 
 
 _SCRIPT = """
-import pathlib, sys, time
+import os, pathlib, sys, time
 import jax
 from jax.experimental import multihost_utils
 from ramjax.trainers import distributed, provenance
-from ramjax.trainers.cluster import ClusterError, Flags
+from ramjax.trainers.cluster import Cluster, ClusterError, Flags
 
 port, index, what, patience = sys.argv[1:]
 flags = Flags("localhost:" + port, 2, int(index), int(patience), 10)
@@ -123,6 +190,13 @@ def main(who):
   if what == "1 is lost":
     return 77 if index == "1" else time.sleep(600)
   time.sleep(600)
+
+if what == "0 without a TPU" or what == "1 without a TPU":
+  cluster = Cluster("GKE TPU", "gketpu", "localhost:" + port, 2, int(index), (0,))
+  distributed.find = lambda *_: cluster
+  if index == what[0]:
+    # JAX has read it: the CPU, though nobody says here that it is meant.
+    del os.environ["JAX_PLATFORMS"]
 
 try:
   sys.exit(distributed.run(flags, main))
@@ -199,6 +273,16 @@ def test_a_mistake_on_one_ends_both_with_its_status(what):
   found = _finish(_start(what))
   assert [status for status, _, _ in found] == [1, 1]
   assert f"process {index}: cannot go on" in found[index][2]
+  said = f"process {1 - index}: another process of the run failed: ending with"
+  assert f"{said} its status, 1." in found[1 - index][2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+def test_one_host_without_its_tpu_ends_both_at_once(index):
+  found = _finish(_start(f"{index} without a TPU"))
+  assert [status for status, _, _ in found] == [1, 1]
+  assert f"process {index}: GKE TPU: JAX sees no TPU here" in found[index][2]
   said = f"process {1 - index}: another process of the run failed: ending with"
   assert f"{said} its status, 1." in found[1 - index][2]
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_compile
+import tiny_held
 
 from ramjax.models import sharding, source_params, weights
 from ramjax.models.run_folder import RunFolder
@@ -57,7 +58,7 @@ def _command(workdir, port, index):
     sys.executable,
     "-m",
     "ramjax.trainers.launch",
-    "--config=sft_quickstart",
+    f"--config={tiny_held.__file__}",
     f"--workdir={workdir}",
     f"--coordinator=localhost:{port}",
     "--num-processes=2",
@@ -72,6 +73,7 @@ def _start(workdir, *, supervised=False):
   environment = os.environ | {
     "XLA_FLAGS": tiny_compile.quick(2),
     "JAX_PLATFORMS": "cpu",
+    tiny_held.HOLD: str(_hold(workdir)),
   }
   port = _free_port()
   processes = []
@@ -93,6 +95,11 @@ def _start(workdir, *, supervised=False):
 
 def _log(workdir, index):
   return workdir.parent / f"{workdir.name}.{index}.log"
+
+
+def _hold(workdir):
+  """The file that names the process which waits in the middle of the run."""
+  return workdir.parent / f"{workdir.name}.hold"
 
 
 def _logs(workdir):
@@ -157,6 +164,7 @@ def test_sigterm_to_one_process_stops_both_after_the_same_step(
   tmp_path, reference, index
 ):
   workdir = tmp_path / "run"
+  _hold(workdir).write_text(str(index))
   processes = _start(workdir)
   _wait_for_step(workdir, 7, processes)
   processes[index].send_signal(signal.SIGTERM)
@@ -165,6 +173,7 @@ def test_sigterm_to_one_process_stops_both_after_the_same_step(
   saved = weights.checkpoint_steps(workdir)[-1]
   assert 7 < saved < _STEPS
   print(f"T7: both saved step {saved} and exited in {_since(sent)}")
+  _hold(workdir).unlink()
   assert _wait(_start(workdir), workdir) == [0, 0]
   assert f"continuing after step {saved} of {_STEPS}" in _logs(workdir)
   _assert_same_run(workdir, reference)
@@ -192,9 +201,11 @@ def test_after_a_kill_supervised_processes_end_where_the_undisturbed_ones_do(
   tmp_path, reference, index
 ):
   workdir = tmp_path / "run"
+  _hold(workdir).write_text(str(index))
   processes = _start(workdir, supervised=True)
   _wait_for_step(workdir, 12, processes)
   os.kill(_child_of(processes[index]), signal.SIGKILL)
+  _hold(workdir).unlink()
   killed = time.monotonic()
   survivor = _log(workdir, 1 - index)
   while "ramjax supervise: status" not in survivor.read_text():

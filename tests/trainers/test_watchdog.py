@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from ramjax.trainers import watchdog as watchdog_module
 from ramjax.trainers.watchdog import Watchdog
 
 
@@ -103,6 +104,51 @@ def test_a_stretch_that_fails_gives_the_limit_back(tmp_path):
   assert ends == [76]
 
 
+def _with_a_look_at_each_line(watchdog, name, do):
+  """Runs `do`; the thread looks whenever a line of a method is about to run."""
+
+  def trace(frame, event, _):
+    code = frame.f_code
+    if (code.co_name, code.co_filename) != (name, watchdog_module.__file__):
+      return None
+    watchdog.look()
+    return trace
+
+  previous = sys.gettrace()
+  sys.settrace(trace)
+  try:
+    do()
+  finally:
+    sys.settrace(previous)
+
+
+def test_a_look_within_the_end_of_a_long_stretch_ends_nothing(tmp_path, capfd):
+  watchdog, ends = _watchdog(tmp_path)
+  stretch = watchdog.during("a checkpoint")
+  stretch.__enter__()
+  # Of 50 looks; a step that takes 40 is ended.
+  _look(watchdog, 42)
+  _with_a_look_at_each_line(
+    watchdog, "during", lambda: stretch.__exit__(None, None, None)
+  )
+  assert ends == [] and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("looks", [20, 21, 22, 23])
+def test_a_look_within_the_start_of_a_long_stretch_writes_no_stacks(
+  tmp_path, capfd, looks
+):
+  ends = _Ends()
+  # Those of a long stretch are written after 24 looks here: none of the looks
+  # at the step before it is one of them.
+  watchdog = Watchdog(100.0, tmp_path, long_seconds=120.0, leave=ends)
+  _look(watchdog, looks)
+  capfd.readouterr()
+  stretch = watchdog.during("a checkpoint")
+  _with_a_look_at_each_line(watchdog, "during", stretch.__enter__)
+  assert ends == [] and capfd.readouterr().err == ""
+
+
 def _threads():
   """Its threads; those of other tests come and go."""
   return [
@@ -135,16 +181,21 @@ def test_less_time_for_what_takes_longer_is_refused(tmp_path, seconds):
 
 def test_a_process_that_hangs_in_a_call_of_jax_ends_with_76(tmp_path):
   """A callback of the step never returns, and no signal would end it."""
+  # What takes long on a slow machine, to start and to compile, comes before.
   code = (
     "import pathlib, sys, threading, jax\n"
     "from ramjax.trainers.watchdog import Watchdog\n"
+    "hangs = False\n"
     "def never(x):\n"
-    "  threading.Event().wait()\n"
+    "  if hangs:\n"
+    "    threading.Event().wait()\n"
     "  return x\n"
     "@jax.jit\n"
     "def hung_step(x):\n"
     "  shape = jax.ShapeDtypeStruct(x.shape, x.dtype)\n"
     "  return jax.pure_callback(never, shape, x)\n"
+    "jax.device_get(hung_step(1.0))\n"
+    "hangs = True\n"
     "with Watchdog(1.0, pathlib.Path(sys.argv[1]), long_seconds=2.0):\n"
     "  jax.device_get(hung_step(1.0))\n"
   )
