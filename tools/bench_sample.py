@@ -26,6 +26,7 @@ from ramjax.tools import (
   bench_sample_queue,
   bench_table,
   bench_training,
+  bench_trl_inputs,
   option_types,
 )
 from ramjax.tools.bench_cases import Case, Report
@@ -107,6 +108,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     spec = dict(
       folder=name,
       model=dataclasses.asdict(model),
+      hf_config=bench_trl_inputs.hf_fields(model),
       batch=args.batch,
       seconds=args.seconds / rounds,
       kind="ours",
