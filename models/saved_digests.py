@@ -81,7 +81,7 @@ def require_step(record: Mapping[str, Any], step: int) -> None:
 
 
 def may_be_in(step_dir: pathlib.Path) -> bool:
-  """Whether a run wrote the step; converters write neither of these, and none."""
+  """Whether a run wrote the step: converters keep no digests, nor what tells."""
   return (step_dir / _STEP_METADATA).exists() or (step_dir / ITEM).exists()
 
 

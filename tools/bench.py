@@ -149,9 +149,9 @@ def _run(args: argparse.Namespace) -> Measured:
     _ceiling_line(ceilings),
   ]
   closing = [finding.sentence for finding in findings]
-  if device_kind := topologies.find_device(report["device_name"]):
-    peak = report["data_sheet_flops_per_s"] = device_kind.flops_per_s
-    closing.append(bench_table.of_data_sheet(summaries, peak))
+  if known := topologies.find_device(report["device_name"]):
+    report["data_sheet_flops_per_s"] = known.flops_per_s
+    closing.append(bench_table.of_data_sheet(summaries, known.flops_per_s))
   closing.append(bench_table.absolute_memory(summaries))
   printed = [
     "",

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ramjax.evals import replaced_file
+
 _CASES = pathlib.Path(__file__).with_name("plan_checks.json")
 # The runtime and fragmentation take the rest.
 _MOST_MEMORY = 0.92
@@ -143,9 +145,7 @@ def _accept(case: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
   for other in cases:
     if _name(other) == _name(case):
       other["accepted"] = measured
-  partial = _CASES.with_name(f".{_CASES.name}.partial")
-  partial.write_text(json.dumps(cases, indent=1) + "\n")
-  os.replace(partial, _CASES)
+  replaced_file.replace_file(_CASES, [json.dumps(cases, indent=1), "\n"])
 
 
 def _name(case: Mapping[str, Any]) -> str:

@@ -138,31 +138,27 @@ def _ordered(
   sequence = config.mesh.sequence
   if isinstance(given, AbstractRun):
     sequence = given.mesh.shape["sequence"]
-  may_fit = _ESTIMATE_SLACK * topology.device.memory_bytes
-  found = {
-    candidate: estimated_seconds(run, topology)
-    for candidate, run in _candidates(config, topology, devices, sequence)
-    if estimated_bytes(run) <= may_fit
-  }
-  ordered = sorted(
-    ((seconds, candidate) for candidate, seconds in found.items()),
-    key=lambda one: one[0],
-  )
+  runs = dict(_candidates(config, topology, devices, sequence))
+  as_given = None
   if isinstance(given, AbstractRun):
     as_given = _Candidate(
       tuple(given.mesh.shape[axis] for axis in MESH_AXES),
       config.model.remat,
       config.data.num_microbatches,
     )
-    if as_given not in found:
-      seconds = estimated_seconds(given, topology)
-      # Better compiled, to say why not, than left out in silence.
-      ordered.append((seconds, as_given))
-      if estimated_bytes(given) <= may_fit:
-        ordered.sort(key=lambda one: one[0])
-  elif not ordered:
+    runs.setdefault(as_given, given)
+  may_fit = _ESTIMATE_SLACK * topology.device.memory_bytes
+  ordered = []
+  for candidate, run in runs.items():
+    is_large = estimated_bytes(run) > may_fit
+    # What is given is better compiled, to say why not, than left out.
+    if candidate == as_given or not is_large:
+      seconds = estimated_seconds(run, topology)
+      ordered.append((is_large, seconds, candidate))
+  if isinstance(given, ValueError) and not ordered:
     raise given
-  return ordered
+  ordered.sort(key=lambda one: one[:2])
+  return [(seconds, candidate) for _, seconds, candidate in ordered]
 
 
 def _given(

@@ -36,11 +36,9 @@ def make_room(state: TrainState) -> TrainState:
   """
 
   def drop(array: jax.Array) -> jax.ShapeDtypeStruct:
-    shape = jax.ShapeDtypeStruct(
-      array.shape, array.dtype, sharding=array.sharding
-    )
+    described = _described(array)
     array.delete()
-    return shape
+    return described
 
   large = ("params", "opt_state", "ema", "moving")
   dropped = {name: jax.tree.map(drop, getattr(state, name)) for name in large}
@@ -64,13 +62,15 @@ def read(folder: pathlib.Path, tree: Any) -> Any:
     tree: Of what has shapes, dtypes and shardings.
   """
   handler: Any = ocp.StandardCheckpointHandler()
-  like = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree
-  )
+  like = ocp.args.StandardRestore(jax.tree.map(_described, tree))
   try:
-    return handler.restore(folder, args=ocp.args.StandardRestore(like))
+    return handler.restore(folder, args=like)
   finally:
     handler.close()
+
+
+def _described(array: Any) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
 def join(like: TrainState, items: Any) -> TrainState:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of what `ramjax bench sft` measures."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -65,16 +67,21 @@ def test_packed_examples_do_not_attend_to_each_other():
   assert bench_sft_ours.count_batches([batch, batch])["pairs"] == 18
 
 
-def test_plan_alternates_the_sides_on_the_same_folder(tmp_path):
-  plan = bench_sft.prepare(
-    tmp_path,
+def _prepare(folder, **fields):
+  """A plan, of our side alone and for a CPU where `fields` do not say."""
+  defaults: dict[str, Any] = dict(
     rows="tasks:300?seed=0",
     size="tiny",
-    against="trl",
+    against="",
     device="cpu",
     steps=3,
     seconds=5.0,
   )
+  return bench_sft.prepare(folder, **(defaults | fields))
+
+
+def test_plan_alternates_the_sides_on_the_same_folder(tmp_path):
+  plan = _prepare(tmp_path, against="trl")
   assert [case.name.split()[0] for case in plan.cases] == [
     *["ours", "trl", "ours", "ours", "trl", "ours", "trl"]
   ]
@@ -91,15 +98,7 @@ def test_plan_alternates_the_sides_on_the_same_folder(tmp_path):
 
 
 def test_without_a_peer_no_weights_are_written(tmp_path):
-  plan = bench_sft.prepare(
-    tmp_path,
-    rows="tasks:300?seed=0",
-    size="8b",
-    against="",
-    device="gpu",
-    steps=3,
-    seconds=5.0,
-  )
+  plan = _prepare(tmp_path, size="8b", device="gpu")
   assert plan.setup == []
   packed = plan.cases[0].spec
   assert (packed["rows"], packed["remat"]) == (2, "full")
@@ -108,12 +107,4 @@ def test_without_a_peer_no_weights_are_written(tmp_path):
 
 def test_too_few_rows_are_refused(tmp_path):
   with pytest.raises(ValueError, match="has 7 rows: a batch needs 8"):
-    bench_sft.prepare(
-      tmp_path,
-      rows="tasks:7?seed=0",
-      size="tiny",
-      against="",
-      device="cpu",
-      steps=1,
-      seconds=1.0,
-    )
+    _prepare(tmp_path, rows="tasks:7?seed=0")
