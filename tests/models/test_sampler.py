@@ -52,7 +52,7 @@ def _prompts(config, lengths=_LENGTHS):
   ]
 
 
-def _equal(ours, others):
+def _assert_equal(ours, others):
   assert len(ours) == len(others)
   for one, other in zip(ours, others, strict=True):
     np.testing.assert_array_equal(one.tokens, other.tokens)
@@ -146,7 +146,7 @@ def test_greedy_goes_on_beyond_the_first_span(config, params):
 
 def test_many_mixed_requests_are_the_same_one_at_a_time(config, params, mixed):
   requests, together = mixed
-  _equal(_alone(params, config, requests), together)
+  _assert_equal(_alone(params, config, requests), together)
   # The case is worth testing.
   assert len({one.tokens.tobytes() for one in together}) > 18
   assert 5 < sum(one.finished for one in together) < 20
@@ -168,7 +168,7 @@ def test_neither_order_nor_slots_nor_neighbours_change_a_sample(
   shuffled = sample(
     params, config, [requests[i] for i in order], num_slots=num_slots
   )
-  _equal(shuffled, [samples[i] for i in order])
+  _assert_equal(shuffled, [samples[i] for i in order])
 
 
 def test_log_probabilities_are_those_of_the_full_forward(config, params, mixed):
@@ -222,7 +222,7 @@ def test_samples_of_one_prompt_differ_and_share_a_prefill(
   assert len({one.tokens.tobytes() for one in samples}) > 20
   # The same seed again is the same sample again.
   again = sample(params, config, [requests[5]] * 4)
-  _equal(again, [samples[5]] * 4)
+  _assert_equal(again, [samples[5]] * 4)
 
 
 def test_equal_prompts_of_other_dtypes_are_told_apart_by_their_ids(
@@ -239,7 +239,7 @@ def test_equal_prompts_of_other_dtypes_are_told_apart_by_their_ids(
     sample(params, config, [Request(np.array(ids, np.int32), options)] * 4)[0]
     for ids in ([5, 0], [5])
   ]
-  _equal(together, alone * 2)
+  _assert_equal(together, alone * 2)
   assert together[0].tokens.tolist() != together[1].tokens.tolist()
 
 
@@ -298,14 +298,14 @@ def test_cut_ends_a_row_where_it_says(config, params):
   assert len(ended.logps) == len(ended.drawn_logps) == length
   # It was asked in time, and the others went on.
   assert max(seen[:-1]) < _FEW
-  _equal(others, whole[1:])
+  _assert_equal(others, whole[1:])
 
 
 def test_a_cut_that_never_comes_changes_nothing(config, params):
   options = SamplingOptions(max_tokens=_FEW)
   requests = [Request(prompt, options) for prompt in _prompts(config)]
   asked = [dataclasses.replace(r, cut=lambda tokens: None) for r in requests]
-  _equal(sample(params, config, asked), sample(params, config, requests))
+  _assert_equal(sample(params, config, asked), sample(params, config, requests))
 
 
 def _batch(params, config, **sizes):
@@ -349,7 +349,9 @@ def test_updates_come_while_rows_go_on(config, params):
       np.testing.assert_array_equal(tokens, stream[-1][: len(tokens)])
     np.testing.assert_array_equal(stream[-1], samples[i].tokens)
   assert batch.advance() == []
-  _equal(_alone(params, config, requests), [samples[i] for i in range(3)])
+  _assert_equal(
+    _alone(params, config, requests), [samples[i] for i in range(3)]
+  )
 
 
 def test_a_cancelled_request_is_heard_of_no_more(config, params):
@@ -369,7 +371,7 @@ def test_a_cancelled_request_is_heard_of_no_more(config, params):
   left = [i for i in range(4) if i not in (gone, waiting)]
   assert sorted(samples) == left and not batch.busy
   alone = _alone(params, config, [requests[i] for i in left])
-  _equal([samples[i] for i in left], alone)
+  _assert_equal([samples[i] for i in left], alone)
 
 
 def test_a_request_that_comes_later_joins_and_leaves_the_others_alone(
@@ -385,7 +387,7 @@ def test_a_request_that_comes_later_joins_and_leaves_the_others_alone(
   batch.advance(most_tokens=5)
   batch.submit("late", late)
   samples = {u.name: u.sample for u in batch.run() if u.sample is not None}
-  _equal(
+  _assert_equal(
     [samples["early"], samples["late"]], _alone(params, config, [early, late])
   )
 
@@ -435,7 +437,7 @@ def test_sharded_parameters_give_the_same_samples(config, params, mixed):
   with jax.set_mesh(mesh):
     sharded = jax.device_put(params, llama.param_shardings(config, mesh))
     ours = sample(sharded, config, requests[:12], num_slots=8)
-  _equal(ours, samples[:12])
+  _assert_equal(ours, samples[:12])
 
 
 @pytest.mark.slow

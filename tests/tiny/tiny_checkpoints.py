@@ -29,6 +29,13 @@ class Position:
     pass
 
 
+def flip_a_bit(path):
+  """One in the middle of a file."""
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 16
+  path.write_bytes(data)
+
+
 def one_device():
   return sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
 

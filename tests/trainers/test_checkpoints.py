@@ -23,7 +23,7 @@ from ramjax.models import (
 from ramjax.models.config import LlamaConfig
 from ramjax.models.hf_writer import HFWriter
 from ramjax.models.run_folder import RunFolder
-from ramjax.trainers import optimizers
+from ramjax.trainers import optimizers, state_items
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.state import CRITIC, init_state
 
@@ -264,7 +264,7 @@ def test_a_checkpoint_of_the_first_version_loads_and_is_said_not_proven(
   batches.close()
 
 
-def test_what_is_read_takes_the_place_of_the_first_state(tmp_path):
+def test_what_is_read_takes_the_place_of_the_first_state(tmp_path, monkeypatch):
   mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
   reference = llama.init_params(_CONFIG, jax.random.key(7), mesh)
   fresh = _state(mesh, reference=reference)
@@ -273,11 +273,18 @@ def test_what_is_read_takes_the_place_of_the_first_state(tmp_path):
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(started))
   checkpoints.save(1, started, batches, _PROGRESS)
   checkpoints.wait()
+  replaced = jax.tree.leaves((fresh.params, fresh.opt_state, fresh.ema))
+  read, gone = state_items.read, []
+
+  def watched(*args):
+    gone.append(all(leaf.is_deleted() for leaf in replaced))
+    return read(*args)
+
+  monkeypatch.setattr(state_items, "read", watched)
   found = checkpoints.restore_latest(fresh, batches).state
   checkpoints.close()
   batches.close()
-  replaced = (fresh.params, fresh.opt_state, fresh.ema)
-  assert all(leaf.is_deleted() for leaf in jax.tree.leaves(replaced))
+  assert len(gone) == 3 and all(gone)
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(found))
 
 

@@ -35,12 +35,6 @@ def folder(tmp_path):
   opened.close()
 
 
-def _flip(path):
-  data = bytearray(path.read_bytes())
-  data[len(data) // 2] ^= 16
-  path.write_bytes(data)
-
-
 def _lose(folder, step):
   shutil.rmtree(folder.path(step) / "params")
 
@@ -58,7 +52,7 @@ def test_the_newest_is_taken_where_it_is_good(folder):
 
 def test_damaged_ones_are_passed_over_said_and_set_aside(folder):
   _lose(folder, 3)
-  _flip(folder.path(2) / "progress" / "metadata")
+  tiny_checkpoints.flip_a_bit(folder.path(2) / "progress" / "metadata")
   batches = Position()
   found = restore_newest([folder], tiny_checkpoints.state(9), batches)
   assert found is not None

@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import pathlib
+import re
 import resource
 import shutil
 
@@ -163,7 +164,8 @@ def _forbidden(path, monkeypatch):
   "make,why",
   [
     (_a_file, "Not a directory"),
-    (_a_link_in_a_circle, "Symlink loop"),
+    # Python 3.13 leaves it to the system to say so.
+    (_a_link_in_a_circle, r"Symlink loop|levels of symbolic links"),
     (_forbidden, "Permission denied"),
   ],
 )
@@ -177,4 +179,4 @@ def test_what_cannot_be_a_local_folder_is_named_with_what_to_do(
     local_tier.claim(str(path), tmp_path / "a" / "checkpoints", held)
   message = str(error.value)
   assert message.startswith(f"checkpoint.local_dir='{path}' cannot be used: ")
-  assert why in message and "checkpoint.local_every_steps=0" in message
+  assert re.search(why, message) and "checkpoint.local_every_steps=0" in message

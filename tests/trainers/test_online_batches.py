@@ -239,12 +239,6 @@ def _cut(path):
   path.write_bytes(path.read_bytes()[:-1])
 
 
-def _flip(path):
-  data = bytearray(path.read_bytes())
-  data[len(data) // 2] ^= 16
-  path.write_bytes(data)
-
-
 def _put_another_there(path):
   shutil.copy(path.with_name("000000.npz"), path)
 
@@ -288,7 +282,7 @@ def _reopened(saved, tmp_path):
   "damage,reason",
   [
     (_cut, "the digest of rollouts/000001.npz, "),
-    (_flip, "the digest of rollouts/000001.npz, "),
+    (tiny_checkpoints.flip_a_bit, "the digest of rollouts/000001.npz, "),
     (_put_another_there, "the digest of rollouts/000001.npz, "),
     (pathlib.Path.unlink, "rollouts/000001.npz, the rollout that it lies"),
   ],

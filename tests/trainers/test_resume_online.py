@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import tiny_checkpoints
 import tiny_compile
 import tiny_model_folder
 
@@ -194,12 +195,6 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
   shutil.rmtree(tmp_path)
 
 
-def _flip(path):
-  data = bytearray(path.read_bytes())
-  data[len(data) // 2] ^= 1
-  path.write_bytes(data)
-
-
 @pytest.mark.slow
 def test_a_rollout_that_was_damaged_is_made_again_from_the_step_before(
   folder, tmp_path, monkeypatch, capsys
@@ -211,7 +206,7 @@ def test_a_rollout_that_was_damaged_is_made_again_from_the_step_before(
   launch(tmp_path / "cut", stop_after=3)
   launch(tmp_path / "cut", stop_after=2)
   for damage, reason in (
-    (_flip, "the digest of rollouts/000001.npz, "),
+    (tiny_checkpoints.flip_a_bit, "the digest of rollouts/000001.npz, "),
     (
       os.unlink,
       "rollouts/000001.npz, the rollout that it lies within, is gone",
