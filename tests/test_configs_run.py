@@ -45,9 +45,11 @@ _OVERRIDES = {
 _OF_FIT = ("run.total_steps", "checkpoint.every_steps", "optim.warmup_steps")
 _NOT_IN_ROUNDS = ("evals.every_steps",)
 
-# Runs one command line after another and answers with its exit status.
+# Runs one command line after another and answers with its exit status. Garbage is
+# looked for as seldom as in the tests' own process.
 _WORKER = """
-import json, sys
+import gc, json, sys
+gc.set_threshold(100_000, 20, 50)
 from ramjax.trainers import launch
 answers, sys.stdout = sys.stdout, sys.stderr
 for line in sys.stdin:

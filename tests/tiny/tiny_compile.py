@@ -9,10 +9,13 @@ import importlib.metadata
 import pathlib
 from collections.abc import Iterator
 
-# The first: half the time to compile. Without MLIR's fusion emitters it is less
-# than half of that; XLA has no other way to emit from jaxlib 0.12 on, and stops
-# at a flag that it does not know.
-_QUICK = "--xla_backend_optimization_level=0"
+# The first: half the time to compile. The second: a tenth less, on cores that
+# other tests keep busy. Without MLIR's fusion emitters it is less than half of
+# that; XLA has no other way to emit from jaxlib 0.12 on, and stops at a flag
+# that it does not know.
+_QUICK = (
+  "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+)
 # Of the lock files: what exactly XLA makes of a program is known of it alone.
 IS_PINNED_XLA = importlib.metadata.version("jaxlib").startswith("0.10.")
 if IS_PINNED_XLA:
