@@ -157,6 +157,24 @@ def gather(value: Any) -> list[Any]:
   return values
 
 
+def any_says(topic: str, so: bool) -> bool:
+  """Whether any process has said so, as far as the first has heard: alike on all.
+
+  All call it, in the same order, and wait for the first one alone. What another
+  says while that answers is heard at the next call.
+
+  Args:
+    topic: What was said of it once stays said.
+    so: Whether this process says so.
+  """
+  if jax.process_count() == 1:
+    return so
+  key = f"{_era.path}/said/{topic}"
+  if so:
+    _client().key_value_increment(key, 1)
+  return first_tells(lambda: _count(key) > 0)
+
+
 def sees(look: Callable[[], bool]) -> bool:
   """Whether `look` is true here, of what another process wrote.
 
@@ -177,9 +195,7 @@ def _forget_what_all_read() -> None:
   """
   before = _era.told - 1
   if before:
-    # An increment of nothing is a look that needs no value to be there.
-    read = _client().key_value_increment(f"{_era.path}/read", 0)
-    if read == before * (jax.process_count() - 1):
+    if _count(f"{_era.path}/read") == before * (jax.process_count() - 1):
       _client().key_value_delete(f"{_era.path}/told/")
 
 
@@ -243,6 +259,12 @@ def _try(key: str) -> str | None:
     if "NOT_FOUND" not in str(error):
       raise
   return None
+
+
+def _count(key: str) -> int:
+  """How often a key was incremented."""
+  # An increment of nothing is a look that needs no value to be there.
+  return _client().key_value_increment(key, 0)
 
 
 def _client() -> Any:

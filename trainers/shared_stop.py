@@ -3,10 +3,12 @@
 
 A wish to stop travels as a number that is summed over all devices, once a step,
 like a gradient: every process reads the same sum at the same place, so none
-waits in a collective that another has left.
+waits in a collective that another has left. Within a rollout, which takes longer
+than many steps, the first process says after each answer whether it has come.
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
@@ -14,8 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ramjax.trainers import processes
 from ramjax.trainers.sigterm import Sigterm, Stopped
 from ramjax.trainers.state import TrainState
+
+# All processes count alike: what stopped one run is no wish to stop the next.
+_runs = itertools.count()
 
 
 class SharedStop(Sigterm):
@@ -35,6 +41,7 @@ class SharedStop(Sigterm):
     """
     super().__init__()
     self._alone = alone
+    self._topic = f"stop {next(_runs)}"
     self._split = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     self._sum = jax.jit(
       _sum_then_step, out_shardings=NamedSharding(mesh, PartitionSpec())
@@ -78,13 +85,13 @@ class SharedStop(Sigterm):
     return self._alone and self.received
 
   def check(self) -> None:
-    """Raises if the signal came; with several processes `passed` does.
+    """Raises if the signal came; in every process of a run at the same call.
 
     Raises:
-      Stopped: It did.
+      Stopped: It did, to any of them.
     """
-    if self._alone:
-      super().check()
+    if processes.any_says(self._topic, self.received):
+      raise Stopped
 
 
 def _sum_then_step(wishes: jax.Array, step: jax.Array) -> Any:

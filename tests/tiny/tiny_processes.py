@@ -5,16 +5,19 @@ As a program it is one of the processes: a few runs, one after the other, as
 starting Python and compiling take longer than they do.
 """
 
+import contextlib
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tiny_compile
@@ -38,6 +41,8 @@ class Job:
     of_last: The same, of the last process alone.
     goes_on: Folder of a finished run, which this one goes on with from the
       middle: its copy is as a kill then would have left it.
+    terminated: A process, and after how many answers of its rollouts SIGTERM
+      comes to it.
   """
 
   kind: str
@@ -45,6 +50,7 @@ class Job:
   fields: dict[str, Any] = dataclasses.field(default_factory=dict)
   of_last: dict[str, Any] = dataclasses.field(default_factory=dict)
   goes_on: str | None = None
+  terminated: tuple[int, int] | None = None
 
 
 def run(
@@ -63,7 +69,8 @@ def run(
     num_devices: In all.
 
   Returns:
-    What each process said of each job: "" where it ended well, else the error.
+    What each process said of each job: "" where it came to its end, "preempted"
+    where it stopped before, else the error.
   """
   with socket.socket() as probe:
     probe.bind(("localhost", 0))
@@ -167,10 +174,27 @@ def _own_reward(answers: Sequence[Any]) -> list[float]:
   return [shift + sum(map(ord, a.response)) % 7 / 3 for a in answers]
 
 
+@contextlib.contextmanager
+def _terminated_after(num_answers: int) -> Iterator[None]:
+  """SIGTERM comes to this process as so many answers have been sampled."""
+  from ramjax.trainers.shared_stop import SharedStop
+
+  real, left = SharedStop.check, itertools.count(num_answers - 1, -1)
+
+  def check(stop: SharedStop) -> None:
+    if next(left) == 0:
+      os.kill(os.getpid(), signal.SIGTERM)
+    real(stop)
+
+  SharedStop.check = check
+  yield
+  SharedStop.check = real
+
+
 def _main(folder: str, port: str, num: str, index: str, told: str) -> None:
   import jax
 
-  from ramjax.trainers import own_rewards, processes
+  from ramjax.trainers import loop, own_rewards, processes
 
   if int(num) > 1:
     jax.distributed.initialize(f"localhost:{port}", int(num), int(index))
@@ -185,12 +209,16 @@ def _main(folder: str, port: str, num: str, index: str, told: str) -> None:
       finished = job.goes_on
       processes.first_tells(lambda a=finished, b=job.workdir: _cut_back(a, b))
     algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
+    ends = contextlib.nullcontext()
+    if job.terminated is not None and job.terminated[0] == int(index):
+      ends = _terminated_after(job.terminated[1])
     try:
-      algorithm.main(config, pathlib.Path(job.workdir))
+      with ends:
+        outcome = algorithm.main(config, pathlib.Path(job.workdir))
     except ValueError as error:
       said.append(str(error))
     else:
-      said.append("")
+      said.append("" if outcome is loop.Outcome.FINISHED else outcome.value)
   print(json.dumps(said))
 
 

@@ -113,6 +113,31 @@ def test_others_wait_for_as_long_as_it_takes(service):
   assert _on_each(2, service, do) == ["late", "late"]
 
 
+@pytest.mark.parametrize("wishing", [0, 2])
+def test_what_one_says_all_hear_at_one_call(service, wishing):
+  def do(module, index):
+    heard = []
+    while not any(heard):
+      wish = index == wishing and len(heard) >= 3
+      heard.append(module.any_says("a topic", wish))
+    return heard, module.any_says("another", False)
+
+  found = _on_each(3, service, do)
+  assert found[0] == found[1] == found[2]
+  (heard, of_another), *_ = found
+  assert not of_another
+  # Threads do not wait for each other, as a computation on all devices would
+  # have them: the first may ask often before another has come to its fourth call.
+  assert len(heard) >= 4
+
+
+def test_alone_one_hears_itself_and_asks_nobody(service):
+  alone = _process(0, 1, service)
+  assert alone.any_says("a topic", True)
+  assert not alone.any_says("a topic", False)
+  assert not service.values
+
+
 def test_all_fail_where_the_first_does_and_say_why(service):
   def do(module, index):
     def make():
