@@ -46,6 +46,8 @@ last checkpoint left off.
                     run only files you trust.
   --config.a.b=V    replaces one field of it; --config=FILE --help lists them
   --workdir=DIR     where checkpoints, logs and the report go
+  --profile=10-12   traces these steps into DIR/profile, for xprof: the field
+                    run.profile_steps, in a word
 
 Several processes make one run where SLURM, Open MPI, GKE or a Cloud TPU VM
 started them; elsewhere say so:
@@ -103,6 +105,8 @@ def main(
     )
     return 1
   workdir = pathlib.Path(flags.workdir)
+  if flags.profile:
+    config.run.profile_steps = flags.profile
   try:
     return distributed.run(
       cluster.from_flags(flags),
@@ -119,6 +123,7 @@ def _define_flags(values: Any) -> None:
   from absl import flags
 
   flags.DEFINE_string("workdir", "", "Where everything goes.", values)
+  flags.DEFINE_string("profile", "", "Steps to trace.", values)
   cluster.define_flags(values)
 
 

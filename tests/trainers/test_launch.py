@@ -90,6 +90,14 @@ def test_a_mistake_in_a_field_is_named_without_a_traceback(
   assert "Traceback" not in err
 
 
+def test_profile_is_the_field_in_a_word(tmp_path, capsys):
+  status = _main(
+    "--config=sft_quickstart", f"--workdir={tmp_path / 'run'}", "--profile=5-2"
+  )
+  assert status == 1
+  assert "run.profile_steps='5-2' must be" in capsys.readouterr().err
+
+
 def test_half_of_what_several_processes_need_is_refused(tmp_path, capsys):
   status = _main(
     "--config=sft_quickstart", f"--workdir={tmp_path}", "--process-id=1"
