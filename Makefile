@@ -13,7 +13,7 @@ help:
 	@echo 'make test         lint, types and the test suite'
 	@echo 'make test-slow    kill tests, long runs, mutation check, fuzzing'
 	@echo 'make test-peers   agreement with transformers and TRL'
-	@echo 'make check-plans  compile the large configs for TPUs that are not here (an hour)'
+	@echo 'make check-plans  compile the large configs for TPUs that are not here (two hours)'
 	@echo 'make check-plans-gpu   the same for GPUs (5 GB to install)'
 	@echo 'make lock         choose versions anew and write the lock files'
 

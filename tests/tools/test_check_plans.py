@@ -201,15 +201,16 @@ def test_every_case_names_a_config_and_a_slice(case):
     assert operator.attrgetter(name)(config) == value
 
 
-def test_8b_and_70b_of_six_methods_are_checked_for_tpu():
-  configs = {
-    case["config"]
-    for case in _CASES
-    if topologies.find_topology(case["topology"]).device.platform == "tpu"
+def test_8b_and_70b_of_six_methods_are_checked_for_each_kind_of_device():
+  found = {
+    (case["config"], case["topology"].partition(":")[0]) for case in _CASES
   }
   methods = ("sft", "reward", "dpo", "cringe", "pairwise_cringe", "ppo")
-  assert configs == {
-    f"{method}_llama3_1_{size}" for method in methods for size in ("8b", "70b")
+  assert found == {
+    (f"{method}_llama3_1_{size}", kind)
+    for method in methods
+    for size in ("8b", "70b")
+    for kind in ("v5e", "v5p", "v6e", "h100", "h200")
   }
 
 
