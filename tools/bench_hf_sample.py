@@ -126,6 +126,7 @@ def _measure(model: Any, spec: Mapping[str, Any]) -> Report:
     greedy=greedy.tolist(),
     compile_s=None,
     peak_bytes=bench_machine.peak_memory_bytes(),
+    device_peak_bytes=0,
     threads=torch.get_num_threads(),
     versions=bench_machine.versions(_PACKAGES),
   )

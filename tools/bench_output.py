@@ -2,7 +2,8 @@
 """What every benchmark does around its measuring.
 
 It checks where figures are to go before anything is measured, prints, and
-writes: `--json=OUT` gets everything, `--ledger` a line of headline figures.
+writes: `--json=OUT` gets everything, `--json=-` prints that instead, `--ledger`
+gets a line of headline figures.
 """
 
 import argparse
@@ -16,6 +17,9 @@ from ramjax.tools import bench_ledger
 from ramjax.tools.bench_cases import CaseError
 from ramjax.tools.bench_ledger import Figure
 from ramjax.trainers import provenance
+
+# Of `--json`: the standard output.
+_STDOUT = pathlib.Path("-")
 
 
 class Measured(NamedTuple):
@@ -46,7 +50,8 @@ def add_options(parser: argparse.ArgumentParser, *, also: str) -> None:
     "--json",
     type=pathlib.Path,
     metavar="OUT",
-    help=f"also write everything there: {also}",
+    help=f"also write everything there: {also}; - prints it, and what is"
+    " otherwise printed goes to the standard error",
   )
   parser.add_argument(
     "--ledger",
@@ -79,13 +84,19 @@ def run(
   try:
     _check(args)
     measured = measure(args)
-    print("\n".join(measured.lines))
+    prints_json = args.json == _STDOUT
+    print(
+      "\n".join(measured.lines),
+      file=sys.stderr if prints_json else sys.stdout,
+    )
     report = dict(
       measured.report,
       code=provenance.code_version(),
       command=["ramjax", *words, *argv],
     )
-    if args.json is not None:
+    if prints_json:
+      print(json.dumps(report, indent=1))
+    elif args.json is not None:
       args.json.write_text(json.dumps(report, indent=1) + "\n")
     if args.ledger is not None:
       line = bench_ledger.entry(report, measured.size, measured.figures)

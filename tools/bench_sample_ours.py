@@ -15,7 +15,7 @@ from ramjax.models import llama, sampler
 from ramjax.models.config import LlamaConfig
 from ramjax.models.sampler import Request
 from ramjax.models.sampling_options import SamplingOptions
-from ramjax.tools import bench_machine, bench_sample_queue
+from ramjax.tools import bench_calls, bench_machine, bench_sample_queue
 from ramjax.tools.bench_cases import Report
 
 
@@ -24,6 +24,9 @@ def main(argv: Sequence[str]) -> int:
   import_bytes = bench_machine.peak_memory_bytes()
   spec_path, out_path = map(pathlib.Path, argv)
   spec = json.loads(spec_path.read_text())
+  if spec["kind"] == "peaks":
+    out_path.write_text(json.dumps(bench_calls.find_peaks()._asdict()))
+    return 0
   config = LlamaConfig(**spec["model"])
   params = llama.init_params(config, jax.random.key(0))
   if spec["kind"] == "weights":
@@ -71,11 +74,14 @@ def _measure(
   one_pass(0)
   first_s = time.perf_counter() - start
   times = bench_sample_queue.timed(one_pass, spec)
+  # None where nothing counts it, as on a CPU.
+  memory = jax.devices()[0].memory_stats() or {"peak_bytes_in_use": 0}
   return dict(
     bench_sample_queue.report(times, limits, limits),
     greedy=[one.tokens.tolist() for one in agreed],
     compile_s=first_s - float(np.median(times)),
     peak_bytes=bench_machine.peak_memory_bytes(),
+    device_peak_bytes=int(memory["peak_bytes_in_use"]),
     threads=bench_machine.usable_cores(),
     versions=bench_machine.versions(("jax", "jaxlib", "flax")),
   )

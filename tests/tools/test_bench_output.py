@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ramjax.tools import bench_ledger, bench_output
+from ramjax.tools import bench, bench_ledger, bench_output
 from ramjax.tools.bench_cases import CaseError
 from ramjax.tools.bench_ledger import Figure
 from ramjax.tools.bench_output import Measured
@@ -52,6 +52,40 @@ def test_lines_are_printed_and_all_is_written(tmp_path, capsys):
   assert entry["figures"] == {
     "one": {"value": 2.0, "unit": "ms", "floor": None}
   }
+
+
+def test_json_of_a_dash_is_printed_and_the_lines_beside_it(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.chdir(tmp_path)
+  argv = ["--json=-", "--ledger=ledger.jsonl"]
+  assert _run(argv, lambda args: _measured(answer=42)) == 0
+  printed = capsys.readouterr()
+  report = json.loads(printed.out)
+  assert report["answer"] == 42
+  assert report["command"] == ["ramjax", *_WORDS, *argv]
+  assert printed.err == "a line\n"
+  # No file of that name; and the ledger as ever.
+  assert [path.name for path in tmp_path.iterdir()] == ["ledger.jsonl"]
+
+
+def test_json_of_a_dash_has_nothing_of_what_cannot_be_measured(capsys):
+  def measure(args):
+    raise ValueError("no such rows")
+
+  assert _run(["--json=-"], measure) == 1
+  assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+  "target",
+  ["sft", "sample", "attention", "logps", "checkpoint", "convert", "data"],
+)
+def test_help_of_every_target_tells_of_the_dash(target, capsys):
+  with pytest.raises(SystemExit) as exit_:
+    bench.main([target, "--help"])
+  assert exit_.value.code == 0
+  assert "- prints it" in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_falls_short_is_written_and_ends_with_1(tmp_path):

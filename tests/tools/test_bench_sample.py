@@ -1,57 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of ramjax.tools.bench_sample."""
 
-import copy
 import json
 import sys
 
+import numpy as np
 import pytest
 import tiny_compile
 
-from ramjax.tools import bench, bench_cases, bench_sample, bench_table
+from ramjax.models import presets
+from ramjax.tools import (
+  bench,
+  bench_cases,
+  bench_hf_sample,
+  bench_ledger,
+  bench_sample,
+  bench_sample_floor,
+  bench_sample_queue,
+)
+from ramjax.tools.bench_calls import Peaks
 
 _CASE = {
-  "counts": {"supervised": 100, "places": 100},
+  "counts": {"supervised": 100, "places": 400},
+  "step_s": [0.1, 0.1],
   "peak_bytes": 30_000_000,
   "import_bytes": 10_000_000,
+  "device_peak_bytes": 0,
   "compile_s": 3.0,
 }
-_REPORT = {
-  "machine": {"cpu": "a CPU", "usable_cores": 2, "load": 0.1},
-  "versions": {"ramjax": "1", "jax": "2"},
-  "formula": bench_sample._FORMULA,
-  "size": "small",
-  "parameters": 8_000_000,
-  "prompts": 128,
-  "batch": 32,
-  "prompt_tokens": (8, 128),
-  "answer_tokens": (16, 256),
-  "cases": {
-    "ours": bench_sample.summarise([dict(_CASE, step_s=[0.1, 0.1])]),
-    "transformers": bench_sample.summarise(
-      [
-        dict(
-          _CASE,
-          step_s=[0.5],
-          compile_s=None,
-          counts={"supervised": 100, "places": 400},
-        )
-      ]
-    ),
-  },
-  "speed": {"value": 3.0, "rounds": [3.1, 2.9]},
-  "queues": {"16": {"cost_s": 1e-3}, "1024": {"cost_s": 1.25e-3}},
-  "growth": 1.25,
-  "failures": [],
-}
+_REPORT = {"speed": {"value": 3.0}, "growth": 1.25}
 
 
-def test_rates_are_of_useful_tokens():
-  ours, theirs = _REPORT["cases"].values()
-  assert ours["supervised_tokens_per_s"] == pytest.approx(500)
-  assert theirs["supervised_tokens_per_s"] == pytest.approx(200)
-  assert (ours["useful_share"], theirs["useful_share"]) == (1, 0.25)
-  assert ours["peak_above_imports_bytes"] == 20_000_000
+def test_rates_are_of_useful_tokens_and_beside_their_ceiling():
+  again = dict(_CASE, step_s=[0.3], device_peak_bytes=5, compile_s=None)
+  found = bench_sample.summarise([_CASE, again], ceiling=1600.0)
+  assert found["supervised_tokens_per_s"] == pytest.approx(200 / 0.5)
+  assert found["ceiling_tokens_per_s"] == 1600
+  assert found["share_of_ceiling"] == pytest.approx(0.25)
+  assert found["useful_share"] == 0.25 and found["passes"] == 3
+  assert found["peak_above_imports_bytes"] == 20_000_000
+  assert found["device_peak_bytes"] == 5 and found["compile_s"] == 3
+
+
+def _peaks(device, **rates):
+  rates = dict(flops_per_s=1e9, bytes_per_s=1e9) | rates
+  measured = dict(dtype="bfloat16", best=1.0, copy_bytes_per_s=1.0)
+  return Peaks(device, "a GPU", source="measured", measured=measured, **rates)
+
+
+def test_a_token_takes_as_long_as_its_bytes_or_its_arithmetic(tmp_path):
+  model = presets.llama_config("tiny", dtype="bfloat16")
+  bench_sample_queue.save(
+    tmp_path / "queue.npz", num=6, vocab_size=1024, even=True
+  )
+  spec = dict(folder=str(tmp_path), queue="queue.npz", batch=3)
+  flops, num_bytes = bench_sample_floor.work(
+    model, np.full(6, 32), np.full(6, 32), rows=3, itemsize=2
+  )
+  slow_memory = bench_sample.token_floor_s(
+    model, spec, _peaks("gpu", flops_per_s=1e15)
+  )
+  assert slow_memory == pytest.approx(num_bytes / 1e9 / (6 * 32))
+  slow_matmul = bench_sample.token_floor_s(
+    model, spec, _peaks("gpu", bytes_per_s=1e15)
+  )
+  assert slow_matmul == pytest.approx(flops / 1e9 / (6 * 32))
 
 
 def test_what_keeps_to_the_limits_does_not_fail():
@@ -71,27 +84,6 @@ def test_what_does_not_fails_with_its_figure(changes, message):
   assert message in failure
 
 
-def test_figures_are_printed_beside_what_is_wanted():
-  printed = bench_sample.lines(_REPORT)
-  text = " ".join("\n".join(printed).split())
-  assert "ours / transformers: 3.00, at least 3.00 wanted" in text
-  assert "1.25 times that of the cheapest, at most 1.25 wanted" in text
-  assert "ours 500 100.0 2 0.10 3.0 20" in text
-  assert "transformers 200 25.0 1 0.50 - 20" in text
-  assert "1,024 1,250" in text and "WARNING" not in text
-  wide = "\n".join(printed).splitlines()
-  assert max(map(len, wide)) <= bench_table.WIDTH
-
-
-def test_a_busy_machine_and_a_failure_are_said():
-  report = copy.deepcopy(_REPORT)
-  report["machine"]["load"] = 1.5
-  report["failures"] = ["too slow"]
-  text = "\n".join(bench_sample.lines(report))
-  assert "WARNING: the machine was busy" in text
-  assert "FAILED: too slow." in text
-
-
 def test_two_different_models_are_not_compared():
   ours, theirs = {"greedy": [[1, 2], [3, 4]]}, {"greedy": [[1, 2], [3, 5]]}
   bench_sample.require_same_tokens({"ours": [ours], "transformers": [ours]})
@@ -107,6 +99,54 @@ def no_measuring(monkeypatch):
     raise AssertionError(f"{case.name} was run")
 
   monkeypatch.setattr(bench_cases, "run_case", run_case)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+  """Stands in for cases on a GPU of 4 TB/s; `ran` has their specs."""
+  ran = []
+
+  def run_case(case, folder):
+    ran.append(case.spec)
+    if case.spec["kind"] == "peaks":
+      return _peaks("gpu", flops_per_s=1e15, bytes_per_s=4e12)._asdict()
+    return dict(_CASE, device_peak_bytes=7, versions={"jax": "2"})
+
+  monkeypatch.setattr(bench_cases, "run_case", run_case)
+  return ran
+
+
+def test_a_gpu_computes_in_bfloat16_beside_its_own_ceiling(on_a_gpu, tmp_path):
+  out, ledger = tmp_path / "out.json", tmp_path / "ledger.jsonl"
+  argv = ["sample", "--size=tiny", f"--json={out}", f"--ledger={ledger}"]
+  assert bench.main(argv) == 0
+  _, *others = on_a_gpu
+  assert {spec["model"]["dtype"] for spec in others} == {"bfloat16"}
+  report = json.loads(out.read_text())
+  assert (report["device"], report["device_name"]) == ("gpu", "a GPU")
+  assert report["peaks"]["bytes_per_s"] == 4e12
+  assert "Bytes = h (S (P + D V) + 2 L K H q)" in report["formula"]
+  assert report["cases"]["ours"]["device_peak_bytes"] == 7
+  (entry,) = bench_ledger.read(ledger)
+  ours = entry["figures"]["ours"]
+  assert ours["value"] == pytest.approx(100 / 0.2)
+  assert ours["floor"] == report["cases"]["ours"]["ceiling_tokens_per_s"]
+  # 0.9M weights of 2 bytes for 32 tokens a step: some 14 ns each.
+  assert 1e7 < ours["floor"] < 1 / 14e-9
+  assert {0 < q["floor_s"] < 1e-6 for q in report["queues"].values()} == {True}
+
+
+def test_the_peer_on_a_gpu_is_refused_before_anything_is_sampled(
+  on_a_gpu, monkeypatch, capsys
+):
+  monkeypatch.setattr(bench_hf_sample, "require", lambda: None)
+  assert bench.main(["sample", "--against=hf"]) == 1
+  printed = capsys.readouterr().err
+  assert "--against=hf is for the CPU, in float32, and JAX runs on a gpu" in (
+    printed
+  )
+  assert "set JAX_PLATFORMS=cpu" in printed
+  assert [spec["kind"] for spec in on_a_gpu] == ["peaks"]
 
 
 @pytest.mark.parametrize("missing", ["torch", "transformers"])
@@ -171,4 +211,7 @@ def test_both_sides_answer_the_same_queue(tmp_path, monkeypatch, capsys):
   passes = [len(r["rounds"][0]["step_s"]) for r in (ours, theirs)]
   assert tokens[0] / passes[0] == tokens[1] / passes[1]
   assert list(report["queues"]) == ["4", "8"]
+  assert report["peaks"]["source"] == "measured"
+  assert ours["ceiling_tokens_per_s"] == theirs["ceiling_tokens_per_s"] > 0
+  assert report["model"]["dtype"] == "float32"
   assert "ours / transformers" in capsys.readouterr().out
