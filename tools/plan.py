@@ -35,7 +35,8 @@ JAX's CUDA plug-in (pip install 'jax[cuda12]', of the version that is here).
                     go along mesh.data (1)
   --search          tries meshes, rematerialisation and microbatches, those first
                     that should be fastest, and names the fastest that fits; the
-                    config as it is is one of them, and mesh.sequence stays
+                    config as it is is one of them, and mesh.sequence stays;
+                    on GPUs, every model.remat but offload
   --compiles=N      of a search, programs to compile at most (8); each takes
                     half a minute to some minutes
   --json=OUT.json   writes all figures, too

@@ -22,8 +22,17 @@ from ramjax.tools.topologies import Topology
 from ramjax.trainers import abstract_run
 from ramjax.trainers.abstract_run import AbstractRun
 
-# From what keeps most to what keeps least.
-_REMATS = ("none", "dots", "save_qkv", "save_attention", "full")
+# From what keeps most to what keeps least, and of equal estimates the first is
+# compiled first: "offload", whose copies may not hide as well as they should,
+# goes behind what needs none and computes little more again.
+_REMATS = ("none", "dots", "save_qkv", "save_attention", "offload", "full")
+# To a device's host by PCIe, one way. Of TPUs the vendor's pages have no figure:
+# this is what "How to Scale Your Model" reckons with, in part 2. Of GPUs it is
+# half of the A100's data sheet's, which counts both ways.
+_HOST_BYTES_PER_S = {"tpu": 15e9, "cuda": 32e9}
+# Of a step's arithmetic, with full rematerialisation, that goes before the
+# backward pass begins.
+_FORWARD_SHARE = 0.25
 # Heads and MLP go no further apart than the chips of a host.
 _TENSOR = (1, 2, 4, 8)
 # Of the memory that an estimate may be wrong by.
@@ -41,12 +50,14 @@ class Tried:
     run: What was compiled.
     compiled: What came of it.
     floors: How fast it can be.
+    waited_s: What it waits for the host besides, which is in no floor.
   """
 
   overrides: str
   run: AbstractRun
   compiled: Compiled
   floors: Floors
+  waited_s: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +97,8 @@ def search(
   """Compiles the candidates that should be fastest, at most `most`.
 
   The config as it is given is one of them. All split rows as it does: what
-  `mesh.sequence` costs and saves, no estimate here tells.
+  `mesh.sequence` costs and saves, no estimate here tells. Every policy of
+  `models/remat.py` is tried, but for "offload" on GPUs.
 
   Raises:
     ValueError: What the run itself would refuse of the config, where nothing
@@ -104,7 +116,9 @@ def search(
     run = abstract_run.describe_run(candidate.applied_to(config), devices)
     compiled = plan_compile.compile_step(run, topology)
     floors = step_floors.step_floors(run, topology, compiled.collectives)
-    tried.append(Tried(candidate.overrides, run, compiled, floors))
+    busy = floors.compute_s / step_floors.SLOW_SHARE
+    waited = _waited_s(run, topology, busy)
+    tried.append(Tried(candidate.overrides, run, compiled, floors, waited))
     if compiled.fits:
       left = min(left, _AFTER_THE_FIRST)
   return tried
@@ -113,7 +127,7 @@ def search(
 def fastest(tried: Sequence[Tried]) -> Tried | None:
   """Of those that fit, the one whose slower expectation is least."""
   fitting = [
-    (one.floors.slowest_s, place, one)
+    (one.floors.slowest_s + one.waited_s, place, one)
     for place, one in enumerate(tried)
     if one.compiled.fits
   ]
@@ -187,7 +201,8 @@ def _candidates(
     except ValueError:
       continue  # The batch or an axis does not divide.
     ways = sharding.num_batch_shards(described.mesh)
-    for remat, parts in itertools.product(_REMATS, range(1, rows // ways + 1)):
+    counts = range(1, rows // ways + 1)
+    for remat, parts in itertools.product(_remats(topology), counts):
       if rows % (parts * ways):
         continue
       candidate = _Candidate(mesh, remat, parts)
@@ -200,6 +215,13 @@ def _candidates(
           model_config=model_config,
         ),
       )
+
+
+def _remats(topology: Topology) -> tuple[str, ...]:
+  """All policies; of GPUs without "offload", which none was compiled for yet."""
+  if topology.device.platform == "tpu":
+    return _REMATS
+  return tuple(remat for remat in _REMATS if remat != "offload")
 
 
 def _meshes(topology: Topology, sequence: int) -> list[tuple[int, ...]]:
@@ -219,7 +241,7 @@ def estimated_bytes(run: AbstractRun) -> float:
   held = sum(plan_compile.memory_by_category(run).values())
   gradients = plan_compile.tree_bytes(run.state.params)
   kept = _tokens_at_once(run) * config.num_layers * _kept_per_token(config)
-  itemsize = 2 if config.dtype == "bfloat16" else 4
+  itemsize = _itemsize(config)
   per_layer = config.num_parameters / config.num_layers / shape["tensor"]
   return held + gradients + kept / shape["tensor"] + 2 * itemsize * per_layer
 
@@ -231,8 +253,10 @@ def _tokens_at_once(run: AbstractRun) -> float:
 
 
 def _kept_per_token(config: Any) -> float:
-  """Bytes that a layer keeps of a token: the table of `models/remat.py`."""
-  itemsize = 2 if config.dtype == "bfloat16" else 4
+  """Bytes that a layer keeps of a token: the table of `models/remat.py`.
+
+  What "offload" keeps besides, as "full" all else, takes none of the device's.
+  """
   query = config.num_heads * config.head_dim
   key = config.num_kv_heads * config.head_dim
   numbers = {
@@ -241,15 +265,23 @@ def _kept_per_token(config: Any) -> float:
     "save_qkv": 2 * query + 2 * key,
     "save_attention": query,
   }
-  return itemsize * (config.width + numbers.get(config.remat, 0))
+  kept = config.width + numbers.get(config.remat, 0)
+  return _itemsize(config) * kept
+
+
+def _itemsize(config: Any) -> int:
+  return 2 if config.dtype == "bfloat16" else 4
 
 
 def estimated_seconds(run: AbstractRun, topology: Topology) -> float:
-  """Seconds of a step: matmuls at half of their peak, and the network's."""
+  """Seconds of a step: matmuls at half of their peak, and the network's.
+
+  And the wait for what was on the host, if it is not there in time.
+  """
   device, shape = topology.device, run.mesh.shape
   config, parts = run.model_config, run.config.data.num_microbatches
   compute = step_floors.flops(run, with_remat=True) / topology.num_devices
-  itemsize = 2 if config.dtype == "bfloat16" else 4
+  itemsize = _itemsize(config)
   weights = config.num_parameters * itemsize / shape["tensor"]
   # Gathered for the forward and the backward pass, and reduced in float32.
   gathered = weights * (1 - 1 / shape["fsdp"]) * (2 * parts + 4 / itemsize)
@@ -259,6 +291,27 @@ def estimated_seconds(run: AbstractRun, topology: Topology) -> float:
   summed *= 2 * (1 - 1 / shape["tensor"])
   network = (gathered + summed) / device.link_bytes_per_s
   busy = compute / device.flops_per_s / step_floors.SLOW_SHARE
-  return math.fsum(
-    (busy, network, step_floors.memory_traffic(run) / device.memory_bytes_per_s)
-  )
+  memory = step_floors.memory_traffic(run) / device.memory_bytes_per_s
+  return math.fsum((busy, network, memory, _waited_s(run, topology, busy)))
+
+
+def _waited_s(run: AbstractRun, topology: Topology, busy: float) -> float:
+  """Seconds of copies to the host and back that matmuls do not hide.
+
+  XLA copies beside them: what leaves has the forward pass for it, what comes
+  back the rest of the step.
+  """
+  if run.model_config.remat != "offload":
+    return 0.0
+  rate = _HOST_BYTES_PER_S[topology.device.platform]
+  seconds = _offloaded_bytes(run) / rate
+  beside = (_FORWARD_SHARE * busy, (1 - _FORWARD_SHARE) * busy)
+  return math.fsum(max(seconds - hidden, 0.0) for hidden in beside)
+
+
+def _offloaded_bytes(run: AbstractRun) -> float:
+  """Bytes that a device has on its host, of all microbatches of a step."""
+  config = dataclasses.replace(run.model_config, remat="save_qkv")
+  kept = _kept_per_token(config) - _itemsize(config) * config.width
+  tokens = _tokens_at_once(run) * run.config.data.num_microbatches
+  return tokens * config.num_layers * kept / run.mesh.shape["tensor"]

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a search expects of a policy, above all of what lies on the host."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from ramjax.configs import dpo_tiny, sft_llama3_1_8b
+from ramjax.models import remat
+from ramjax.tools import plan_search, step_floors, topologies
+from ramjax.tools.plan_compile import Compiled
+from ramjax.tools.plan_search import Tried
+from ramjax.trainers import abstract_run
+
+# 8B, two rows of 4,096 a device: 20 KiB of a token, in each of 32 layers.
+_OFFLOADED = 2 * 4096 * 32 * 20 * 2**10
+_V5P = topologies.find_topology("v5p:2x2x2")
+# The bus to the host.
+_RATE = 15e9
+
+
+def _run(policy, *, num_microbatches=1):
+  config = sft_llama3_1_8b.get_config()
+  config.model.remat = policy
+  config.data.num_microbatches = num_microbatches
+  return abstract_run.describe_run(config, jax.devices()[:8])
+
+
+@pytest.mark.parametrize(
+  ("topology", "left_out"), [("v5e:2x4", set()), ("h100:8", {"offload"})]
+)
+def test_every_policy_is_tried_but_offload_on_gpus(topology, left_out):
+  ordered = plan_search._ordered(
+    dpo_tiny.get_config(), topologies.find_topology(topology), jax.devices()
+  )
+  policies = {candidate.remat for _, candidate in ordered}
+  assert policies == {"none", *remat.POLICIES} - left_out
+
+
+def test_what_is_on_the_host_takes_none_of_the_device():
+  needed = {
+    policy: plan_search.estimated_bytes(_run(policy))
+    for policy in remat.POLICIES
+  }
+  assert needed["offload"] == needed["full"] < needed["save_attention"]
+  # TPU's compiler finds peaks of 24.90 and 19.84 GiB: 5.06 apart.
+  assert needed["save_qkv"] - needed["offload"] == _OFFLOADED == 5 * 2**30
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_all_microbatches_go_to_the_host(parts):
+  run = _run("offload", num_microbatches=parts)
+  assert plan_search._offloaded_bytes(run) == _OFFLOADED
+
+
+@pytest.mark.parametrize(
+  ("busy", "waited"),
+  [
+    # 0.358 s there and 0.358 s back, beside a quarter and three quarters.
+    (0.0, 2 * _OFFLOADED / _RATE),
+    (0.4, 2 * _OFFLOADED / _RATE - 0.1 - 0.3),
+    (0.8, _OFFLOADED / _RATE - 0.2),
+    (1.44, 0.0),
+  ],
+)
+def test_copies_are_waited_for_as_far_as_matmuls_do_not_hide_them(busy, waited):
+  found = plan_search._waited_s(_run("offload"), _V5P, busy)
+  assert found == pytest.approx(waited)
+  assert plan_search._waited_s(_run("save_qkv"), _V5P, busy) == 0
+
+
+def test_a_device_too_fast_for_its_bus_does_better_by_computing_again():
+  fast = dataclasses.replace(_V5P.device, flops_per_s=1e18)
+  too_fast = dataclasses.replace(_V5P, device=fast)
+  policies = ("save_attention", "offload", "full")
+
+  def seconds(topology):
+    return [
+      plan_search.estimated_seconds(_run(policy), topology)
+      for policy in policies
+    ]
+
+  # Hidden, it counts as the others, and comes in the order of the list.
+  first, *others = seconds(_V5P)
+  assert others == [first, first]
+  order = [name for name in plan_search._REMATS if name in policies]
+  assert order == list(policies)
+  kept, offloaded, full = seconds(too_fast)
+  assert kept == full
+  assert offloaded - full == pytest.approx(2 * _OFFLOADED / _RATE, rel=0.01)
+
+
+def test_of_two_that_fit_the_one_that_waits_for_its_host_is_not_the_fastest():
+  run = _run("offload")
+  floors = step_floors.step_floors(run, _V5P, [])
+  compiled = Compiled(True, 1.0, 1.0, 1.0, {}, [], 1.0, "")
+  waits, goes_on = (
+    Tried(name, run, compiled, floors, waited_s)
+    for name, waited_s in (("waits", 0.1), ("goes on", 0.0))
+  )
+  assert plan_search.fastest([waits, goes_on]) is goes_on
+  even = dataclasses.replace(waits, waited_s=0.0)
+  assert plan_search.fastest([even, goes_on]) is even
