@@ -145,7 +145,7 @@ def test_four_processes_go_on_with_what_two_saved_bit_for_bit(folder, two):
   job = _job(root, "sft", goes_on=str(two / "sft"))
   said = tiny_processes.run([job], folder, num_processes=4)
   assert said == [[""]] * 4
-  # The sums between processes are over devices, and in their order.
+  # The same four devices, in the same order.
   assert _difference(root / "sft", two / "sft", STEPS // 2 + 1) == 0
 
 
