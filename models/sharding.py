@@ -41,7 +41,7 @@ def make_mesh(
   """A mesh over all devices, with axes `MESH_AXES`.
 
   Devices of several slices are told apart by `data`, the outer axis: what is
-  sent between slices, over slow links, is one sum of gradients a step.
+  sent between slices, over slow links, is a sum of gradients a microbatch.
 
   Args:
     axis_sizes: Size of each mesh axis; one may be -1 for "the rest"; an axis

@@ -87,9 +87,7 @@ def check(
   compiled = plan_compile.compile_step(run, topology)
   measured: dict[str, Any] = {
     "peak_gib": round(compiled.peak_bytes / _GIB, 2) if compiled.fits else None,
-    "collectives": {
-      f"{c.kind} over {c.axes}": c.count for c in compiled.collectives
-    },
+    "collectives": {c.name: c.count for c in compiled.collectives},
     "compile_s": round(compiled.compile_s),
   }
   limit = topology.device.memory_bytes / _GIB

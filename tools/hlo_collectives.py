@@ -25,6 +25,19 @@ _IOTA_GROUPS = re.compile(
 )
 _LISTED_GROUPS = re.compile(r"replica_groups=\{((?:\{[\d,]*\},?)*)\}")
 _PAIRS = re.compile(r"source_target_pairs=\{((?:\{\d+,\d+\},?)*)\}")
+# TPU: what goes to other slices is handed to the host, which exchanges it.
+_EXCHANGE = re.compile(r'_xla_megascale_transfer_type="([A-Z_]+)"')
+_EXCHANGES = {
+  "ALL_GATHER": "all-gather",
+  "ALL_REDUCE": "all-reduce",
+  "REDUCE_SCATTER": "reduce-scatter",
+  "ALL_TO_ALL": "all-to-all",
+  "ONE_TO_ONE": "collective-permute",
+}
+# TPU: a collective behind matmuls is written in the fusion that starts it, in
+# that of each matmul it runs along, and in the one that ends it. The first has
+# -1 here; an 8B's gather of `mlp/gate` on v5e:4x4 has nine others.
+_CONTINUED = re.compile(r'"flag_start":"\d')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +45,15 @@ class Collective:
   """All operations of a kind over the same mesh axes.
 
   Attributes:
-    kind: One of `KINDS`.
+    kind: One of `KINDS`, by what the program says: a TPU's may gather weights
+      by an all-reduce of what each device has, among zeros.
     axes: Mesh axes that they cross, joined by "+".
     count: How many run in a step.
     bytes: What one device sends in a step, over its links.
     certain: Whether all of their loops have a length that is known; the others
       count as one turn.
+    between_slices: Whether they go from slice to slice of TPUs, over the
+      network of their hosts; the others stay in a slice, along `data` too.
   """
 
   kind: str
@@ -45,10 +61,21 @@ class Collective:
   count: int
   bytes: float
   certain: bool
+  between_slices: bool = False
+
+  @property
+  def name(self) -> str:
+    """What a table of them says."""
+    where = "between slices" if self.between_slices else f"over {self.axes}"
+    return f"{self.kind} {where}"
 
 
 def find_collectives(
-  text: str, axis_names: Sequence[str], axis_sizes: Sequence[int]
+  text: str,
+  axis_names: Sequence[str],
+  axis_sizes: Sequence[int],
+  *,
+  num_slices: int = 1,
 ) -> list[Collective]:
   """The collectives of a program, those that move most first.
 
@@ -56,27 +83,54 @@ def find_collectives(
     text: `compiled.as_text()`.
     axis_names: Of the mesh.
     axis_sizes: The same; the program numbers devices by their place in it.
+    num_slices: Of TPUs, which the mesh's outer axis tells apart. The program is
+      that of one of them, and numbers its devices alone.
   """
-  found: dict[tuple[str, str], list[float]] = {}
+  num_devices = math.prod(axis_sizes)
+  # A device, and those in its place in the other slices.
+  across = np.arange(num_devices).reshape(num_slices, -1)[:, 0]
+  found: dict[tuple[str, str, bool], list[float]] = {}
   uncertain = set()
   for instruction, times, known in hlo_program.parse_program(text).runs():
-    kind = instruction.op.removesuffix("-start")
-    if kind not in KINDS:
+    kind = _kind(instruction)
+    if kind is None or _CONTINUED.search(instruction.rest):
       continue
-    group = _group(instruction, math.prod(axis_sizes))
+    between = instruction.op == "send"
+    if between:
+      group, sent = across, exchanged_bytes(kind, instruction, num_slices)
+    else:
+      group = _group(instruction, num_devices // num_slices)
+      sent = sent_bytes(instruction, len(set(group.ravel().tolist())))
     axes = _axes_of(group, axis_names, axis_sizes)
     if not axes:
       continue  # A group of one moves nothing.
-    sums = found.setdefault((kind, axes), [0, 0.0])
+    key = kind, axes, between
+    sums = found.setdefault(key, [0, 0.0])
     sums[0] += times
-    sums[1] += times * sent_bytes(instruction, len(set(group.ravel().tolist())))
+    sums[1] += times * sent
     if not known:
-      uncertain.add((kind, axes))
+      uncertain.add(key)
   collectives = [
-    Collective(*key, int(count), total, key not in uncertain)
+    Collective(
+      kind=key[0],
+      axes=key[1],
+      count=int(count),
+      bytes=total,
+      certain=key not in uncertain,
+      between_slices=key[2],
+    )
     for key, (count, total) in found.items()
   ]
   return sorted(collectives, key=lambda c: -c.bytes)
+
+
+def _kind(instruction: Instruction) -> str | None:
+  """One of `KINDS`; None of what moves nothing to other devices."""
+  if instruction.op == "send":
+    exchange = _EXCHANGE.search(instruction.rest)
+    return _EXCHANGES[exchange[1]] if exchange else None
+  kind = instruction.op.removesuffix("-start")
+  return kind if kind in KINDS else None
 
 
 def sent_bytes(instruction: Instruction, group_size: int) -> float:
@@ -99,6 +153,23 @@ def sent_bytes(instruction: Instruction, group_size: int) -> float:
   if kind == "reduce-scatter":
     return share * group_size * sum(sizes)
   return share * sum(sizes)
+
+
+def exchanged_bytes(kind: str, send: Instruction, num_slices: int) -> float:
+  """Bytes that a device has its host send to other slices, at least.
+
+  Of n slices and S bytes that the device hands over: a whole array to reduce,
+  scatter or exchange, its part of one to gather.
+  """
+  share = (num_slices - 1) / num_slices
+  times = {
+    "all-gather": num_slices - 1,
+    "all-reduce": 2 * share,
+    "reduce-scatter": share,
+    "all-to-all": share,
+    "collective-permute": 1,
+  }
+  return times[kind] * array_bytes(send.shape)[0]
 
 
 def array_bytes(shape: str) -> list[float]:

@@ -70,19 +70,22 @@ class Program:
   def _runs(
     self, name: str, times: int, known: bool
   ) -> Iterator[tuple[Instruction, int, bool]]:
-    for instruction in self.computations.get(name, []):
+    around = {i.name: i for i in self.computations.get(name, [])}
+    for instruction in around.values():
       yield instruction, times, known
       if instruction.op in _REDUCERS or instruction.op.startswith("all-reduce"):
         continue
       inner, inner_known = times, known
       if instruction.op == "while":
-        trips = self._trips(instruction)
+        trips = self._trips(instruction, around)
         inner, inner_known = times * (trips or 1), known and trips is not None
       for called in _called(instruction):
         yield from self._runs(called, inner, inner_known)
 
-  def _trips(self, loop: Instruction) -> int | None:
-    """How often a loop runs: from a start of 0, by its bound and its step."""
+  def _trips(
+    self, loop: Instruction, around: dict[str, Instruction]
+  ) -> int | None:
+    """How often a loop runs: by its start, its bound and its step."""
     if match := _TRIPS.search(loop.rest):
       return int(match[1])
     condition = _attribute(loop, "condition")
@@ -98,7 +101,7 @@ class Program:
     if limit is None or place is None:
       return None
     step = self._step(_attribute(loop, "body"), int(place[1]))
-    return -(-limit // step)
+    return -(-(limit - _start(loop, int(place[1]), around)) // step)
 
   def _step(self, body: str, place: int) -> int:
     """What a loop adds to its counter; 1 where the text does not say."""
@@ -176,6 +179,24 @@ def _closing(text: str) -> int:
     if depth == 0:
       return i
   return len(text)
+
+
+def _start(
+  loop: Instruction, place: int, around: dict[str, Instruction]
+) -> int:
+  """Where a loop's counter starts; 0 where the text does not say.
+
+  TPUs' programs do the first turn of some loops before them, and start at 1.
+  """
+  given = around.get(loop.operands[0])
+  if given is None or given.op != "tuple" or place >= len(given.operands):
+    return 0
+  start = around.get(given.operands[place])
+  if start is not None and start.op == "copy":
+    start = around.get(start.operands[0])
+  if start is None or start.op != "constant":
+    return 0
+  return _integer(start) or 0
 
 
 def _called(instruction: Instruction) -> list[str]:

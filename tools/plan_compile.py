@@ -188,7 +188,10 @@ def compile_step(run: AbstractRun, topology: Topology) -> Compiled:
     donated_bytes=float(stats.alias_size_in_bytes),
     memory={**arguments, "activations and gradients": rest},
     collectives=hlo_collectives.find_collectives(
-      compiled.as_text(), run.mesh.axis_names, list(run.mesh.shape.values())
+      compiled.as_text(),
+      run.mesh.axis_names,
+      list(run.mesh.shape.values()),
+      num_slices=topology.num_slices,
     ),
     compile_s=seconds,
     reason=""

@@ -113,10 +113,7 @@ def _collective_table(compiled: Compiled) -> list[str]:
     # What the norm of a gradient or a count needs is no matter.
     if c.bytes >= 1e6:
       mark = "" if c.certain else "  at least"
-      lines.append(
-        f"  {c.kind + ' over ' + c.axes:<30}{c.count:>10,}"
-        f"{c.bytes / 1e9:>12.2f}{mark}"
-      )
+      lines.append(f"  {c.name:<30}{c.count:>10,}{c.bytes / 1e9:>12.2f}{mark}")
   return lines
 
 

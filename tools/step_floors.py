@@ -146,7 +146,7 @@ def _network_s(
   are on it: eight GPUs of a node that gather as one have eight.
   """
   device = topology.device
-  together = _members_of_a_host(collective.axes.split("+"), topology, mesh)
+  together = _members_of_a_host(collective, topology, mesh)
   if together is None:
     return collective.bytes / device.link_bytes_per_s
   rate = min(device.link_bytes_per_s, together * device.network_bytes_per_s)
@@ -154,17 +154,18 @@ def _network_s(
 
 
 def _members_of_a_host(
-  axes: Sequence[str], topology: Topology, mesh: Mapping[str, int]
+  collective: Collective, topology: Topology, mesh: Mapping[str, int]
 ) -> int | None:
   """Members of a group that share a host; None if it needs no network.
 
   Devices of a mesh are in the order of their hosts. The hosts of a TPU slice
-  are connected as its chips are, and `data` alone leaves it.
+  are connected as its chips are.
   """
   if topology.device.platform == "tpu":
-    return 1 if topology.num_slices > 1 and "data" in axes else None
+    return 1 if collective.between_slices else None
   hosts = np.arange(topology.num_devices).reshape(list(mesh.values()))
   hosts //= topology.num_devices // topology.hosts_per_slice
+  axes = collective.axes.split("+")
   along = tuple(slice(None) if name in axes else 0 for name in mesh)
   of_group = hosts[along].ravel()
   return None if of_group[0] == of_group[-1] else int(np.sum(of_group == 0))

@@ -128,6 +128,18 @@ def test_a_loop_whose_comparison_and_step_are_fused_is_known():
   assert _times(over_data)["x.2"] == (1, False)
 
 
+def test_a_loop_whose_first_turn_is_done_before_it_runs_once_less():
+  peeled = _FUSED.replace(
+    "ROOT %w = (f32[4]{0}, s32[]) while(%x)",
+    "%one = s32[] constant(1)\n"
+    "  %copied = s32[] copy(%one)\n"
+    "  %given = (f32[4]{0}, s32[]) tuple(%x, %copied)\n"
+    "  ROOT %w = (f32[4]{0}, s32[]) while(%given)",
+  )
+  # 1, 3, ... 13.
+  assert _times(peeled)["x.2"] == (7, True)
+
+
 def test_what_a_reduction_adds_with_is_not_run():
   assert "added" not in _times(_TEXT)
 

@@ -2,11 +2,12 @@
 """Plans that TPU's own compiler makes; where the extra `plan` is installed."""
 
 import importlib.util
+import json
 
 import pytest
 
 from ramjax.configs import dpo_tiny, sft_llama3_1_8b
-from ramjax.tools import plan_compile, step_floors, topologies
+from ramjax.tools import check_plans, plan_compile, step_floors, topologies
 from ramjax.trainers import abstract_run
 
 pytestmark = pytest.mark.skipif(
@@ -42,12 +43,30 @@ def test_a_tiny_run_compiles_with_its_state_in_place():
   assert 0 < floors.fastest_s < floors.slowest_s
 
 
-def test_only_data_crosses_slices():
+def test_the_gradient_alone_crosses_slices():
   config = dpo_tiny.get_config()
   config.mesh.data = 2
-  _, _, compiled = _compiled(config, "v5e:2x2", num_slices=2)
-  crossing = [c for c in compiled.collectives if "data" in c.axes.split("+")]
-  assert {c.kind for c in crossing} <= {"all-reduce", "reduce-scatter"}
+  run, topology, compiled = _compiled(config, "v5e:2x2", num_slices=2)
+  (crossing,) = [c for c in compiled.collectives if c.between_slices]
+  assert (crossing.kind, crossing.axes) == ("all-reduce", "data")
+  # A device's part of the gradient, and all of the tied head's, which the loss
+  # adds up by itself; half of it there and half of it back, for two slices.
+  head = 4 * run.model_config.vocab_size * run.model_config.width
+  gradient = plan_compile.tree_bytes(run.state.params)
+  assert crossing.bytes == pytest.approx(gradient + head, rel=0.01)
+  assert {c.axes for c in compiled.collectives if c != crossing} == {"fsdp"}
+  floors = step_floors.step_floors(run, topology, compiled.collectives)
+  # 25 GB/s for the four chips of a host.
+  assert floors.network_s > crossing.bytes / 6.25e9
+
+
+def test_what_lies_on_the_host_compiles_over_all_axes():
+  config = dpo_tiny.get_config()
+  config.mesh.update(fsdp=2, sequence=2, tensor=2)
+  config.data.num_microbatches = 2
+  config.model.remat = "offload"
+  _, _, compiled = _compiled(config, "v5e:2x4")
+  assert compiled.fits and compiled.peak_bytes > 0
 
 
 def test_8b_does_not_fit_eight_v5e_and_the_compiler_says_by_how_much():
@@ -56,3 +75,14 @@ def test_8b_does_not_fit_eight_v5e_and_the_compiler_says_by_how_much():
   config.data.batch_size = 8
   _, _, compiled = _compiled(config, "v5e:2x4")
   assert not compiled.fits and compiled.peak_bytes > 15.75 * 2**30
+
+
+def test_a_large_run_still_fits_and_moves_no_more_than_was_accepted():
+  # Of those that `make check-plans` compiles, one that takes two minutes.
+  cases = json.loads(check_plans._CASES.read_text())
+  (case,) = [
+    c for c in cases if check_plans._name(c) == "sft_llama3_1_70b on v5p:4x4x4"
+  ]
+  measured, unfit, grown = check_plans.check(case)
+  assert sum(measured["collectives"].values()) > 80  # A layer's, at least.
+  assert not unfit and not grown

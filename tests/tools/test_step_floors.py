@@ -71,18 +71,20 @@ def test_the_range_runs_from_the_largest_floor_to_the_sum_of_all():
   )
 
 
-def test_data_crosses_the_slow_network_of_several_slices_alone():
+def test_what_goes_between_slices_takes_the_slow_network_and_data_may_not():
   run = _run("sft_llama3_1_8b")
-  sent = [
-    Collective("all-reduce", "data", 1, 6.25e9, True),
-    Collective("all-gather", "fsdp", 1, 540e9, True),
-  ]
-  one = topologies.find_topology("v5p:2x2x2")
   two = topologies.find_topology("v5p:2x2x1", num_slices=2)
-  on_one = step_floors.step_floors(run, one, sent)
-  assert on_one.network_s == pytest.approx(1 + 6.25 / 540)
-  # 25 GB/s for the four chips of a host.
-  assert step_floors.step_floors(run, two, sent).network_s == pytest.approx(2)
+
+  def network_s(**options):
+    sent = [
+      Collective("all-reduce", "data", 1, 6.25e9, True, **options),
+      Collective("all-gather", "fsdp", 1, 540e9, True),
+    ]
+    return step_floors.step_floors(run, two, sent).network_s
+
+  # 25 GB/s for the four chips of a host; 540 for each in a slice.
+  assert network_s(between_slices=True) == pytest.approx(2)
+  assert network_s() == pytest.approx(1 + 6.25 / 540)
 
 
 @pytest.mark.parametrize(
