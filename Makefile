@@ -17,6 +17,7 @@ help:
 	@echo 'make check-plans-gpu   the same for GPUs (5 GB to install)'
 	@echo 'make lock         choose versions anew and write the lock files'
 
+# Python compiles what is imported; all that is installed takes half a minute more.
 # Rebuilt only when the pinned versions or the package metadata change.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) \
@@ -25,7 +26,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 ifeq ($(LOCK),newest)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager -e '.[test]'
 else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 endif
 	@touch $@
@@ -73,14 +74,14 @@ test-peers: $(VENV)/.peers
 # An environment of its own: with libtpu in it JAX looks for TPUs first.
 $(VENV)-plan/.ready: requirements.lock requirements-plan.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)-plan
-	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-plan.lock
 	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)-plan-gpu/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)-plan-gpu
-	$(VENV)-plan-gpu/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)-plan-gpu/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	$(VENV)-plan-gpu/bin/python -m pip install --quiet --disable-pip-version-check \
 	  "jax[cuda12]==$$($(VENV)-plan-gpu/bin/python -c 'import jax; print(jax.__version__)')"
 	$(VENV)-plan-gpu/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
