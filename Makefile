@@ -88,7 +88,7 @@ $(VENV)-plan-gpu/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 check-plans: $(VENV)-plan/.ready
-	$(VENV)-plan/bin/python -m pytest -q tests/models/test_attention_tpu.py tests/tools/test_plan_tpu.py
+	$(VENV)-plan/bin/python -m pytest -q -k 'not large_run' tests/models/test_attention_tpu.py tests/tools/test_plan_tpu.py
 	$(VENV)-plan/bin/python -m ramjax.tools.check_plans $(if $(ONLY),--only='$(ONLY)')
 
 check-plans-gpu: $(VENV)-plan-gpu/.ready

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ramjax.models import presets
@@ -208,7 +209,7 @@ def token_floor_s(
     np.array([len(prompt) for prompt in prompts]),
     answers,
     rows=spec["batch"],
-    itemsize=4 if model.dtype == "float32" else 2,
+    itemsize=jnp.dtype(model.dtype).itemsize,
   )
   return bench_calls.floor_s(flops, num_bytes, peaks) / int(answers.sum())
 

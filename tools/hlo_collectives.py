@@ -128,7 +128,14 @@ def _kind(instruction: Instruction) -> str | None:
   """One of `KINDS`; None of what moves nothing to other devices."""
   if instruction.op == "send":
     exchange = _EXCHANGE.search(instruction.rest)
-    return _EXCHANGES[exchange[1]] if exchange else None
+    if exchange is None:
+      return None
+    if exchange[1] not in _EXCHANGES:
+      raise ValueError(
+        f"the compiler has slices exchange by {exchange[1]!r}, which is none of"
+        f" {', '.join(_EXCHANGES)}: use the libtpu of the lock file."
+      )
+    return _EXCHANGES[exchange[1]]
   kind = instruction.op.removesuffix("-start")
   return kind if kind in KINDS else None
 

@@ -78,7 +78,8 @@ class Program:
       inner, inner_known = times, known
       if instruction.op == "while":
         trips = self._trips(instruction, around)
-        inner, inner_known = times * (trips or 1), known and trips is not None
+        inner = times * (1 if trips is None else trips)
+        inner_known = known and trips is not None
       for called in _called(instruction):
         yield from self._runs(called, inner, inner_known)
 
@@ -101,7 +102,8 @@ class Program:
     if limit is None or place is None:
       return None
     step = self._step(_attribute(loop, "body"), int(place[1]))
-    return -(-(limit - _start(loop, int(place[1]), around)) // step)
+    start = _start(loop, int(place[1]), around)
+    return max(-(-(limit - start) // step), 0)
 
   def _step(self, body: str, place: int) -> int:
     """What a loop adds to its counter; 1 where the text does not say."""

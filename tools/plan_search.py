@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import ml_collections
 
 from ramjax.models import sharding
 from ramjax.models.sharding import MESH_AXES
-from ramjax.tools import plan_compile, step_floors
+from ramjax.tools import host_copies, plan_compile, step_floors
 from ramjax.tools.plan_compile import Compiled
 from ramjax.tools.step_floors import Floors
 from ramjax.tools.topologies import Topology
@@ -26,13 +27,6 @@ from ramjax.trainers.abstract_run import AbstractRun
 # compiled first: "offload", whose copies may not hide as well as they should,
 # goes behind what needs none and computes little more again.
 _REMATS = ("none", "dots", "save_qkv", "save_attention", "offload", "full")
-# To a device's host by PCIe, one way. Of TPUs the vendor's pages have no figure:
-# this is what "How to Scale Your Model" reckons with, in part 2. Of GPUs it is
-# half of the A100's data sheet's, which counts both ways.
-_HOST_BYTES_PER_S = {"tpu": 15e9, "cuda": 32e9}
-# Of a step's arithmetic, with full rematerialisation, that goes before the
-# backward pass begins.
-_FORWARD_SHARE = 0.25
 # Heads and MLP go no further apart than the chips of a host.
 _TENSOR = (1, 2, 4, 8)
 # Of the memory that an estimate may be wrong by.
@@ -50,14 +44,12 @@ class Tried:
     run: What was compiled.
     compiled: What came of it.
     floors: How fast it can be.
-    waited_s: What it waits for the host besides, which is in no floor.
   """
 
   overrides: str
   run: AbstractRun
   compiled: Compiled
   floors: Floors
-  waited_s: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +108,7 @@ def search(
     run = abstract_run.describe_run(candidate.applied_to(config), devices)
     compiled = plan_compile.compile_step(run, topology)
     floors = step_floors.step_floors(run, topology, compiled.collectives)
-    busy = floors.compute_s / step_floors.SLOW_SHARE
-    waited = _waited_s(run, topology, busy)
-    tried.append(Tried(candidate.overrides, run, compiled, floors, waited))
+    tried.append(Tried(candidate.overrides, run, compiled, floors))
     if compiled.fits:
       left = min(left, _AFTER_THE_FIRST)
   return tried
@@ -127,7 +117,7 @@ def search(
 def fastest(tried: Sequence[Tried]) -> Tried | None:
   """Of those that fit, the one whose slower expectation is least."""
   fitting = [
-    (one.floors.slowest_s + one.waited_s, place, one)
+    (one.floors.slowest_s, place, one)
     for place, one in enumerate(tried)
     if one.compiled.fits
   ]
@@ -241,7 +231,7 @@ def estimated_bytes(run: AbstractRun) -> float:
   held = sum(plan_compile.memory_by_category(run).values())
   gradients = plan_compile.tree_bytes(run.state.params)
   kept = _tokens_at_once(run) * config.num_layers * _kept_per_token(config)
-  itemsize = _itemsize(config)
+  itemsize = jnp.dtype(config.dtype).itemsize
   per_layer = config.num_parameters / config.num_layers / shape["tensor"]
   return held + gradients + kept / shape["tensor"] + 2 * itemsize * per_layer
 
@@ -266,11 +256,7 @@ def _kept_per_token(config: Any) -> float:
     "save_attention": query,
   }
   kept = config.width + numbers.get(config.remat, 0)
-  return _itemsize(config) * kept
-
-
-def _itemsize(config: Any) -> int:
-  return 2 if config.dtype == "bfloat16" else 4
+  return jnp.dtype(config.dtype).itemsize * kept
 
 
 def estimated_seconds(run: AbstractRun, topology: Topology) -> float:
@@ -281,7 +267,7 @@ def estimated_seconds(run: AbstractRun, topology: Topology) -> float:
   device, shape = topology.device, run.mesh.shape
   config, parts = run.model_config, run.config.data.num_microbatches
   compute = step_floors.flops(run, with_remat=True) / topology.num_devices
-  itemsize = _itemsize(config)
+  itemsize = jnp.dtype(config.dtype).itemsize
   weights = config.num_parameters * itemsize / shape["tensor"]
   # Gathered for the forward and the backward pass, and reduced in float32.
   gathered = weights * (1 - 1 / shape["fsdp"]) * (2 * parts + 4 / itemsize)
@@ -292,26 +278,5 @@ def estimated_seconds(run: AbstractRun, topology: Topology) -> float:
   network = (gathered + summed) / device.link_bytes_per_s
   busy = compute / device.flops_per_s / step_floors.SLOW_SHARE
   memory = step_floors.memory_traffic(run) / device.memory_bytes_per_s
-  return math.fsum((busy, network, memory, _waited_s(run, topology, busy)))
-
-
-def _waited_s(run: AbstractRun, topology: Topology, busy: float) -> float:
-  """Seconds of copies to the host and back that matmuls do not hide.
-
-  XLA copies beside them: what leaves has the forward pass for it, what comes
-  back the rest of the step.
-  """
-  if run.model_config.remat != "offload":
-    return 0.0
-  rate = _HOST_BYTES_PER_S[topology.device.platform]
-  seconds = _offloaded_bytes(run) / rate
-  beside = (_FORWARD_SHARE * busy, (1 - _FORWARD_SHARE) * busy)
-  return math.fsum(max(seconds - hidden, 0.0) for hidden in beside)
-
-
-def _offloaded_bytes(run: AbstractRun) -> float:
-  """Bytes that a device has on its host, of all microbatches of a step."""
-  config = dataclasses.replace(run.model_config, remat="save_qkv")
-  kept = _kept_per_token(config) - _itemsize(config) * config.width
-  tokens = _tokens_at_once(run) * run.config.data.num_microbatches
-  return tokens * config.num_layers * kept / run.mesh.shape["tensor"]
+  host = host_copies.waited_s(run, topology, busy)
+  return math.fsum((busy, network, memory, host))

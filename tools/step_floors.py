@@ -11,11 +11,12 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from ramjax.models.config import LlamaConfig
 from ramjax.models.sharding import MESH_AXES
-from ramjax.tools import plan_compile
+from ramjax.tools import host_copies, plan_compile
 from ramjax.tools.hlo_collectives import Collective
 from ramjax.tools.model_flops import model_flops
 from ramjax.tools.topologies import Topology
@@ -41,8 +42,9 @@ class Floors:
     compute_s: At the peak of matmuls.
     memory_s: To read and write weights, moments and kept activations.
     network_s: To send what the collectives send.
-    fastest_s: The largest of the three.
-    slowest_s: Their sum, with matmuls at `SLOW_SHARE` of their peak.
+    fastest_s: The largest of these.
+    host_s: Waited for what "offload" has on the host, in the slower expectation.
+    slowest_s: The sum of the four, with matmuls at `SLOW_SHARE` of their peak.
   """
 
   tokens: int
@@ -52,6 +54,7 @@ class Floors:
   memory_s: float
   network_s: float
   fastest_s: float
+  host_s: float
   slowest_s: float
 
 
@@ -66,6 +69,8 @@ def step_floors(
   compute_s = of_hardware / topology.num_devices / device.flops_per_s
   memory_s = memory_traffic(run) / device.memory_bytes_per_s
   network_s = sum(_network_s(c, topology, run.mesh.shape) for c in collectives)
+  busy_s = compute_s / SLOW_SHARE
+  host_s = host_copies.waited_s(run, topology, busy_s)
   return Floors(
     tokens=rows * length,
     model_flops=of_model,
@@ -74,7 +79,8 @@ def step_floors(
     memory_s=memory_s,
     network_s=network_s,
     fastest_s=max(compute_s, memory_s, network_s),
-    slowest_s=compute_s / SLOW_SHARE + memory_s + network_s,
+    host_s=host_s,
+    slowest_s=busy_s + memory_s + network_s + host_s,
   )
 
 
@@ -126,7 +132,7 @@ def memory_traffic(run: AbstractRun) -> float:
   each layer's input, written and read.
   """
   config = run.model_config
-  itemsize = 2 if config.dtype == "bfloat16" else 4
+  itemsize = jnp.dtype(config.dtype).itemsize
   shape = run.mesh.shape
   weights = config.num_parameters / shape["tensor"] * itemsize
   parts = run.config.data.num_microbatches

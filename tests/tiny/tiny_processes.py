@@ -187,8 +187,10 @@ def _terminated_after(num_answers: int) -> Iterator[None]:
     real(stop)
 
   SharedStop.check = check
-  yield
-  SharedStop.check = real
+  try:
+    yield
+  finally:
+    SharedStop.check = real
 
 
 def _main(folder: str, port: str, num: str, index: str, told: str) -> None:

@@ -201,17 +201,21 @@ def test_every_case_names_a_config_and_a_slice(case):
     assert operator.attrgetter(name)(config) == value
 
 
-def test_8b_and_70b_of_six_methods_are_checked_for_each_kind_of_device():
-  found = {
-    (case["config"], case["topology"].partition(":")[0]) for case in _CASES
+def test_8b_and_70b_of_six_methods_were_accepted_for_each_kind_of_device():
+  accepted = {
+    (case["config"], case["topology"].partition(":")[0])
+    for case in _CASES
+    if case["accepted"] is not None
   }
   methods = ("sft", "reward", "dpo", "cringe", "pairwise_cringe", "ppo")
-  assert found == {
+  every = {
     (f"{method}_llama3_1_{size}", kind)
     for method in methods
     for size in ("8b", "70b")
     for kind in ("v5e", "v5p", "v6e", "h100", "h200")
   }
+  # v5e:16x16, the largest slice, wants 20.46 of 15.75 GiB of it.
+  assert every - accepted == {("ppo_llama3_1_70b", "v5e")}
 
 
 def test_a_case_that_there_is_not_is_an_error(capsys):

@@ -92,6 +92,22 @@ deleter.StandardCheckpointDeleter.delete_steps = killed
 }
 
 
+@pytest.fixture(name="start")
+def _started():
+  """`_start`, whose processes end with the test: a writer saves without end."""
+  running = []
+
+  def start(*args):
+    running.append(_start(*args))
+    return running[-1]
+
+  yield start
+  for process in running:
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
 def _start(workdir, patch="", after_save="pass", most_steps=None):
   script = _WRITER.format(
     patch=patch, after_save=after_save, most_steps=most_steps
@@ -118,25 +134,25 @@ def _read_until(process, start):
   raise AssertionError("".join(lines))
 
 
-def test_after_a_kill_at_any_time_the_newest_step_is_good(tmp_path, capsys):
+def test_after_a_kill_at_any_time_the_newest_step_is_good(
+  tmp_path, start, capsys
+):
   rng = random.Random(0)
   resumed, torn = [], 0
-  process = _start(tmp_path)
+  process = start(tmp_path)
   for _ in range(_ROUNDS):
     said = [int(_read_until(process, "saving")[1])]
     time.sleep(rng.random() * 1.5)
     process.send_signal(signal.SIGKILL)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, out
+    out = process.stdout.read()
+    assert process.wait(timeout=60) == -signal.SIGKILL, out
     said += [int(step) for step in re.findall(r"^saving (\d+)$", out, re.M)]
     torn += bool(list((tmp_path / "checkpoints").glob("*tmp*")))
-    process = _start(tmp_path)
+    process = start(tmp_path)
     # A step that is not whole ends the test here: no round that counts is bad.
     resumed.append(int(_read_until(process, "resumed")[1]))
     # A save begins when the one before it is there.
     assert resumed[-1] >= said[-1] - 1
-  process.kill()
-  process.communicate()
   assert resumed[-1] > 0
   _, most_bad = wilson.wilson_interval(0, _ROUNDS)
   with capsys.disabled():
@@ -147,15 +163,15 @@ def test_after_a_kill_at_any_time_the_newest_step_is_good(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("window", _WINDOWS)
-def test_a_kill_in_a_named_window_leaves_a_good_step(tmp_path, window, capsys):
-  process = _start(
-    tmp_path, _WINDOWS[window], "checkpoints.wait()", _MOST_STEPS
-  )
+def test_a_kill_in_a_named_window_leaves_a_good_step(
+  tmp_path, start, window, capsys
+):
+  process = start(tmp_path, _WINDOWS[window], "checkpoints.wait()", _MOST_STEPS)
   out, _ = process.communicate(timeout=120)
   assert process.returncode == -signal.SIGKILL, out
   saving = int(out.split()[-1])
   # The step being saved is not there, or whole; the one before it is.
-  process = _start(tmp_path)
+  process = start(tmp_path)
   at = int(_read_until(process, "resumed")[1])
   _read_until(process, f"saving {at + 3}")
   process.kill()
