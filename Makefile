@@ -17,8 +17,8 @@ help:
 	@echo 'make check-plans-gpu   the same for GPUs (5 GB to install)'
 	@echo 'make lock         choose versions anew and write the lock files'
 
-# Python compiles what is imported; all that is installed takes half a minute more.
-# Rebuilt only when the pinned versions or the package metadata change.
+# Rebuilt only when the pinned versions or the package metadata change. Bytecode is
+# made of what is imported, not (--no-compile) of all: half a minute of a core.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) \
 	  else f"ramjax needs Python 3.11 or later; {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'

@@ -119,6 +119,14 @@ def peak_memory_bytes() -> int:
   return peak if sys.platform == "darwin" else peak * 1024
 
 
+def device_peak_bytes() -> int:
+  """Most memory that JAX's device had in use; 0 where none counts it: a CPU."""
+  import jax
+
+  counted = jax.devices()[0].memory_stats() or {"peak_bytes_in_use": 0}
+  return int(counted["peak_bytes_in_use"])
+
+
 def matmul_ceiling(framework: str, device: str) -> dict[str, Any]:
   """The fastest square matrix product by one framework.
 

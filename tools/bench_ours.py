@@ -131,15 +131,13 @@ def measure_steps(
   compiled = train_step.lower(state, batch).compile()
   compile_s = time.perf_counter() - start
   step_s, seen, losses = _timed_steps(compiled, state, next_batch, spec)
-  # None where nothing counts it, as on a CPU.
-  memory = jax.devices()[0].memory_stats() or {"peak_bytes_in_use": 0}
   return dict(
     step_s=step_s,
     counts=count(seen),
     losses=losses,
     compile_s=compile_s,
     peak_bytes=bench_machine.peak_memory_bytes(),
-    device_peak_bytes=int(memory["peak_bytes_in_use"]),
+    device_peak_bytes=bench_machine.device_peak_bytes(),
     threads=bench_machine.usable_cores(),
     versions=bench_machine.versions(("jax", "jaxlib", "flax", "optax")),
   )

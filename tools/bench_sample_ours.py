@@ -74,14 +74,12 @@ def _measure(
   one_pass(0)
   first_s = time.perf_counter() - start
   times = bench_sample_queue.timed(one_pass, spec)
-  # None where nothing counts it, as on a CPU.
-  memory = jax.devices()[0].memory_stats() or {"peak_bytes_in_use": 0}
   return dict(
     bench_sample_queue.report(times, limits, limits),
     greedy=[one.tokens.tolist() for one in agreed],
     compile_s=first_s - float(np.median(times)),
     peak_bytes=bench_machine.peak_memory_bytes(),
-    device_peak_bytes=int(memory["peak_bytes_in_use"]),
+    device_peak_bytes=bench_machine.device_peak_bytes(),
     threads=bench_machine.usable_cores(),
     versions=bench_machine.versions(("jax", "jaxlib", "flax")),
   )

@@ -9,10 +9,6 @@ from ramjax.models.sharding import MESH_AXES
 from ramjax.tools.topologies import Topology
 from ramjax.trainers.abstract_run import AbstractRun
 
-# To a device's host by PCIe, one way. Of TPUs the vendor's pages have no figure:
-# this is what "How to Scale Your Model" reckons with, in part 2. Of GPUs it is
-# half of the A100's data sheet's, which counts both ways.
-_BYTES_PER_S = {"tpu": 15e9, "cuda": 32e9}
 # Of a step's arithmetic, with full rematerialisation, that goes before the
 # backward pass begins.
 _FORWARD_SHARE = 0.25
@@ -31,7 +27,7 @@ def waited_s(run: AbstractRun, topology: Topology, busy_s: float) -> float:
   """
   if run.model_config.remat != "offload":
     return 0.0
-  seconds = offloaded_bytes(run) / _BYTES_PER_S[topology.device.platform]
+  seconds = offloaded_bytes(run) / topology.device.host_bytes_per_s
   beside = (_FORWARD_SHARE * busy_s, (1 - _FORWARD_SHARE) * busy_s)
   return math.fsum(max(seconds - hidden, 0.0) for hidden in beside)
 

@@ -123,9 +123,9 @@ def _speed(
   again = ""
   if floors.hardware_flops > floors.model_flops:
     again = f", {floors.hardware_flops / 1e15:.3g} with what is computed again"
-  host = (
-    f", waiting for the host {floors.host_s:.3g} s" if floors.host_s else ""
-  )
+  host = ""
+  if floors.host_s:
+    host = f"; waiting for the host, at half of it, {floors.host_s:.3g} s"
   lines = [
     f"arithmetic: {floors.model_flops / 1e15:.3g} PFLOP a step{again}",
     f"floors at peak: arithmetic {floors.compute_s:.3g} s, memory"

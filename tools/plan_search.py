@@ -245,7 +245,7 @@ def _tokens_at_once(run: AbstractRun) -> float:
 def _kept_per_token(config: Any) -> float:
   """Bytes that a layer keeps of a token: the table of `models/remat.py`.
 
-  What "offload" keeps besides, as "full" all else, takes none of the device's.
+  What "offload" keeps besides lies on the host.
   """
   query = config.num_heads * config.head_dim
   key = config.num_kv_heads * config.head_dim

@@ -42,8 +42,9 @@ class Floors:
     compute_s: At the peak of matmuls.
     memory_s: To read and write weights, moments and kept activations.
     network_s: To send what the collectives send.
-    fastest_s: The largest of these.
-    host_s: Waited for what "offload" has on the host, in the slower expectation.
+    host_s: Waited for what "offload" has on the host, while matmuls go on at
+      `SLOW_SHARE` of their peak; none are waited for in the faster expectation.
+    fastest_s: The largest of the first three.
     slowest_s: The sum of the four, with matmuls at `SLOW_SHARE` of their peak.
   """
 
@@ -53,8 +54,8 @@ class Floors:
   compute_s: float
   memory_s: float
   network_s: float
-  fastest_s: float
   host_s: float
+  fastest_s: float
   slowest_s: float
 
 
@@ -78,8 +79,8 @@ def step_floors(
     compute_s=compute_s,
     memory_s=memory_s,
     network_s=network_s,
-    fastest_s=max(compute_s, memory_s, network_s),
     host_s=host_s,
+    fastest_s=max(compute_s, memory_s, network_s),
     slowest_s=busy_s + memory_s + network_s + host_s,
   )
 

@@ -28,6 +28,7 @@ class Device:
     link_bytes_per_s: To its neighbours in a slice or node, one way, all links.
     network_bytes_per_s: Its share of a host's network to other slices or nodes,
       one way.
+    host_bytes_per_s: To its host's memory, by PCIe, one way.
   """
 
   platform: str
@@ -37,6 +38,7 @@ class Device:
   memory_bytes_per_s: float
   link_bytes_per_s: float
   network_bytes_per_s: float
+  host_bytes_per_s: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Topology:
 
 # A TPU host has 200 Gbit/s for its 4 chips.
 _TPU_NETWORK = 25e9 / 4
+# Google's pages have no figure: part 2 of "How to Scale Your Model" reckons so.
+_TPU_PCIE = 15e9
 # XLA puts arrays into a pool; what lies beside it (the CUDA context, NCCL's
 # buffers) is given a twentieth.
 GPU_POOL_SHARE = 0.95
@@ -74,12 +78,15 @@ DEFAULT_GPU_POOL_SHARE = 0.75
 
 
 def _tpu_device(kind, gib, flops, memory, links) -> Device:
-  return Device("tpu", kind, gib * _GIB, flops, memory, links, _TPU_NETWORK)
+  size = gib * _GIB
+  return Device(
+    "tpu", kind, size, flops, memory, links, _TPU_NETWORK, _TPU_PCIE
+  )
 
 
-def _gpu_device(gib, flops, memory, links, network) -> Device:
+def _gpu_device(gib, flops, memory, links, network, pcie) -> Device:
   size = GPU_POOL_SHARE * gib * _GIB
-  return Device("cuda", "", size, flops, memory, links, network)
+  return Device("cuda", "", size, flops, memory, links, network, pcie)
 
 
 _TPUS = {
@@ -90,12 +97,12 @@ _TPUS = {
   "tpu7x": _tpu_device("TPU7x", 94.75, 1153.5e12, 3690e9, 270e9),
 }
 # Each has a network adapter of its own: of 200 Gbit/s beside an A100, of 400
-# beside the others.
+# beside the others. Data sheets count PCIe both ways: 64 and 128 GB/s.
 _GPUS = {
-  "a100": _gpu_device(79.1, 312e12, 2039e9, 300e9, 25e9),
-  "h100": _gpu_device(79.1, 989.4e12, 3350e9, 450e9, 50e9),
-  "h200": _gpu_device(140.4, 989.4e12, 4800e9, 450e9, 50e9),
-  "b200": _gpu_device(178.4, 2250e12, 8000e9, 900e9, 50e9),
+  "a100": _gpu_device(79.1, 312e12, 2039e9, 300e9, 25e9, 32e9),
+  "h100": _gpu_device(79.1, 989.4e12, 3350e9, 450e9, 50e9, 64e9),
+  "h200": _gpu_device(140.4, 989.4e12, 4800e9, 450e9, 50e9, 64e9),
+  "b200": _gpu_device(178.4, 2250e12, 8000e9, 900e9, 50e9, 64e9),
 }
 # Of chips, to the shape that a slice of so many has.
 _FLAT = {

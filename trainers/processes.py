@@ -164,7 +164,8 @@ def any_says(topic: str, so: bool) -> bool:
   says while that answers is heard at the next call.
 
   Args:
-    topic: What was said of it once stays said.
+    topic: What was said of it once stays said, until a failure has all count
+      anew.
     so: Whether this process says so.
   """
   if jax.process_count() == 1:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tiny_compile
+import tiny_model_folder
 
 from ramjax.configs import base
 
@@ -53,6 +54,18 @@ class Job:
   terminated: tuple[int, int] | None = None
 
 
+def write_model(folder: pathlib.Path) -> None:
+  """`model`, which all runs start from, in `folder`."""
+  config = dataclasses.replace(
+    tiny_model_folder.CONFIG,
+    width=32,
+    mlp_width=32,
+    head_dim=8,
+    max_positions=128,
+  )
+  tiny_model_folder.write(folder / "model", config)
+
+
 def run(
   jobs: Sequence[Job],
   folder: pathlib.Path,
@@ -64,7 +77,7 @@ def run(
 
   Args:
     jobs: One after the other.
-    folder: Holds `model`.
+    folder: Holds what `write_model` wrote.
     num_processes: Divides `num_devices`.
     num_devices: In all.
 
@@ -176,7 +189,10 @@ def _own_reward(answers: Sequence[Any]) -> list[float]:
 
 @contextlib.contextmanager
 def _terminated_after(num_answers: int) -> Iterator[None]:
-  """SIGTERM comes to this process as so many answers have been sampled."""
+  """SIGTERM comes to this process as so many answers have been sampled.
+
+  Of several processes, which look after each answer and nowhere else.
+  """
   from ramjax.trainers.shared_stop import SharedStop
 
   real, left = SharedStop.check, itertools.count(num_answers - 1, -1)

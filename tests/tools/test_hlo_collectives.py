@@ -129,6 +129,13 @@ def test_what_a_device_tells_its_own_host_is_no_collective():
   assert not _of(received, num_slices=2)
 
 
+def test_an_exchange_of_a_kind_that_is_not_known_is_named():
+  with pytest.raises(
+    ValueError, match="by 'BROADCAST', which is none of ALL_G"
+  ):
+    _of(_send("BROADCAST"), num_slices=2)
+
+
 @pytest.mark.parametrize(
   ("sizes", "groups", "axes"),
   [

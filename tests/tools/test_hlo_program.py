@@ -140,6 +140,16 @@ def test_a_loop_whose_first_turn_is_done_before_it_runs_once_less():
   assert _times(peeled)["x.2"] == (7, True)
 
 
+def test_a_loop_that_starts_at_its_bound_does_not_run():
+  done = _FUSED.replace(
+    "ROOT %w = (f32[4]{0}, s32[]) while(%x)",
+    "%all = s32[] constant(15)\n"
+    "  %given = (f32[4]{0}, s32[]) tuple(%x, %all)\n"
+    "  ROOT %w = (f32[4]{0}, s32[]) while(%given)",
+  )
+  assert _times(done)["x.2"] == (0, True)
+
+
 def test_what_a_reduction_adds_with_is_not_run():
   assert "added" not in _times(_TEXT)
 

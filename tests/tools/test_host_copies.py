@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies on the host, and how long a step waits for it."""
 
-import jax
 import pytest
+from tiny_plans import described
 
-from ramjax.configs import sft_llama3_1_8b
 from ramjax.tools import host_copies, topologies
-from ramjax.trainers import abstract_run
 
 # 8B, two rows of 4,096 a device: 20 KiB of a token, in each of 32 layers.
 _OFFLOADED = 2 * 4096 * 32 * 20 * 2**10
@@ -15,16 +13,13 @@ _V5P = topologies.find_topology("v5p:2x2x2")
 _RATE = 15e9
 
 
-def _run(policy, *, num_microbatches=1):
-  config = sft_llama3_1_8b.get_config()
-  config.model.remat = policy
-  config.data.num_microbatches = num_microbatches
-  return abstract_run.describe_run(config, jax.devices()[:8])
+def _run(policy, **changes):
+  return described("sft_llama3_1_8b", model__remat=policy, **changes)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_all_microbatches_go_to_the_host(parts):
-  run = _run("offload", num_microbatches=parts)
+  run = _run("offload", data__num_microbatches=parts)
   assert host_copies.offloaded_bytes(run) == _OFFLOADED
 
 

@@ -42,7 +42,7 @@ def test_memory_is_told_by_what_it_is():
 
 def test_a_step_compiles_for_this_machine_too():
   run = abstract_run.describe_run(dpo_tiny.get_config(), jax.devices())
-  cpu = topologies.Device("cpu", "cpu", 2**34, 1e11, 1e10, 1e10, 1e9)
+  cpu = topologies.Device("cpu", "cpu", 2**34, 1e11, 1e10, 1e10, 1e9, 1e9)
   here = topologies.Topology("cpu", "cpu", cpu, 8, 8, 1, 1, "")
   compiled = plan_compile.compile_step(run, here)
   assert compiled.fits and compiled.reason == ""
@@ -52,7 +52,7 @@ def test_a_step_compiles_for_this_machine_too():
   small = topologies.Topology(
     "cpu",
     "cpu",
-    topologies.Device("cpu", "cpu", 1.0, 1, 1, 1, 1),
+    topologies.Device("cpu", "cpu", 1.0, 1, 1, 1, 1, 1),
     8,
     8,
     1,

@@ -5,26 +5,21 @@ import dataclasses
 
 import jax
 import pytest
+from tiny_plans import described
 
-from ramjax.configs import dpo_tiny, sft_llama3_1_8b
+from ramjax.configs import dpo_tiny
 from ramjax.models import remat
 from ramjax.tools import plan_search, step_floors, topologies
 from ramjax.tools.plan_compile import Compiled
 from ramjax.tools.plan_search import Tried
-from ramjax.trainers import abstract_run
 
-# 8B, two rows of 4,096 a device: 20 KiB of a token, in each of 32 layers.
-_OFFLOADED = 2 * 4096 * 32 * 20 * 2**10
+# What `test_host_copies` has.
+_OFFLOADED = 5 * 2**30
 _V5P = topologies.find_topology("v5p:2x2x2")
-# The bus to the host.
-_RATE = 15e9
 
 
-def _run(policy, *, num_microbatches=1):
-  config = sft_llama3_1_8b.get_config()
-  config.model.remat = policy
-  config.data.num_microbatches = num_microbatches
-  return abstract_run.describe_run(config, jax.devices()[:8])
+def _of_8b(policy):
+  return described("sft_llama3_1_8b", model__remat=policy)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +35,12 @@ def test_every_policy_is_tried_but_offload_on_gpus(topology, left_out):
 
 def test_what_is_on_the_host_takes_none_of_the_device():
   needed = {
-    policy: plan_search.estimated_bytes(_run(policy))
+    policy: plan_search.estimated_bytes(_of_8b(policy))
     for policy in remat.POLICIES
   }
   assert needed["offload"] == needed["full"] < needed["save_attention"]
   # TPU's compiler finds peaks of 24.90 and 19.84 GiB: 5.06 apart.
-  assert needed["save_qkv"] - needed["offload"] == _OFFLOADED == 5 * 2**30
+  assert needed["save_qkv"] - needed["offload"] == _OFFLOADED
 
 
 def test_a_device_too_fast_for_its_bus_does_better_by_computing_again():
@@ -55,7 +50,7 @@ def test_a_device_too_fast_for_its_bus_does_better_by_computing_again():
 
   def seconds(topology):
     return [
-      plan_search.estimated_seconds(_run(policy), topology)
+      plan_search.estimated_seconds(_of_8b(policy), topology)
       for policy in policies
     ]
 
@@ -66,11 +61,11 @@ def test_a_device_too_fast_for_its_bus_does_better_by_computing_again():
   assert order == list(policies)
   kept, offloaded, full = seconds(too_fast)
   assert kept == full
-  assert offloaded - full == pytest.approx(2 * _OFFLOADED / _RATE, rel=0.01)
+  assert offloaded - full == pytest.approx(2 * _OFFLOADED / 15e9, rel=0.01)
 
 
 def test_of_two_that_fit_the_one_that_waits_for_its_host_is_not_the_fastest():
-  run = _run("offload")
+  run = _of_8b("offload")
   fast = dataclasses.replace(_V5P.device, flops_per_s=1e18)
   topology = dataclasses.replace(_V5P, device=fast)
   floors = step_floors.step_floors(run, topology, [])

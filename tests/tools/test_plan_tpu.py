@@ -84,5 +84,9 @@ def test_a_large_run_still_fits_and_moves_no_more_than_was_accepted():
     c for c in cases if check_plans._name(c) == "sft_llama3_1_70b on v5p:4x4x4"
   ]
   measured, unfit, grown = check_plans.check(case)
-  assert sum(measured["collectives"].values()) > 80  # A layer's, at least.
   assert not unfit and not grown
+  # Those of the 80 layers were found.
+  before, now = (
+    sum(of["collectives"].values()) for of in (case["accepted"], measured)
+  )
+  assert now > 0.9 * before

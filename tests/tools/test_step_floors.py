@@ -2,54 +2,44 @@
 """Floors of a step, by hand."""
 
 import dataclasses
-import importlib
 
-import jax
 import pytest
+from tiny_plans import described
 
 from ramjax.tools import step_floors, topologies
 from ramjax.tools.hlo_collectives import Collective
-from ramjax.trainers import abstract_run
-
-
-def _run(name, devices=None, **changes):
-  config = importlib.import_module(f"ramjax.configs.{name}").get_config()
-  for field, value in changes.items():
-    group, field = field.split("__")
-    config[group][field] = value
-  return abstract_run.describe_run(config, devices or jax.devices()[:8])
 
 
 def test_8b_sft_needs_three_times_16_gflop_a_token_at_4096():
-  run = _run("sft_llama3_1_8b")
+  run = described("sft_llama3_1_8b")
   flops = step_floors.flops(run) / run.batch.tokens.size
   # Published accounts of the same count: 16.08 GFLOP forward.
   assert flops / 3 == pytest.approx(16.08e9, rel=2e-3)
 
 
 def test_a_reference_in_the_step_adds_a_forward_pass_and_a_cached_one_none():
-  dpo = step_floors.flops(_run("dpo_llama3_1_8b"))
-  cached = step_floors.flops(_run("dpo_llama3_1_8b", reference__cache="c"))
+  dpo = step_floors.flops(described("dpo_llama3_1_8b"))
+  cached = step_floors.flops(described("dpo_llama3_1_8b", reference__cache="c"))
   assert dpo == pytest.approx(cached * 4 / 3)
 
 
 def test_adapters_spare_the_gradients_of_frozen_weights():
-  whole = step_floors.flops(_run("sft_llama3_1_8b"))
-  adapters = step_floors.flops(_run("sft_llama3_1_8b", lora__rank=8))
+  whole = step_floors.flops(described("sft_llama3_1_8b"))
+  adapters = step_floors.flops(described("sft_llama3_1_8b", lora__rank=8))
   assert adapters == pytest.approx(whole * 2 / 3)
 
 
 def test_full_rematerialisation_runs_a_forward_pass_again():
-  run = _run("sft_llama3_1_8b")
+  run = described("sft_llama3_1_8b")
   assert step_floors.flops(run, with_remat=True) == pytest.approx(
     step_floors.flops(run) * 4 / 3
   )
-  kept = _run("sft_llama3_1_8b", model__remat="none")
+  kept = described("sft_llama3_1_8b", model__remat="none")
   assert step_floors.flops(kept, with_remat=True) == step_floors.flops(kept)
 
 
 def test_ppo_trains_two_models():
-  run = _run("ppo_llama3_1_8b")
+  run = described("ppo_llama3_1_8b")
   alone = dataclasses.replace(run, critic_config=None)
   ratio = step_floors.flops(run) / step_floors.flops(alone)
   # The critic has no LM head: 1.05 GFLOP of 16.08 a token.
@@ -57,7 +47,7 @@ def test_ppo_trains_two_models():
 
 
 def test_the_range_runs_from_the_largest_floor_to_the_sum_of_all():
-  run = _run("sft_llama3_1_8b")
+  run = described("sft_llama3_1_8b")
   topology = topologies.find_topology("v5p:2x2x2")
   sent = [Collective("all-gather", "fsdp", 1, 540e9, True)]
   floors = step_floors.step_floors(run, topology, sent)
@@ -72,7 +62,7 @@ def test_the_range_runs_from_the_largest_floor_to_the_sum_of_all():
 
 
 def test_what_goes_between_slices_takes_the_slow_network_and_data_may_not():
-  run = _run("sft_llama3_1_8b")
+  run = described("sft_llama3_1_8b")
   two = topologies.find_topology("v5p:2x2x1", num_slices=2)
 
   def network_s(**options):
@@ -109,7 +99,7 @@ def test_between_nodes_gpus_have_the_adapters_of_their_group(mesh, axes, rate):
 
 
 def test_memory_moves_weights_thrice_a_part_and_the_update_once():
-  run = _run("sft_llama3_1_8b")
+  run = described("sft_llama3_1_8b")
   again = dataclasses.replace(
     run, config=run.config.copy_and_resolve_references()
   )

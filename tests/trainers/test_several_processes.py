@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes train as one, and go on with what any number of them saved."""
 
-import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
-import tiny_model_folder
 import tiny_processes
 from tiny_processes import STEPS, Job
 
@@ -33,14 +31,7 @@ def _job(root, name, **options):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
   root = tmp_path_factory.mktemp("processes")
-  config = dataclasses.replace(
-    tiny_model_folder.CONFIG,
-    width=32,
-    mlp_width=32,
-    head_dim=8,
-    max_positions=128,
-  )
-  tiny_model_folder.write(root / "model", config)
+  tiny_processes.write_model(root)
   return root
 
 

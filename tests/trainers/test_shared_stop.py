@@ -13,7 +13,6 @@ import signal
 import jax
 import optax
 import pytest
-import tiny_model_folder
 import tiny_processes
 from tiny_processes import STEPS, Job
 
@@ -76,14 +75,7 @@ def test_the_wish_of_one_device_is_enough():
 
 @pytest.mark.slow
 def test_a_signal_to_either_of_two_stops_both_within_a_rollout(tmp_path):
-  config = dataclasses.replace(
-    tiny_model_folder.CONFIG,
-    width=32,
-    mlp_width=32,
-    head_dim=8,
-    max_positions=128,
-  )
-  tiny_model_folder.write(tmp_path / "model", config)
+  tiny_processes.write_model(tmp_path)
   # A rollout of 16 answers is two updates: the third answer of the second.
   fields = {"rollout.epochs": 1, "checkpoint.every_steps": 0}
   jobs = [
