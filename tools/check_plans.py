@@ -3,8 +3,9 @@
 
 `plan_checks.json` has the cases: a config, a topology, and what the compiler said
 when it was last accepted. A step that needs more than 92 % of a device's memory,
-2 % more than it did, or more collectives, fails the check. `--write` accepts what
-is more than it was; what does not fit, or fills more than 92 %, nothing accepts.
+2 % more than it did, or more collectives, fails the check. What is less than it was
+is said: until `--write` accepts it, growth up to the old figures goes unseen. What
+does not fit, or fills more than 92 %, nothing accepts.
 """
 
 import argparse
@@ -48,22 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
       print(f"not checked: {missing}")
       skipped += 1
       continue
-    measured, unfit, grown = check(case)
+    measured, unfit = check(case)
+    grown, shrunk = differences(case["accepted"], measured)
     accepts = args.write and not unfit
     wrong = unfit if accepts else [*unfit, *grown]
     failed += bool(wrong)
     print(_line(measured) + "".join(f"\n  FAILED: {w}" for w in wrong))
     if accepts:
       _accept(case, measured)
-      print("".join(f"  NOW ACCEPTED: {w}\n" for w in grown), end="")
+      print("".join(f"  NOW ACCEPTED: {w}\n" for w in grown + shrunk), end="")
+    else:
+      print("".join(f"  LESS: {w}\n" for w in shrunk), end="")
   checked = len(chosen) - skipped
   print(f"{checked - failed} of {checked} plans hold; {skipped} not checked")
   return 1 if not checked or failed else 0
 
 
-def check(
-  case: Mapping[str, Any],
-) -> tuple[dict[str, Any], list[str], list[str]]:
+def check(case: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
   """Compiles a case.
 
   Args:
@@ -72,8 +74,7 @@ def check(
 
   Returns:
     Figures (`peak_gib`, None if it does not fit; `collectives`, counts by kind
-    and axes; `compile_s`); why nothing may accept them; and what is more than
-    was accepted: a sentence each.
+    and axes; `compile_s`), and why nothing may accept them, a sentence each.
   """
   from ramjax.tools import plan_compile
   from ramjax.trainers import abstract_run
@@ -91,8 +92,7 @@ def check(
     "compile_s": round(compiled.compile_s),
   }
   limit = topology.device.memory_bytes / _GIB
-  unfit = too_large(measured, limit, compiled.reason)
-  return measured, unfit, more_than(case["accepted"], measured)
+  return measured, too_large(measured, limit, compiled.reason)
 
 
 def _topology(case: Mapping[str, Any]) -> Any:
@@ -116,21 +116,31 @@ def too_large(
   return []
 
 
-def more_than(
+def differences(
   accepted: Mapping[str, Any] | None, measured: Mapping[str, Any]
-) -> list[str]:
-  """What of figures is more than was accepted, a sentence each."""
+) -> tuple[list[str], list[str]]:
+  """What is more and what is less than was accepted, a sentence each.
+
+  Of a step that does not fit, nothing: `too_large` says why.
+  """
   if accepted is None:
-    return ["no figures were accepted yet: --write does."]
-  wrong = []
-  peak = measured["peak_gib"]
-  if peak is not None and peak > _PEAK_SLACK * accepted["peak_gib"]:
-    wrong.append(f"a peak of {peak} GiB; accepted: {accepted['peak_gib']}.")
-  for name, count in measured["collectives"].items():
-    before = accepted["collectives"].get(name, 0)
-    if count > before:
-      wrong.append(f"{count:,} {name}; accepted: {before:,}.")
-  return wrong
+    return ["no figures were accepted yet: --write does."], []
+  peak, peak_before = measured["peak_gib"], accepted["peak_gib"]
+  if peak is None:
+    return [], []
+  more, less = [], []
+  said = f"a peak of {peak} GiB; accepted: {peak_before}."
+  if peak > _PEAK_SLACK * peak_before:
+    more.append(said)
+  elif _PEAK_SLACK * peak < peak_before:
+    less.append(said)
+  now, before = measured["collectives"], accepted["collectives"]
+  for name in sorted({*now, *before}):
+    count, count_before = now.get(name, 0), before.get(name, 0)
+    if count != count_before:
+      sentences = more if count > count_before else less
+      sentences.append(f"{count:,} {name}; accepted: {count_before:,}.")
+  return more, less
 
 
 def _accept(case: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
