@@ -56,6 +56,8 @@ def use(
   model_config: LlamaConfig,
   start: Start,
   mesh: jax.sharding.Mesh,
+  *,
+  beat: Callable[[], None],
 ) -> GroupData:
   """The data with the reference's log-probabilities in every group.
 
@@ -68,6 +70,7 @@ def use(
     model_config: Of the reference.
     start: Where the reference came from.
     mesh: Where batches go.
+    beat: Called after each batch whose log-probabilities are computed.
 
   Returns:
     `data`, with `ref_logps` among the features of each group.
@@ -89,7 +92,9 @@ def use(
     )
   else:
     processes.first_tells(lambda: _refuse_foreign(folder))
-    logps = _compute(config, data, groups, load_params(), model_config, mesh)
+    logps = _compute(
+      config, data, groups, load_params(), model_config, mesh, beat
+    )
     if not np.isfinite(logps).all():
       raise ValueError(
         "the reference gives an answer a log-probability that is not finite:"
@@ -119,6 +124,7 @@ def _compute(
   params: Any,
   model_config: LlamaConfig,
   mesh: jax.sharding.Mesh,
+  beat: Callable[[], None],
 ) -> np.ndarray:
   """[num_groups, K] float32, in the order of `groups`."""
   batches = group_batches.eval_batches(
@@ -150,6 +156,7 @@ def _compute(
     real = batch.features["present"][:, :, 0] > 0
     rows = batch.features["row_ids"][:, :, 0][real].astype(np.int64)
     found[rows] = logps[real]
+    beat()
   return found
 
 

@@ -31,6 +31,7 @@ from ramjax.trainers import (
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.algorithm import Algorithm, RunData, Setting
 from ramjax.trainers.state import TrainState, init_state
+from ramjax.trainers.watch import Watch
 
 
 def run(
@@ -72,11 +73,12 @@ def run(
   )
 
   # Data
-  data = processes.together(
-    lambda: algorithm.load_data(
-      config, workdir, vocab_size=model_config.vocab_size
+  with watch.preparing("reading the data"):
+    data = processes.together(
+      lambda: algorithm.load_data(
+        config, workdir, vocab_size=model_config.vocab_size
+      )
     )
-  )
   audited.require(config, data)
   described = initial_weights.describe(config, start)
   roles = algorithm.describe_roles(config, workdir)
@@ -88,17 +90,18 @@ def run(
       lambda: _describe_model(config, workdir, model_config, described)
     )
     cached = reference is not None and config.reference.cache != ""
-    state = _first_state(
-      config,
-      model_config,
-      optimizer,
-      mesh,
-      start,
-      # Its log-probabilities on disk need no model beside the policy.
-      None if cached else reference,
-      objective,
-      algorithm.add_params,
-    )
+    with watch.preparing("reading the weights"):
+      state = _first_state(
+        config,
+        model_config,
+        optimizer,
+        mesh,
+        start,
+        # Its log-probabilities on disk need no model beside the policy.
+        None if cached else reference,
+        objective,
+        algorithm.add_params,
+      )
     train_step = step_lib.make_train_step(
       objective,
       optimizer,
@@ -108,7 +111,9 @@ def run(
       skip=skip,
     )
     if reference is not None and cached:
-      data = _with_cached_reference(config, data, state, reference, start, mesh)
+      data = _with_cached_reference(
+        config, data, state, reference, start, mesh, watch
+      )
     setting = Setting(
       config, workdir, model_config, objective.reference_config, data, mesh
     )
@@ -144,12 +149,20 @@ def _with_cached_reference(
   reference: references.Reference,
   start: starting_model.Start,
   mesh: Mesh,
+  watch: Watch,
 ) -> Any:
   """The data with the reference's log-probabilities, from disk or computed."""
   load = functools.partial(references.params_of, reference, state, mesh)
-  return reference_cache.use(
-    config, data, load, reference.config, reference.start or start, mesh
-  )
+  with watch.preparing("the reference's log-probabilities"):
+    return reference_cache.use(
+      config,
+      data,
+      load,
+      reference.config,
+      reference.start or start,
+      mesh,
+      beat=watch.watchdog.beat,
+    )
 
 
 def _choose_objective(

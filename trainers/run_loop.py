@@ -42,7 +42,7 @@ def train(
   # Checkpoint
   checkpoints = from_config.make_checkpoints(config, workdir)
   opened.callback(checkpoints.close)
-  with watch.watchdog, watch.watchdog.during("the restore"):
+  with watch.preparing("the restore"):
     continued = checkpoints.restore_latest(state, batches)
   state, progress = continued.state, continued.progress
   recorder = from_config.make_recorder(

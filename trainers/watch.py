@@ -43,6 +43,16 @@ class Watch:
       yield
 
   @contextlib.contextmanager
+  def preparing(self, doing: str) -> Iterator[None]:
+    """A stretch before the first step: the watchdog alone looks on.
+
+    Args:
+      doing: What, for its message.
+    """
+    with self.watchdog, self.watchdog.during(doing):
+      yield
+
+  @contextlib.contextmanager
   def phase(self, name: str) -> Iterator[Phase]:
     """A stretch that is no step, and may take longer than one."""
     with self.watchdog.during(name), self.goodput.phase(name) as p:

@@ -3,9 +3,10 @@
 
 A lost collective, a dead disk or a data loader that waits for ever leaves a
 process that looks alive and costs as much as one that is. The watchdog is a
-thread beside the loop: after T seconds in which no step ended it writes what
+thread beside the run: after T seconds in which no step ended it writes what
 every Python thread is doing, and after 2 T it ends the process, so that a
-supervisor can start it again. What takes longer than a step has a T of its own.
+supervisor can start it again. What takes longer than a step, and what comes before
+the first, has a T of its own.
 """
 
 import contextlib
@@ -165,6 +166,8 @@ class Watchdog:
     ).start()
 
   def _save(self, said: str) -> None:
+    # Before the data is read there may be no folder yet.
+    self._path.parent.mkdir(parents=True, exist_ok=True)
     with self._path.open("a") as file:
       file.write(f"process {os.getpid()}: {said}\n")
       file.flush()

@@ -37,7 +37,7 @@ workdir = pathlib.Path(sys.argv[1])
 
 def at(step):
   state = tiny_checkpoints.state(step)
-  big = np.full((512, 8192), step, np.float32)
+  big = np.full((2048, 8192), step, np.float32)
   state.carried["big"] = jax.device_put(big, state.step.sharding)
   return state
 

@@ -49,7 +49,15 @@ def _data(**changed):
   return GroupData(**{**fields, **changed})
 
 
-def _use(folder, *, data=None, model_config=CONFIG, config=None, start=None):
+def _use(
+  folder,
+  *,
+  data=None,
+  model_config=CONFIG,
+  config=None,
+  start=None,
+  beat=lambda: None,
+):
   mesh = sharding.make_mesh({"fsdp": 8})
   with jax.set_mesh(mesh):
     params = jax.device_put(
@@ -62,6 +70,7 @@ def _use(folder, *, data=None, model_config=CONFIG, config=None, start=None):
       model_config,
       start or Start(None),
       mesh,
+      beat=beat,
     )
 
 
@@ -96,6 +105,16 @@ def test_what_is_read_is_what_was_computed(filled, monkeypatch):
   assert {path.name for path in folder.iterdir()} == {
     "reference_logps.npy", "reference_logps.json",
   }  # fmt: skip
+
+
+def test_each_batch_that_is_computed_is_a_sign_of_life(filled, tmp_path):
+  beats = []
+  # Two batches of 8 rows.
+  data = _data(train=[4 * list(_FAMILY.groups)])
+  _use(tmp_path, data=data, beat=lambda: beats.append("computed"))
+  assert len(beats) == 2
+  _use(tmp_path, data=data, beat=lambda: beats.append("read"))
+  assert len(beats) == 2
 
 
 def test_the_rest_of_the_data_stays_as_it_is(filled):

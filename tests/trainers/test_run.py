@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import shutil
+import threading
 
 import jax
 import numpy as np
@@ -20,7 +21,9 @@ from ramjax.models import (
 )
 from ramjax.models.hf_folder import HFFolder
 from ramjax.models.tensors import TensorError
-from ramjax.trainers import launch
+from ramjax.trainers import from_config, launch
+from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.watchdog import Watchdog
 
 _OVERRIDES = {
   "data.sources.main.path": "tasks:200?seed=0",
@@ -221,6 +224,27 @@ def test_a_folder_that_a_converter_made_is_not_overwritten(
   assert "would overwrite it" in capsys.readouterr().err
   assert (target / "model.json").read_bytes() == kept
   open_model.open_model(target).close()
+
+
+def test_the_watchdog_looks_on_before_the_first_step(
+  folders, train, monkeypatch, capsys
+):
+  told = []
+
+  class _Told(Watchdog):
+    def during(self, doing):
+      told.append(doing)
+      assert "watchdog" in {thread.name for thread in threading.enumerate()}
+      return super().during(doing)
+
+  def enough(*args):
+    raise ValueError("enough was seen")
+
+  monkeypatch.setattr(from_config, "Watchdog", _Told)
+  monkeypatch.setattr(Checkpoints, "restore_latest", enough)
+  assert train(folders / "watched", **{"init.from_hf": folders / "hf"}) == 1
+  assert "enough was seen" in capsys.readouterr().err
+  assert told == ["reading the data", "reading the weights", "the restore"]
 
 
 def test_a_run_does_not_start_from_its_own_folder(whole, train, capsys):

@@ -46,12 +46,14 @@ def test_stacks_at_t_and_the_end_at_twice_t(tmp_path, capfd):
 
 
 def test_the_stacks_are_kept_in_the_workdir(tmp_path):
-  watchdog, _ = _watchdog(tmp_path)
+  # The run may hang before it makes one.
+  workdir = tmp_path / "runs" / "new"
+  watchdog, _ = _watchdog(workdir)
   _look(watchdog, 20)
   for thread in threading.enumerate():
     if thread.daemon and thread.name.startswith("stacks"):
       thread.join()
-  text = (tmp_path / "stacks.txt").read_text()
+  text = (workdir / "stacks.txt").read_text()
   assert f"process {os.getpid()}: watchdog: a step" in text
   assert "test_the_stacks_are_kept_in_the_workdir" in text
 
