@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parameters of a run's folder as named tensors, read in blocks.
 
-What is read whole is compared with the digest that was saved with it.
+What is read whole, by one process or by several, is compared with the digest that
+was saved with it.
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -104,6 +106,21 @@ class RunFolder:
     if not transposed:
       return True  # An embedding is cut along its rows, if at all.
     return store.chunk_layout.read_chunk.shape[-2] == store.shape[-2]
+
+  def parts_read(self) -> dict[str, Any]:
+    """What was read in part so far, for `compare`; JSON carries it."""
+    return self._checked.parts()
+
+  def compare(self, parts_of_all: Sequence[Mapping[str, Any]]) -> None:
+    """Compares what several processes have read whole between them.
+
+    Args:
+      parts_of_all: `parts_read` of each.
+
+    Raises:
+      TensorError: An array is not what was saved.
+    """
+    self._checked.compare(parts_of_all)
 
   def close(self) -> None:
     """Lets go of the files."""

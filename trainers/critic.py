@@ -131,11 +131,8 @@ def init_params(
   if start.folder is not None and critic_config.lora is not None:
     return _load_adapters(config, critic_config, start, mesh, workdir)
   if start.folder is not None:
-    source = start.open()
-    try:
+    with start.reading() as source:
       return source_params.load_params(source, mesh)
-    finally:
-      source.close()
   # Another key than the policy's, whose adapters are drawn too.
   key = jax.random.fold_in(jax.random.key(config.seed), 1)
   head = new_head.new_score_head(critic_config, key, mesh, init_std=0.0)

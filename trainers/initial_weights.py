@@ -139,15 +139,12 @@ def load(
   if start.folder is None:
     params = llama.init_params(model_config, key, mesh)
   else:
-    source = start.open()
-    try:
+    with start.reading() as source:
       if model_config.lora is None:
         without = ("lm_head",) if new else ()
         params = source_params.load_params(source, mesh, without=without)
       else:
         frozen = frozen_base.load(source, model_config, mesh)
-    finally:
-      source.close()
   if frozen is not None:
     params = frozen_base.adapt(frozen, model_config, key, mesh)
   if new:

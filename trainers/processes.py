@@ -15,10 +15,11 @@ will not come. After it all count anew, under other keys: those that were ahead
 and those that were behind agree again.
 """
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -92,13 +93,9 @@ def first_tells(make: Callable[[], T]) -> T:
     _client().key_value_increment(read, 1)
     return value
   _forget_what_all_read()
-  era = _era.number
-  try:
-    with jax.set_mesh(sharding.make_mesh({}, jax.local_devices()[:1])):
-      text = json.dumps(make())
-  except BaseException as error:
-    _tell_failure(era, error)
-    raise
+  alone = sharding.make_mesh({}, jax.local_devices()[:1])
+  with failing_together(), jax.set_mesh(alone):
+    text = json.dumps(make())
   _client().key_value_set(key, text)
   return json.loads(text)
 
@@ -120,16 +117,22 @@ def together(do: Callable[[], T]) -> T:
       what may pass: says on which, and why. Where it failed here, whatever it
       raised.
   """
-  if jax.process_count() == 1:
-    return do()
-  era = _era.number
-  try:
+  with failing_together():
     result = do()
-  except BaseException as error:
-    _tell_failure(era, error)
-    raise
   gather(None)
   return result
+
+
+@contextlib.contextmanager
+def failing_together() -> Iterator[None]:
+  """Tells the other processes what fails within: they fail where they next wait."""
+  era = _era.number
+  try:
+    yield
+  except BaseException as error:
+    if jax.process_count() > 1:
+      _tell_failure(era, error)
+    raise
 
 
 def gather(value: Any) -> list[Any]:

@@ -154,11 +154,8 @@ def params_of(
 
 def _load_other(reference: Reference, mesh: Mesh) -> dict[str, Any]:
   assert reference.start is not None
-  source = reference.start.open()
-  try:
+  with reference.start.reading() as source:
     return source_params.load_params(source, mesh, dtype=reference.config.dtype)
-  finally:
-    source.close()
 
 
 def _base_of(config: LlamaConfig, sync: ReferenceSync | None) -> LlamaConfig:

@@ -49,16 +49,13 @@ class RewardModel:
       _check(config, policy, start)
       self._params = shared_base.on_mesh(adapters, mesh)
     else:
-      source = start.open()
-      try:
+      with start.reading() as source:
         _check(source.config, policy, start)
         compute = {name: getattr(policy, name) for name in COMPUTE_FIELDS}
         config = dataclasses.replace(source.config, **compute)
         self._params = source_params.load_params(
           source, mesh, dtype=config.dtype
         )
-      finally:
-        source.close()
     self._shares_base = adapters is not None
     self._folder = start.folder
     self._mesh = mesh

@@ -58,13 +58,10 @@ class Policies:
     """The parameters of a model."""
     if start != self._start:
       self.clear()
-      source = start.open()
-      try:
+      with start.reading() as source:
         self._params = source_params.load_params(
           source, self.mesh, dtype=self.config.dtype
         )
-      finally:
-        source.close()
       self._start = start
     return self._params
 

@@ -187,8 +187,7 @@ class Scorer:
         f"the judge in {start.folder} came without a tokenizer: put it there."
       )
     tokenizer_probe.probe_tokenizer(place)
-    source = start.open()
-    try:
+    with start.reading() as source:
       if source.config.num_labels:
         raise ValueError(
           f"the judge in {start.folder} is a classifier, which writes no verdict:"
@@ -197,8 +196,6 @@ class Scorer:
       params = source_params.load_params(
         source, self._policies.mesh, dtype=source.config.dtype
       )
-    finally:
-      source.close()
     return self._local(params, source.config, load_tokenizer(place))
 
   def _local(

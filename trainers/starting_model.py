@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which model on disk a run starts from, or is compared with."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
 
 from ramjax.models import fingerprint, open_model, weights
-from ramjax.trainers import provenance
+from ramjax.models.merged_lora import MergedLora
+from ramjax.models.run_folder import RunFolder
+from ramjax.trainers import processes, provenance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +36,24 @@ class Start:
     return open_model.open_model(
       self.folder, step=self.step, average=self.average
     )
+
+  @contextlib.contextmanager
+  def reading(self) -> Iterator[open_model.Model]:
+    """The same, for each process to read its part of it.
+
+    Raises:
+      TensorError: At the end: the parts are not, together, what a run saved.
+      ValueError, PassingError: Another process could not read its own.
+    """
+    with contextlib.ExitStack() as opened, processes.failing_together():
+      source = self.open()
+      opened.callback(source.close)
+      yield source
+      stored: Any = source
+      while isinstance(stored, MergedLora):
+        stored = stored.base
+      if isinstance(stored, RunFolder):
+        stored.compare(processes.gather(stored.parts_read()))
 
 
 def choose(

@@ -99,6 +99,82 @@ def test_what_is_read_in_part_is_not_vouched_for(tmp_path):
   assert _left(checked) == 5
 
 
+def _parts(folder, array, pieces_of_each):
+  """Of a reader of each list of pieces, as messages carry them."""
+  item = _item(folder, array)
+  found = [CheckedReads(item) for _ in pieces_of_each]
+  for one, pieces in zip(found, pieces_of_each, strict=True):
+    _read(one, array, pieces)
+  return CheckedReads(item), json.loads(
+    json.dumps([one.parts() for one in found])
+  )
+
+
+# Readers of whom each has something, and all have everything between them.
+_SHARES = {
+  "rows": [[(0, 0, 2, 0), (1, 0, 2, 0)], [(0, 2, 6, 0), (1, 2, 6, 0)]],
+  "columns": [
+    [(layer, 0, 3, 1) for layer in (0, 1)],
+    _COLUMNS[3:5] + _COLUMNS[8:],
+  ],
+  "layers": [[(1, 0, 6, 0)], [(0, 2, 6, 0), (0, 0, 2, 0)]],
+  "copies of a share": [
+    [(0, 0, 4, 0), (1, 0, 6, 0)],
+    [(0, 4, 6, 0)],
+    [(1, 0, 6, 0), (0, 2, 4, 0), (0, 0, 2, 0)],
+    [(0, 4, 6, 0)],
+  ],
+}
+
+
+@pytest.mark.parametrize("share", _SHARES)
+@pytest.mark.parametrize("at", [(0, 0, 0), (0, 5, 4), (1, 3, 2)])
+def test_one_bit_is_found_in_what_several_read_between_them(
+  tmp_path, share, at
+):
+  sound, parts = _parts(tmp_path / "sound", _ARRAY, _SHARES[share])
+  assert all(part["layers/up/kernel"]["left"] for part in parts)
+  sound.compare(parts)
+  _, parts = _parts(tmp_path / "flipped", _flipped(at), _SHARES[share])
+  with pytest.raises(
+    TensorError, match="the digest of params/layers/up/kernel"
+  ):
+    sound.compare(parts)
+
+
+def test_copies_that_differ_are_damage(tmp_path):
+  pieces = [[(0, 0, 4, 0)]]
+  sound, (one,) = _parts(tmp_path / "sound", _ARRAY, pieces)
+  _, (other,) = _parts(tmp_path / "flipped", _flipped((0, 3, 1)), pieces)
+  sound.compare([one, one])
+  with pytest.raises(TensorError, match="read different bits of params/layers"):
+    sound.compare([one, other])
+
+
+@pytest.mark.parametrize(
+  "pieces",
+  [
+    [[(0, 0, 6, 0)], [(1, 0, 5, 0)]],
+    # As many elements as the array has, but some of them twice.
+    [[(0, 0, 6, 0)], [(0, 1, 6, 0), (1, 0, 1, 0)]],
+  ],
+)
+def test_what_no_one_read_or_some_read_otherwise_is_not_vouched_for(
+  tmp_path, pieces
+):
+  sound, _ = _parts(tmp_path / "sound", _ARRAY, [])
+  _, parts = _parts(tmp_path / "flipped", _flipped((0, 0, 0)), pieces)
+  sound.compare(parts)
+
+
+def test_what_a_reader_of_many_layers_tells_is_short(tmp_path):
+  array = np.zeros((80, 6, 5), np.float32)
+  _, (part,) = _parts(
+    tmp_path, array, [[(layer, 2, 6, 0) for layer in range(80)]]
+  )
+  assert part["layers/up/kernel"]["read"] == [[0, 79, [[2, 6]]]]
+
+
 def test_what_has_no_digests_is_read_as_before(tmp_path):
   item = _item(tmp_path)
   checked = CheckedReads(item)

@@ -113,6 +113,20 @@ def test_others_wait_for_as_long_as_it_takes(service):
   assert _on_each(2, service, do) == ["late", "late"]
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_who_waits_hears_of_a_failure_of_another(service, failing):
+  def do(module, index):
+    with module.failing_together():
+      if index == failing:
+        raise FileNotFoundError("the weights are gone")
+      return module.gather(index)
+
+  found = _on_each(3, service, do)
+  assert isinstance(found.pop(failing), FileNotFoundError)
+  said = f"process {failing} failed: the weights are gone"
+  assert [str(error) for error in found] == [said] * 2
+
+
 @pytest.mark.parametrize("wishing", [0, 2])
 def test_what_one_says_all_hear_at_one_call(service, wishing):
   def do(module, index):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that start from a model's folder: whole, with adapters, continued."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -20,9 +21,11 @@ from ramjax.models import (
   tensors,
 )
 from ramjax.models.hf_folder import HFFolder
+from ramjax.models.run_folder import RunFolder
 from ramjax.models.tensors import TensorError
-from ramjax.trainers import from_config, launch
+from ramjax.trainers import from_config, launch, processes
 from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.starting_model import Start
 from ramjax.trainers.watchdog import Watchdog
 
 _OVERRIDES = {
@@ -167,6 +170,28 @@ def test_weights_of_another_step_are_not_read_as_those_of_this_one(
     fingerprint.fingerprint(opened)
     _arrays(opened)
   _arrays(open_model.open_model(damaged, step=2))
+
+
+@pytest.mark.parametrize("other_is_sound", [True, False])
+def test_what_processes_read_of_a_run_between_them_is_compared(
+  whole, monkeypatch, other_is_sound
+):
+  def read_half(source, number):
+    rows = source.specs["model.embed_tokens.weight"].shape[0]
+    half = rows // 2 * number
+    source.rows("model.embed_tokens.weight", half, half + rows // 2)
+
+  other = RunFolder(whole)
+  read_half(other, 1)
+  ((name, part),) = (told := other.parts_read()).items()
+  if not other_is_sound:
+    part["sums"][0] ^= 1
+  monkeypatch.setattr(processes, "gather", lambda own: [own, told])
+  ends = contextlib.nullcontext()
+  if not other_is_sound:
+    ends = pytest.raises(TensorError, match=f"digest of params/{name} is not")
+  with ends, Start(whole).reading() as source:
+    read_half(source, 0)
 
 
 def test_a_run_is_not_continued_on_another_base(

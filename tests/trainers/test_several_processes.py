@@ -2,6 +2,7 @@
 """Several processes train as one, and go on with what any number of them saved."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tiny_processes
 from tiny_processes import STEPS, Job
 
-from ramjax.models import sharding, source_params
+from ramjax.models import saved_digests, sharding, source_params
 from ramjax.models.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -138,6 +139,33 @@ def test_four_processes_go_on_with_what_two_saved_bit_for_bit(folder, two):
   assert said == [[""]] * 4
   # The same four devices, in the same order.
   assert _difference(root / "sft", two / "sft", STEPS // 2 + 1) == 0
+
+
+def test_weights_of_which_each_process_reads_a_half_must_be_those_saved(
+  folder, two
+):
+  root = folder / "from_run"
+  shutil.copytree(two / "sft", root / "damaged")
+  # What is read is sound, and another embedding was saved.
+  step = root / "damaged" / "checkpoints" / str(STEPS)
+  path = step / saved_digests.ITEM / saved_digests.file_name(1)
+  record = json.loads(path.read_text())
+  del record["sha256"]
+  record["arrays"]["params"]["embed/embedding"]["sums"][0] ^= 1
+  path.write_text(saved_digests.seal(record))
+  jobs = [
+    Job(
+      "sft",
+      str(root / name),
+      # Rows of the embedding lie on all four devices.
+      {"init.from_hf": "", "init.from_run": str(model), "mesh.data": 1},
+    )
+    for name, model in [("a", two / "sft"), ("b", root / "damaged")]
+  ]
+  first, last = tiny_processes.run(jobs, folder, num_processes=2)
+  assert first[0] == last[0] == ""
+  for said in (first[1], last[1]):
+    assert "the digest of params/embed/embedding is not the one saved" in said
 
 
 def test_every_line_is_written_once(two):
