@@ -29,6 +29,7 @@ from ramjax.tools import (
   bench_sample_floor,
   bench_sample_lines,
   bench_sample_queue,
+  bench_sft,
   bench_training,
   bench_trl_inputs,
   option_types,
@@ -111,14 +112,11 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
   with tempfile.TemporaryDirectory(prefix="ramjax-bench-") as name:
     folder = pathlib.Path(name)
     peaks = _find_peaks(args.against, folder)
-    model = presets.llama_config(
-      "tiny",
-      **bench_training.SIZES[args.size],
-      dtype=bench_machine.compute_dtype(peaks.device),
-    )
+    fields = bench_training.model_fields(args.size, peaks.device)
+    model = presets.llama_config(**fields)
     spec = dict(
       folder=name,
-      model=dataclasses.asdict(model),
+      model=fields,
       hf_config=bench_trl_inputs.hf_fields(model),
       batch=args.batch,
       seconds=args.seconds / rounds,
@@ -329,7 +327,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--size",
-    choices=tuple(bench_training.SIZES),
+    choices=bench_sft.SIZES,
     default="small",
     help="of the model (default: %(default)s)",
   )

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ramjax.models import llama, sampler
+from ramjax.models import llama, presets, sampler
 from ramjax.models.config import LlamaConfig
 from ramjax.models.sampler import Request
 from ramjax.models.sampling_options import SamplingOptions
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
   if spec["kind"] == "peaks":
     out_path.write_text(json.dumps(bench_calls.find_peaks()._asdict()))
     return 0
-  config = LlamaConfig(**spec["model"])
+  config = presets.llama_config(**spec["model"])
   params = llama.init_params(config, jax.random.key(0))
   if spec["kind"] == "weights":
     _save_weights(params, pathlib.Path(spec["folder"]) / "weights.npz")

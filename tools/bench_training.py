@@ -70,6 +70,27 @@ LOSSES = 4
 MAX_BAD_SHARE = 0.01
 
 
+def model_fields(size: str, device: str) -> dict[str, Any]:
+  """The preset of a size, and what is not as there.
+
+  Args:
+    size: A key of `SIZES` or of `LARGE`.
+    device: "cpu", "gpu" or "tpu".
+
+  Raises:
+    ValueError: A size of `LARGE` on a CPU.
+  """
+  dtype = bench_machine.compute_dtype(device)
+  if size in SIZES:
+    return {"preset": "tiny", **SIZES[size], "dtype": dtype}
+  if device == "cpu":
+    raise ValueError(
+      f"--size={size} is for a GPU or TPU, and JAX runs on the CPU here:"
+      f" choose one of {', '.join(SIZES)}."
+    )
+  return {"preset": LARGE[size].preset, "dtype": dtype}
+
+
 def configure(config: ConfigDict, rows: str, size: str, device: str) -> None:
   """Sets what every benchmark sets; all else keeps its default.
 
@@ -83,19 +104,10 @@ def configure(config: ConfigDict, rows: str, size: str, device: str) -> None:
     ValueError: A size of `LARGE` on a CPU.
   """
   config.data.sources.rows = base.source(rows)
+  config.model.update(model_fields(size, device))
   if size in LARGE:
-    if device == "cpu":
-      raise ValueError(
-        f"--size={size} is for a GPU or TPU, and JAX runs on the CPU here:"
-        f" choose one of {', '.join(SIZES)}."
-      )
-    config.model.preset = LARGE[size].preset
     config.data.max_length = LARGE_LENGTH
     config.data.batch_size = LARGE[size].rows
-  else:
-    config.model.preset = "tiny"
-    config.model.update(SIZES[size])
-  config.model.dtype = bench_machine.compute_dtype(device)
   config.optim.schedule = "constant"
   config.optim.warmup_steps = 0
 

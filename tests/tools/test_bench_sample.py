@@ -136,6 +136,26 @@ def test_a_gpu_computes_in_bfloat16_beside_its_own_ceiling(on_a_gpu, tmp_path):
   assert {0 < q["floor_s"] < 1e-6 for q in report["queues"].values()} == {True}
 
 
+@pytest.mark.parametrize(("size", "billions"), [("1b", 1.24), ("8b", 8.03)])
+def test_released_shapes_are_sampled_from_on_a_gpu(
+  on_a_gpu, size, billions, capsys
+):
+  assert bench.main(["sample", f"--size={size}"]) == 0
+  assert f"model: {size}, {str(billions)[0]}," in capsys.readouterr().out
+  _, *others = on_a_gpu
+  # Children rebuild the model from JSON.
+  for spec in json.loads(json.dumps(others)):
+    shape = presets.llama_config(**spec["model"])
+    assert shape.num_parameters == pytest.approx(billions * 1e9, rel=5e-3)
+    assert shape.dtype == "bfloat16" and shape.rope_scaling is not None
+
+
+def test_released_shapes_are_refused_on_a_cpu(monkeypatch, capsys):
+  monkeypatch.setattr(bench_sample, "_find_peaks", lambda *_: _peaks("cpu"))
+  assert bench.main(["sample", "--size=1b"]) == 1
+  assert "--size=1b is for a GPU or TPU" in capsys.readouterr().err
+
+
 def test_the_peer_on_a_gpu_is_refused_before_anything_is_sampled(
   on_a_gpu, monkeypatch, capsys
 ):
