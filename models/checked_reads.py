@@ -14,7 +14,7 @@ import math
 import pathlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -36,6 +36,22 @@ class _Seen:
 
   ranges: dict[int, list[_Range]]
   sums: tuple[int, int]
+  left: int
+
+
+class Part(TypedDict):
+  """What one reader has read of an array, and not all of it.
+
+  Attributes:
+    read: Runs of layers that were read alike: the first, the last, and the
+      ranges [start, stop) of the axis in which blocks begin; ascending. Layer -1
+      stands for all of an array that has none.
+    sums: Over what was read.
+    left: Elements that were not.
+  """
+
+  read: list[Any]
+  sums: list[int]
   left: int
 
 
@@ -110,20 +126,21 @@ class CheckedReads:
     if seen.left == 0:
       self._require(name, seen.sums)
 
-  def parts(self) -> dict[str, Any]:
-    """Of arrays that were read in part: which, and its sums; JSON carries it."""
+  def parts(self) -> dict[str, Part]:
+    """What was read of arrays that were read in part, by their names.
+
+    It is of JSON's types, to be told to other processes.
+    """
     with self._lock:
       return {
-        name: {
-          "read": _shortened(seen.ranges),
-          "sums": list(seen.sums),
-          "left": seen.left,
-        }
+        name: Part(
+          read=_shortened(seen.ranges), sums=list(seen.sums), left=seen.left
+        )
         for name, seen in self._seen.items()
         if seen.left
       }
 
-  def compare(self, parts_of_all: Sequence[Mapping[str, Any]]) -> None:
+  def compare(self, parts_of_all: Sequence[Mapping[str, Part]]) -> None:
     """Compares the arrays that several readers have read whole between them.
 
     Readers of one part, such as copies of a shard, must have found the same.
@@ -134,10 +151,17 @@ class CheckedReads:
       parts_of_all: `parts` of each reader.
 
     Raises:
-      TensorError: An array is not, bit for bit, what was saved.
+      TensorError: An array is not, bit for bit, what was saved, or this reader's
+        checkpoint has no digest of what another's has.
     """
     for name in sorted({name for parts in parts_of_all for name in parts}):
-      distinct: dict[str, Any] = {}
+      if name not in self._saved:
+        raise TensorError(
+          self._damaged(
+            f"another process has a digest of {name}, this one none"
+          )
+        )
+      distinct: dict[str, Part] = {}
       for part in (parts[name] for parts in parts_of_all if name in parts):
         other = distinct.setdefault(json.dumps(part["read"]), part)
         if other["sums"] != part["sums"]:
@@ -146,8 +170,8 @@ class CheckedReads:
               f"two processes read different bits of {self._item.name}/{name}"
             )
           )
-      saved, found = self._saved[name], list(distinct.values())
-      size = math.prod(saved["shape"])
+      found = list(distinct.values())
+      size = math.prod(self._saved[name]["shape"])
       whole = sum(size - part["left"] for part in found) == size
       if whole and _are_disjoint([part["read"] for part in found]):
         self._require(name, array_digest.add([part["sums"] for part in found]))
@@ -183,10 +207,7 @@ def _take(ranges: list[_Range], wanted: _Range) -> list[_Range]:
 
 
 def _shortened(ranges: Mapping[int, list[_Range]]) -> list[Any]:
-  """[first layer, last layer, their ranges], ascending: most layers are alike.
-
-  A model of 80 layers then takes a kilobyte of a message.
-  """
+  """`Part.read`: most layers are alike, so that a message of it is short."""
   runs: list[Any] = []
   for layer, of_layer in sorted(ranges.items()):
     joined = _joined(of_layer)
@@ -209,12 +230,13 @@ def _joined(ranges: Sequence[_Range]) -> list[list[int]]:
 
 
 def _are_disjoint(reads: Sequence[list[Any]]) -> bool:
-  """Whether no two of what `_shortened` gave have something in common."""
-  seen: dict[int, list[_Range]] = {}
+  """Whether no two readers have read the same; by `Part.read` of each."""
+  by_layer: dict[int, list[list[int]]] = {}
   for first, last, ranges in itertools.chain.from_iterable(reads):
-    wanted = [(low, high) for low, high in ranges]
     for layer in range(first, last + 1):
-      of_layer = seen.setdefault(layer, [])
-      if any(_take(of_layer, one) != [one] for one in wanted):
-        return False
-  return True
+      by_layer.setdefault(layer, []).extend(ranges)
+  return all(
+    one[1] <= other[0]
+    for ranges in by_layer.values()
+    for one, other in itertools.pairwise(sorted(ranges))
+  )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opens whatever folder holds a model: a run of ours, or Hugging Face's."""
 
+import contextlib
 import pathlib
 
 from ramjax.models import fingerprint, hf_config, run_adapters, weights
@@ -61,18 +62,24 @@ def open_base(
       f"{path / weights.BASE_FILE} names {adapters.base}, whose base is this"
       " very run: it is damaged."
     )
-  base = _open(
-    adapters.base,
-    step=adapters.base_step,
-    average=adapters.base_average,
-    above=above,
-  )
-  if fingerprint.fingerprint(base) != adapters.fingerprint:
+
+  def opened() -> Model:
+    return _open(
+      adapters.base,
+      step=adapters.base_step,
+      average=adapters.base_average,
+      above=above,
+    )
+
+  # What each of several processes reads for it would count as read by each.
+  with contextlib.closing(opened()) as base:
+    found = fingerprint.fingerprint(base)
+  if found != adapters.fingerprint:
     raise ValueError(
       f"the model in {adapters.base} is not the one that the adapters in {path}"
       " were trained on: its fingerprint differs."
     )
-  return base
+  return opened()
 
 
 def _open(

@@ -7,12 +7,11 @@ was saved with it.
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from ramjax.models import hf_names, tensors, weights, zarr_arrays
-from ramjax.models.checked_reads import CheckedReads
+from ramjax.models.checked_reads import CheckedReads, Part
 from ramjax.models.config import LlamaConfig
 from ramjax.models.tensors import TensorError, TensorSpec
 
@@ -107,15 +106,15 @@ class RunFolder:
       return True  # An embedding is cut along its rows, if at all.
     return store.chunk_layout.read_chunk.shape[-2] == store.shape[-2]
 
-  def parts_read(self) -> dict[str, Any]:
-    """What was read in part so far, for `compare`; JSON carries it."""
+  def parts_read(self) -> dict[str, Part]:
+    """What was read of arrays that were read in part; see `CheckedReads.parts`."""
     return self._checked.parts()
 
-  def compare(self, parts_of_all: Sequence[Mapping[str, Any]]) -> None:
+  def compare(self, parts_of_all: Sequence[Mapping[str, Part]]) -> None:
     """Compares what several processes have read whole between them.
 
     Args:
-      parts_of_all: `parts_read` of each.
+      parts_of_all: `parts_read` of each; see `CheckedReads.compare`.
 
     Raises:
       TensorError: An array is not what was saved.

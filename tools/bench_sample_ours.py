@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our side of `ramjax bench sample`, one case in one process."""
 
+import functools
 import json
 import pathlib
 import sys
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     out_path.write_text(json.dumps(bench_calls.find_peaks()._asdict()))
     return 0
   config = presets.llama_config(**spec["model"])
-  params = llama.init_params(config, jax.random.key(0))
+  params = _init_params(config)
   if spec["kind"] == "weights":
     _save_weights(params, pathlib.Path(spec["folder"]) / "weights.npz")
     out_path.write_text("{}")
@@ -37,6 +38,13 @@ def main(argv: Sequence[str]) -> int:
   report["import_bytes"] = import_bytes
   out_path.write_text(json.dumps(report))
   return 0
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init_params(config: LlamaConfig) -> llama.Params:
+  """As a server has them: no float32 beside the dtype of the computation."""
+  params = llama.init_params(config, jax.random.key(0))
+  return jax.tree.map(lambda leaf: leaf.astype(config.dtype), params)
 
 
 def _save_weights(params: llama.Params, path: pathlib.Path) -> None:

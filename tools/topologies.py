@@ -97,7 +97,8 @@ _TPUS = {
   "tpu7x": _tpu_device("TPU7x", 94.75, 1153.5e12, 3690e9, 270e9),
 }
 # Each has a network adapter of its own: of 200 Gbit/s beside an A100, of 400
-# beside the others. Data sheets count PCIe both ways: 64 and 128 GB/s.
+# beside the others. Data sheets count PCIe both ways: 64 and 128 GB/s, and a
+# B200's hosts have no more.
 _GPUS = {
   "a100": _gpu_device(79.1, 312e12, 2039e9, 300e9, 25e9, 32e9),
   "h100": _gpu_device(79.1, 989.4e12, 3350e9, 450e9, 50e9, 64e9),

@@ -93,9 +93,10 @@ def first_tells(make: Callable[[], T]) -> T:
     _client().key_value_increment(read, 1)
     return value
   _forget_what_all_read()
-  alone = sharding.make_mesh({}, jax.local_devices()[:1])
-  with failing_together(), jax.set_mesh(alone):
-    text = json.dumps(make())
+  with failing_together():
+    alone = sharding.make_mesh({}, jax.local_devices()[:1])
+    with jax.set_mesh(alone):
+      text = json.dumps(make())
   _client().key_value_set(key, text)
   return json.loads(text)
 

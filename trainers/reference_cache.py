@@ -70,7 +70,7 @@ def use(
     model_config: Of the reference.
     start: Where the reference came from.
     mesh: Where batches go.
-    beat: Called after each batch whose log-probabilities are computed.
+    beat: Called as something ends: a batch of theirs, for one.
 
   Returns:
     `data`, with `ref_logps` among the features of each group.
@@ -85,6 +85,7 @@ def use(
   key = processes.first_tells(
     lambda: _key(config, data, groups, model_config, start)
   )
+  beat()
   if processes.first_tells((folder / KEY_FILE).exists):
     num_answers = max(group.size for group in groups)
     logps = processes.together(
@@ -92,9 +93,9 @@ def use(
     )
   else:
     processes.first_tells(lambda: _refuse_foreign(folder))
-    logps = _compute(
-      config, data, groups, load_params(), model_config, mesh, beat
-    )
+    params = load_params()
+    beat()
+    logps = _compute(config, data, groups, params, model_config, mesh, beat)
     if not np.isfinite(logps).all():
       raise ValueError(
         "the reference gives an answer a log-probability that is not finite:"

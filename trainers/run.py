@@ -80,17 +80,18 @@ def run(
       )
     )
   audited.require(config, data)
-  described = initial_weights.describe(config, start)
-  roles = algorithm.describe_roles(config, workdir)
-  _claim(config, workdir, data, model_config, described, reference, roles)
+  with watch.preparing("describing the models"):
+    described = initial_weights.describe(config, start)
+    roles = algorithm.describe_roles(config, workdir)
+    _claim(config, workdir, data, model_config, described, reference, roles)
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
     # Model and step
-    processes.first_tells(
-      lambda: _describe_model(config, workdir, model_config, described)
-    )
     cached = reference is not None and config.reference.cache != ""
     with watch.preparing("reading the weights"):
+      processes.first_tells(
+        lambda: _describe_model(config, workdir, model_config, described)
+      )
       state = _first_state(
         config,
         model_config,

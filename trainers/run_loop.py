@@ -37,7 +37,8 @@ def train(
 ) -> loop.Outcome:
   """From the first state, or the last checkpoint, to the end of the run."""
   config, workdir, mesh = setting.config, setting.workdir, setting.mesh
-  batches, next_batch = _open_batches(algorithm, setting, watch)
+  with watch.preparing("opening the batches"):
+    batches, next_batch = _open_batches(algorithm, setting, watch)
   opened.callback(batches.close)
   # Checkpoint
   checkpoints = from_config.make_checkpoints(config, workdir)
@@ -53,9 +54,10 @@ def train(
   _announce(recorder, config, setting.model_config, continued)
 
   # Evals
-  evaluator = algorithm.make_evaluator(
-    config, setting.model_config, setting.data, mesh, objective
-  )
+  with watch.preparing("preparing the evaluation"):
+    evaluator = algorithm.make_evaluator(
+      config, setting.model_config, setting.data, mesh, objective
+    )
 
   def evaluate(state: TrainState, step: int) -> Mapping[str, float]:
     metrics, samples = evaluator.evaluate(state, step)

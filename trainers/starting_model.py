@@ -39,21 +39,27 @@ class Start:
 
   @contextlib.contextmanager
   def reading(self) -> Iterator[open_model.Model]:
-    """The same, for each process to read its part of it.
+    """The model as a source, of which each process reads its part.
+
+    All processes call it, in the same order: of a run's folder they tell each
+    other at the end what they read.
 
     Raises:
-      TensorError: At the end: the parts are not, together, what a run saved.
+      TensorError: The parts are not, together, what the run saved.
       ValueError, PassingError: Another process could not read its own.
     """
-    with contextlib.ExitStack() as opened, processes.failing_together():
-      source = self.open()
-      opened.callback(source.close)
-      yield source
+    with contextlib.ExitStack() as opened:
+      with processes.failing_together():
+        source = self.open()
+        opened.callback(source.close)
+        yield source
       stored: Any = source
       while isinstance(stored, MergedLora):
         stored = stored.base
       if isinstance(stored, RunFolder):
-        stored.compare(processes.gather(stored.parts_read()))
+        parts = processes.gather(stored.parts_read())
+        with processes.failing_together():
+          stored.compare(parts)
 
 
 def choose(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What looks on while the loop trains: account of time, watchdog, profiler.
+"""What looks on while a run prepares and trains: account, watchdog, profiler.
 
 None of them changes what is computed.
 """

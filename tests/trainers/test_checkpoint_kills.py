@@ -16,7 +16,7 @@ from ramjax.data import wilson
 
 pytestmark = pytest.mark.slow
 
-# Each is a kill and a start, 4 s of a core; a soak sets RAMJAX_KILL_ROUNDS=500.
+# Each is a kill and a start, 5 s of a core; a soak sets RAMJAX_KILL_ROUNDS=500.
 _ROUNDS = int(os.environ.get("RAMJAX_KILL_ROUNDS", "5"))
 
 # Where a kill in a window did not come, its process ends after this many steps.

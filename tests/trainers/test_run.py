@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_model_folder
+from tiny_loop import make_watch
 from tiny_model_folder import CONFIG
 
 from ramjax.models import (
@@ -18,12 +19,19 @@ from ramjax.models import (
   hf_names,
   open_model,
   run_adapters,
+  sharding,
   tensors,
 )
 from ramjax.models.hf_folder import HFFolder
-from ramjax.models.run_folder import RunFolder
 from ramjax.models.tensors import TensorError
-from ramjax.trainers import from_config, launch, processes
+from ramjax.trainers import (
+  from_config,
+  launch,
+  processes,
+  reference_cache,
+  references,
+  run,
+)
 from ramjax.trainers.checkpoints import Checkpoints
 from ramjax.trainers.starting_model import Start
 from ramjax.trainers.watchdog import Watchdog
@@ -172,26 +180,41 @@ def test_weights_of_another_step_are_not_read_as_those_of_this_one(
   _arrays(open_model.open_model(damaged, step=2))
 
 
+def _read_half(source, number):
+  rows = source.specs["model.embed_tokens.weight"].shape[0]
+  half = rows // 2 * number
+  source.rows("model.embed_tokens.weight", half, half + rows // 2)
+
+
+# A model, and how to the run that holds its embedding.
+_OF_RUNS = [
+  pytest.param("whole", lambda opened: opened, id="run"),
+  pytest.param(
+    "adapted_run",
+    lambda opened: opened.base,
+    id="adapters",
+    marks=pytest.mark.slow,
+  ),
+]
+
+
+@pytest.mark.parametrize(("name", "stored"), _OF_RUNS)
 @pytest.mark.parametrize("other_is_sound", [True, False])
 def test_what_processes_read_of_a_run_between_them_is_compared(
-  whole, monkeypatch, other_is_sound
+  request, monkeypatch, name, stored, other_is_sound
 ):
-  def read_half(source, number):
-    rows = source.specs["model.embed_tokens.weight"].shape[0]
-    half = rows // 2 * number
-    source.rows("model.embed_tokens.weight", half, half + rows // 2)
-
-  other = RunFolder(whole)
-  read_half(other, 1)
-  ((name, part),) = (told := other.parts_read()).items()
+  start = Start(request.getfixturevalue(name))
+  other = start.open()
+  _read_half(other, 1)
+  ((array, part),) = (told := stored(other).parts_read()).items()
   if not other_is_sound:
     part["sums"][0] ^= 1
   monkeypatch.setattr(processes, "gather", lambda own: [own, told])
   ends = contextlib.nullcontext()
   if not other_is_sound:
-    ends = pytest.raises(TensorError, match=f"digest of params/{name} is not")
-  with ends, Start(whole).reading() as source:
-    read_half(source, 0)
+    ends = pytest.raises(TensorError, match=f"digest of params/{array} is not")
+  with ends, start.reading() as source:
+    _read_half(source, 0)
 
 
 def test_a_run_is_not_continued_on_another_base(
@@ -269,7 +292,28 @@ def test_the_watchdog_looks_on_before_the_first_step(
   monkeypatch.setattr(Checkpoints, "restore_latest", enough)
   assert train(folders / "watched", **{"init.from_hf": folders / "hf"}) == 1
   assert "enough was seen" in capsys.readouterr().err
-  assert told == ["reading the data", "reading the weights", "the restore"]
+  assert told == [
+    "reading the data", "describing the models", "reading the weights",
+    "opening the batches", "the restore",
+  ]  # fmt: skip
+  assert "watchdog" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_watchdog_looks_on_while_a_reference_is_asked(
+  tmp_path, monkeypatch
+):
+  mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+  watch, told = make_watch(tmp_path, mesh), []
+
+  def use(*args, beat):
+    told.append((watch.watchdog._now.doing, beat))
+
+  monkeypatch.setattr(reference_cache, "use", use)
+  reference = references.Reference(None, CONFIG, None)
+  run._with_cached_reference(
+    None, None, None, reference, Start(None), mesh, watch
+  )
+  assert told == [("the reference's log-probabilities", watch.watchdog.beat)]
 
 
 def test_a_run_does_not_start_from_its_own_folder(whole, train, capsys):
@@ -279,15 +323,21 @@ def test_a_run_does_not_start_from_its_own_folder(whole, train, capsys):
   assert "is the --workdir itself" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_adapters_know_the_checkpoint_they_began_with(folders, train, whole):
+@pytest.fixture(scope="module")
+def adapted_run(folders, train, whole):
+  """A finished run with adapters on another's checkpoint, which is not its last."""
   older = {"init.from_hf": "", "init.from_run": whole}
   chosen = {"init.step": 2, "run.total_steps": 2}
   workdir = folders / "on_step_2"
   assert train(workdir, **older, **chosen, **_ADAPTERS) == 0
+  return workdir
+
+
+@pytest.mark.slow
+def test_adapters_know_the_checkpoint_they_began_with(adapted_run):
   # The base has a newer checkpoint, which is not taken for it.
-  assert json.loads((workdir / "base.json").read_text())["step"] == 2
-  base = open_model.open_model(workdir).base
+  assert json.loads((adapted_run / "base.json").read_text())["step"] == 2
+  base = open_model.open_model(adapted_run).base
   assert base.step == 2
 
 

@@ -144,28 +144,28 @@ def test_four_processes_go_on_with_what_two_saved_bit_for_bit(folder, two):
 def test_weights_of_which_each_process_reads_a_half_must_be_those_saved(
   folder, two
 ):
-  root = folder / "from_run"
+  root, name = folder / "from_run", "layers/attention/output/kernel"
   shutil.copytree(two / "sft", root / "damaged")
-  # What is read is sound, and another embedding was saved.
+  # What is read is sound, and other output projections were saved.
   step = root / "damaged" / "checkpoints" / str(STEPS)
   path = step / saved_digests.ITEM / saved_digests.file_name(1)
   record = json.loads(path.read_text())
   del record["sha256"]
-  record["arrays"]["params"]["embed/embedding"]["sums"][0] ^= 1
+  record["arrays"]["params"][name]["sums"][0] ^= 1
   path.write_text(saved_digests.seal(record))
   jobs = [
     Job(
       "sft",
-      str(root / name),
-      # Rows of the embedding lie on all four devices.
+      str(root / job),
+      # Rows of these, as Hugging Face has them, lie on all four devices.
       {"init.from_hf": "", "init.from_run": str(model), "mesh.data": 1},
     )
-    for name, model in [("a", two / "sft"), ("b", root / "damaged")]
+    for job, model in [("a", two / "sft"), ("b", root / "damaged")]
   ]
   first, last = tiny_processes.run(jobs, folder, num_processes=2)
   assert first[0] == last[0] == ""
   for said in (first[1], last[1]):
-    assert "the digest of params/embed/embedding is not the one saved" in said
+    assert f"the digest of params/{name} is not the one saved" in said
 
 
 def test_every_line_is_written_once(two):
