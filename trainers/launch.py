@@ -25,16 +25,6 @@ from ramjax.trainers.run_error import PassingError, RunError
 
 _EXAMPLE = "ramjax train --config=configs/sft_quickstart.py --workdir=runs/q"
 
-# What absl's status codes say of a peer or a device that is gone. INTERNAL,
-# UNIMPLEMENTED and INVALID_ARGUMENT, as a compiler's, would come again.
-_GONE = re.compile(
-  "(UNAVAILABLE|ABORTED|DEADLINE_EXCEEDED|DATA_LOSS|CANCELLED)\\b"
-)
-# Theirs come as INTERNAL, UNKNOWN or FAILED_PRECONDITION, in other words around.
-_CONNECTIONS = re.compile(
-  r"(INTERNAL|UNKNOWN|FAILED_PRECONDITION)\b.*(Gloo|NCCL)", re.DOTALL
-)
-
 _HELP = f"""\
 usage: ramjax train --config=FILE [--config.a.b=VALUE ...] --workdir=DIR
 
@@ -151,7 +141,7 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
     return 1
   import jax
 
-  from ramjax.trainers import compilation, loop, processes
+  from ramjax.trainers import compilation, loop, lost, processes
 
   compilation.configure(config.run.compilation_cache)
   algorithm = importlib.import_module(f"ramjax.trainers.{config.algorithm}")
@@ -170,7 +160,7 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
     RunError,
     jax.errors.JaxRuntimeError,
   ) as error:
-    if _is_lost(error):
+    if lost.is_lost(error):
       traceback.print_exc()
       print(
         f"ramjax train: {who}a device or another process of the run was lost:"
@@ -189,20 +179,6 @@ def _run(config, workdir: pathlib.Path, runner: Any, who: str) -> int:
     return exit_status.PREEMPTED
   print(f"finished; everything is in {workdir}", flush=True)
   return 0
-
-
-def _is_lost(error: BaseException | None) -> bool:
-  """Whether a device or a process was gone, as JAX says, below an error."""
-  import jax
-
-  while error is not None:
-    if isinstance(error, jax.errors.JaxRuntimeError):
-      said = str(error)
-      return bool(_GONE.match(said) or _CONNECTIONS.match(said))
-    # A save fails of it, too. What was only being handled when something else
-    # failed (`__context__`) is no reason of that.
-    error = error.__cause__
-  return False
 
 
 if __name__ == "__main__":

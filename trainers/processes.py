@@ -29,6 +29,7 @@ import jax
 from jax._src import distributed
 
 from ramjax.models import sharding
+from ramjax.trainers import lost
 from ramjax.trainers.run_error import PassingError
 
 T = TypeVar("T")
@@ -215,7 +216,8 @@ def _tell_failure(era: int, error: BaseException) -> None:
   if era != _era.number:
     return
   why = f"process {jax.process_index()} failed: {_said(error)}"
-  told = json.dumps([why, isinstance(error, PassingError)])
+  passes = isinstance(error, PassingError) or lost.is_lost(error)
+  told = json.dumps([why, passes])
   try:
     _client().key_value_set(f"{_era.path}/failed", told)
   except jax.errors.JaxRuntimeError as refused:

@@ -127,6 +127,25 @@ def test_who_waits_hears_of_a_failure_of_another(service, failing):
   assert [str(error) for error in found] == [said] * 2
 
 
+@pytest.mark.parametrize(
+  ("error", "passes"),
+  [
+    (jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllReduce failed"), True),
+    (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GB"), False),
+  ],
+)
+def test_what_was_lost_in_one_may_pass_in_all(service, error, passes):
+  def do(module, index):
+    with module.failing_together():
+      if index == 1:
+        raise error
+      return module.gather(index)
+
+  (heard, _) = _on_each(2, service, do)
+  assert isinstance(heard, PassingError if passes else ValueError)
+  assert str(error) in str(heard)
+
+
 @pytest.mark.parametrize("wishing", [0, 2])
 def test_what_one_says_all_hear_at_one_call(service, wishing):
   def do(module, index):
