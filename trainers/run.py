@@ -74,16 +74,11 @@ def run(
 
   # Data
   with watch.preparing("reading the data"):
-    data = processes.together(
-      lambda: algorithm.load_data(
-        config, workdir, vocab_size=model_config.vocab_size
-      )
-    )
-  audited.require(config, data)
+    data = _load_data(config, workdir, algorithm, model_config)
   with watch.preparing("describing the models"):
-    described = initial_weights.describe(config, start)
-    roles = algorithm.describe_roles(config, workdir)
-    _claim(config, workdir, data, model_config, described, reference, roles)
+    described = _claim(
+      config, workdir, algorithm, data, model_config, start, reference
+    )
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
     # Model and step
@@ -130,6 +125,22 @@ def run(
       watch=watch,
       blank=_is_blank(model_config, start, reference),
     )
+
+
+def _load_data(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  algorithm: Algorithm,
+  model_config: LlamaConfig,
+) -> Any:
+  """The data of every process, once its audit allows it."""
+  data = processes.together(
+    lambda: algorithm.load_data(
+      config, workdir, vocab_size=model_config.vocab_size
+    )
+  )
+  audited.require(config, data)
+  return data
 
 
 def _is_blank(
@@ -232,14 +243,19 @@ def _first_state(
 def _claim(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
+  algorithm: Algorithm,
   data: RunData,
   model_config: LlamaConfig,
-  described: Mapping[str, Any],
+  start: starting_model.Start,
   reference: references.Reference | None,
-  roles: Mapping[str, Any],
-) -> None:
-  """Writes the config and the manifest, or refuses another run's folder."""
+) -> Mapping[str, Any]:
+  """Writes the config and the manifest, or refuses another run's folder.
+
+  Returns:
+    What the manifest says of the weights that the run starts from.
+  """
   template = config.data.template
+  described = initial_weights.describe(config, start)
   manifest = provenance.build_manifest(
     data=data.summary,
     tokenizer_digest=data.tokenizer.digest,
@@ -248,9 +264,10 @@ def _claim(
     num_parameters=model_config.num_parameters,
     initial_weights=described,
     reference=None if reference is None else references.describe(reference),
-    roles=roles,
+    roles=algorithm.describe_roles(config, workdir),
   )
   provenance.claim_workdir(workdir, config.to_dict(), manifest)
+  return described
 
 
 def _describe_model(
