@@ -111,8 +111,8 @@ def run() -> dict:
     # Where no step ends for so many seconds, write what every thread does, and
     # end the process with status 76 after twice as many. 0 is off.
     watchdog_seconds=1800.0,
-    # The same for what takes longer: whatever comes before the first step; to
-    # compile, evaluate, benchmark, sample, save.
+    # The same for what takes longer: to read data, weights and a checkpoint, and
+    # to compile, evaluate, benchmark, sample and save.
     watchdog_long_seconds=7200.0,
     # Steps between two comparisons of what several devices hold copies of; 0
     # compares never.

@@ -70,7 +70,7 @@ def use(
     model_config: Of the reference.
     start: Where the reference came from.
     mesh: Where batches go.
-    beat: Called as something ends: a batch of theirs, for one.
+    beat: Called after each thing that takes long, such as a batch: a sign of life.
 
   Returns:
     `data`, with `ref_logps` among the features of each group.

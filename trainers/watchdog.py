@@ -5,8 +5,8 @@ A lost collective, a dead disk or a data loader that waits for ever leaves a
 process that looks alive and costs as much as one that is. The watchdog is a
 thread beside the run: after T seconds in which no step ended it writes what
 every Python thread is doing, and after 2 T it ends the process, so that a
-supervisor can start it again. What takes longer than a step, and what comes before
-the first, has a T of its own.
+supervisor can start it again. What takes longer than a step, as reading what the
+run starts from, has a T of its own.
 """
 
 import contextlib

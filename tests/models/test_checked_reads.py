@@ -151,20 +151,37 @@ def test_copies_that_differ_are_damage(tmp_path):
     sound.compare([one, other])
 
 
+_FIRST_LAYER = [(0, 0, 6, 0)]
+
+
 @pytest.mark.parametrize(
-  "pieces",
+  ("part", "rest"),
   [
-    [[(0, 0, 6, 0)], [(1, 0, 5, 0)]],
+    pytest.param([(1, 0, 5, 0)], [(1, 0, 6, 0)], id="left out"),
     # As many elements as the array has, but some of them twice.
-    [[(0, 0, 6, 0)], [(0, 1, 6, 0), (1, 0, 1, 0)]],
+    pytest.param([(0, 1, 6, 0), (1, 0, 1, 0)], [(1, 0, 6, 0)], id="overlap"),
   ],
 )
-def test_what_no_one_read_or_some_read_otherwise_is_not_vouched_for(
-  tmp_path, pieces
+def test_only_what_is_read_whole_and_once_is_vouched_for(tmp_path, part, rest):
+  array = _flipped((0, 0, 0))
+  sound = CheckedReads(_item(tmp_path / "sound"))
+  _, parts = _parts(tmp_path / "part", array, [_FIRST_LAYER, part])
+  assert sound.compare(parts) is None
+  # The same bit, where nothing else stands in the way.
+  _, parts = _parts(tmp_path / "rest", array, [_FIRST_LAYER, rest])
+  with pytest.raises(TensorError, match="is not the one saved"):
+    sound.compare(parts)
+
+
+def test_what_one_process_has_digests_of_and_another_has_not_is_damage(
+  tmp_path,
 ):
-  sound, _ = _parts(tmp_path / "sound", _ARRAY, [])
-  _, parts = _parts(tmp_path / "flipped", _flipped((0, 0, 0)), pieces)
-  sound.compare(parts)
+  item = _item(tmp_path)
+  _, parts = _parts(tmp_path / "other", _ARRAY, [_FIRST_LAYER])
+  (item.parent / "_CHECKPOINT_METADATA").unlink()
+  shutil.rmtree(item.parent / saved_digests.ITEM)
+  with pytest.raises(TensorError, match="has a digest of layers/up/kernel"):
+    CheckedReads(item).compare(parts)
 
 
 def test_what_a_reader_of_many_layers_tells_is_short(tmp_path):

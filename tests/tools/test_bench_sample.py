@@ -141,7 +141,7 @@ def test_released_shapes_are_sampled_from_on_a_gpu(
   on_a_gpu, size, billions, capsys
 ):
   assert bench.main(["sample", f"--size={size}"]) == 0
-  assert f"model: {size}, {str(billions)[0]}," in capsys.readouterr().out
+  assert f"model: {size}, {int(billions)}," in capsys.readouterr().out
   _, *others = on_a_gpu
   # Children rebuild the model from JSON.
   for spec in json.loads(json.dumps(others)):

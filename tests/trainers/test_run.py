@@ -182,8 +182,8 @@ def test_weights_of_another_step_are_not_read_as_those_of_this_one(
 
 def _read_half(source, number):
   rows = source.specs["model.embed_tokens.weight"].shape[0]
-  half = rows // 2 * number
-  source.rows("model.embed_tokens.weight", half, half + rows // 2)
+  start = rows // 2 * number
+  source.rows("model.embed_tokens.weight", start, start + rows // 2)
 
 
 # A model, and how to the run that holds its embedding.
