@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -22,12 +23,16 @@ from ramjax.data import limited_process
 
 MAX_TEMPLATE_BYTES = 64 * 2**10
 MAX_OUTPUT_BYTES = 4 * 2**20
+# Of processor time, for one rendering: a busy machine makes no template a bad
+# one. What a conversation of 4 MiB needs is far below this.
 MAX_SECONDS = 2.0
 # Of address space, of which the worker has taken 25 MiB once it is ready.
 MAX_MEMORY_BYTES = 512 * 2**20
 
 _WORKER = pathlib.Path(__file__).with_name("jinja_worker.py")
 _START_SECONDS = 60.0
+# Of the clock on the wall, for a process that does not get its processor time.
+_MAX_WAIT_SECONDS = 120.0
 # JSON writes one byte of text as six at most ("\u0000"), and a name about it.
 _MAX_REPLY_BYTES = 6 * MAX_OUTPUT_BYTES + 2**10
 
@@ -107,8 +112,9 @@ class JinjaTemplate:
       The text, special tokens by name.
 
     Raises:
-      ChatTemplateLimitError: It took longer than `MAX_SECONDS`, more memory
-        than `MAX_MEMORY_BYTES`, or gave more than `MAX_OUTPUT_BYTES`.
+      ChatTemplateLimitError: It took more processor time than `MAX_SECONDS`,
+        more memory than `MAX_MEMORY_BYTES`, or gave more than
+        `MAX_OUTPUT_BYTES`; or did not come about in two minutes.
       ChatTemplateError: The template has an error, or raised one.
       RuntimeError: The process could not be started, or was closed.
     """
@@ -127,7 +133,7 @@ class JinjaTemplate:
     try:
       if self._process is None:
         line = self._start() + line
-      reply = self._exchange(line, MAX_SECONDS)
+      reply = self._exchange(line, _MAX_WAIT_SECONDS)
     except BaseException:
       # A worker in the middle of something answers no further question.
       self._stop()
@@ -166,7 +172,11 @@ class JinjaTemplate:
         "the process that renders chat templates could not be started:"
         f" {reply.get('failed')}. Is jinja2 installed next to ramjax?"
       )
-    source = {"template": self._text, "max_output_bytes": MAX_OUTPUT_BYTES}
+    source = {
+      "template": self._text,
+      "max_output_bytes": MAX_OUTPUT_BYTES,
+      "max_seconds": MAX_SECONDS,
+    }
     return json.dumps(source).encode() + b"\n"
 
   def _exchange(self, request: bytes, seconds: float) -> dict[str, str]:
@@ -185,12 +195,12 @@ class JinjaTemplate:
         left = deadline - time.monotonic()
         ready = selector.select(left) if left > 0 else []
         if not ready:
-          _refuse_excess("time")
+          _refuse_excess("wait")
         for key, _ in ready:
           if key.fileobj is receiving:
             chunk = os.read(key.fd, 2**16)
             if not chunk:
-              _refuse_excess("process")
+              self._refuse_end()
             received += chunk
             if len(received) > _MAX_REPLY_BYTES:
               _refuse_excess("output")
@@ -198,7 +208,7 @@ class JinjaTemplate:
           try:
             request = request[os.write(key.fd, request) :]
           except BrokenPipeError:
-            _refuse_excess("process")
+            self._refuse_end()
           if not request:
             selector.unregister(sending)
     try:
@@ -210,6 +220,13 @@ class JinjaTemplate:
     ):
       _refuse_excess("process")  # It was made to say something else.
     return reply
+
+  def _refuse_end(self) -> NoReturn:
+    """Says why the process ended: the system ends it by its timer's signal."""
+    assert self._process is not None
+    process, self._process = self._process, None
+    status = limited_process.stop(process)
+    _refuse_excess("time" if status == -signal.SIGPROF else "process")
 
   def _stop(self) -> None:
     if self._process is not None:
@@ -229,7 +246,8 @@ def _refuse_excess(what: str) -> NoReturn:
     "output": f"gave more than {MAX_OUTPUT_BYTES:,} bytes of text",
     "memory": f"needed more than {MAX_MEMORY_BYTES:,} bytes of memory",
     "process": "made the process that renders it end",
-    "time": f"took longer than {MAX_SECONDS:g} s",
+    "time": f"took longer than {MAX_SECONDS:g} s of processor time",
+    "wait": f"was not rendered within {_MAX_WAIT_SECONDS:g} s",
   }
   raise ChatTemplateLimitError(
     f"the chat template {limits.get(what, limits['process'])}, which is refused. {_INSTEAD}"

@@ -37,8 +37,21 @@ def test_plain_names_need_no_process(monkeypatch):
 
 
 def test_exponential_pattern_is_stopped():
-  with pytest.raises(ValueError, match=r"takes more than 0\.5 s to match"):
-    matches([r"(a*)*b"], ["a" * 60], seconds=0.5)
+  message = r"'\(a\*\)\*b' or one of 1 more takes more than 0\.5 s of processor"
+  with pytest.raises(ValueError, match=message):
+    matches([r"(a*)*b", "a|b"], ["a" * 60], seconds=0.5)
+
+
+def test_time_that_the_process_does_not_get_is_not_the_pattern_s(monkeypatch):
+  # Longer to start than it may take to match: only the latter counts.
+  late = "import time; time.sleep(0.2)\n" + untrusted_patterns._CHILD
+  monkeypatch.setattr(untrusted_patterns, "_CHILD", late)
+  assert matches(["l.*"], NAMES, seconds=0.1) == [set(NAMES)]
+  monkeypatch.setattr(untrusted_patterns, "_MAX_WAIT_SECONDS", 0.1)
+  with pytest.raises(
+    ValueError, match=r"'l\.\*' was not matched within 0\.1 s"
+  ):
+    matches(["l.*"], NAMES)
 
 
 @pytest.mark.parametrize("pattern", ["(", "*", "a{2,1}", "(?P<x>", "\ud800("])

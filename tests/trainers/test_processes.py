@@ -85,7 +85,7 @@ def _on_each(num, service, do):
   modules = [_process(index, num, service) for index in range(num)]
   with concurrent.futures.ThreadPoolExecutor(num) as pool:
     running = [pool.submit(do, m, i) for i, m in enumerate(modules)]
-    return [one.exception(timeout=20) or one.result() for one in running]
+    return [one.exception(timeout=300) or one.result() for one in running]
 
 
 def test_the_first_process_alone_makes_what_all_are_told(service):
