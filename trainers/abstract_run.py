@@ -15,7 +15,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from ramjax.models import llama, partition, sharding
+from ramjax.models import partition, sharding
 from ramjax.models.config import LlamaConfig
 from ramjax.trainers import (
   abstract_batch,
@@ -26,6 +26,7 @@ from ramjax.trainers import (
 )
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.algorithm import Algorithm
+from ramjax.trainers.first_state import placed_params
 from ramjax.trainers.state import TrainState, abstract_state
 from ramjax.trainers.step import Objective
 
@@ -187,11 +188,11 @@ def _state(
   skips: Any,
 ) -> TrainState:
   trained, frozen = partition.split(
-    _placed_params(model_config, mesh), model_config
+    placed_params(model_config, mesh), model_config
   )
   frozen = _cast(frozen, model_config.dtype)
   if critic_config is not None:
-    own = _placed_params(critic_config, mesh)
+    own = placed_params(critic_config, mesh)
     if critic_config.lora is not None:
       own, _ = partition.split(own, critic_config)
     trained = {**trained, critic.CRITIC: own}
@@ -199,7 +200,7 @@ def _state(
   moves = reference is not None and reference.sync is not None
   if reference is not None and not moves:
     if reference.start is not None or not frozen:
-      placed = _placed_params(reference.config, mesh)
+      placed = placed_params(reference.config, mesh)
       reference_params = _cast(placed, reference.config.dtype)
   return abstract_state(
     trained,
@@ -211,17 +212,6 @@ def _state(
     moving_reference=moves,
     carried=objective.carried,
     skips=skips,
-  )
-
-
-def _placed_params(config: LlamaConfig, mesh: Mesh) -> Any:
-  shapes, _ = llama.abstract_params(config)
-  return jax.tree.map(
-    lambda x, sharding: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=sharding
-    ),
-    shapes,
-    llama.param_shardings(config, mesh),
   )
 
 

@@ -10,8 +10,10 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import jax
+
 from ramjax.models.weights import CHECKPOINT_DIR
-from ramjax.trainers import good_step, local_tier
+from ramjax.trainers import good_step, local_tier, processes
 from ramjax.trainers.checkpoint_folder import CheckpointFolder
 from ramjax.trainers.state import TrainState
 
@@ -90,6 +92,10 @@ class Checkpoints:
     steps = [step for folder in self._folders() for step in folder.steps()]
     return max(steps, default=None)
 
+  def any_there(self) -> bool:
+    """Whether there is a checkpoint, by what the first process sees."""
+    return processes.first_tells(lambda: self.latest_step() is not None)
+
   def path(self, step: int) -> pathlib.Path:
     """Where the checkpoint of `step` is."""
     for folder in self._folders():
@@ -151,15 +157,18 @@ class Checkpoints:
 
     Args:
       fresh: The state of a run that starts, on the mesh; where there is a
-        checkpoint, its arrays are deleted.
+        checkpoint, its arrays are deleted. Where `any_there`, `FirstState` may
+        only describe it.
       batches: The run's iterator, freshly made.
 
     Raises:
-      NoGoodStepError: There are checkpoints, and none is good.
+      NoGoodStepError: There are checkpoints, and none is good; or there were
+        some, and they are gone.
       ValueError: The newest sound one is of a state with other arrays.
     """
     found = good_step.restore_newest(self._folders(), fresh, batches)
     if found is None:
+      _require_arrays(fresh, self.directory)
       progress = {"tokens": 0, "supervised_tokens": 0, "elapsed_s": 0.0}
       return Continued(fresh, progress, None, [])
     restored = found.restored
@@ -196,3 +205,14 @@ class Checkpoints:
   def _folders(self) -> list[CheckpointFolder]:
     """The local one first: at the same step it is the faster one."""
     return [self._main] if self._local is None else [self._local, self._main]
+
+
+def _require_arrays(fresh: TrainState, directory: pathlib.Path) -> None:
+  if any(
+    isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(fresh)
+  ):
+    raise good_step.NoGoodStepError(
+      f"the checkpoints in {directory} were there a moment ago and are gone: does"
+      " another program move them? Bring them back; or run the same command"
+      " again, and it begins anew."
+    )

@@ -7,6 +7,7 @@ costs nothing: the start is the frozen base without them.
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -136,7 +137,7 @@ def load(
 
 
 def params_of(
-  reference: Reference, state: TrainState, mesh: Mesh
+  reference: Reference, first_state: Callable[[], TrainState], mesh: Mesh
 ) -> dict[str, Any]:
   """The parameters of a reference, for use before the first step only.
 
@@ -144,11 +145,13 @@ def params_of(
 
   Args:
     reference: From `choose`.
-    state: Of the run, before its first step; without a reference of its own.
+    first_state: To the run's state before its first step, without a reference
+      of its own; called where the reference is the run's start.
     mesh: Where they go.
   """
   if reference.start is not None:
     return _load_other(reference, mesh)
+  state = first_state()
   return state.all_reference or state.all_params
 
 

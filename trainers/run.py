@@ -2,15 +2,12 @@
 """The wiring of a run, which every algorithm shares."""
 
 import contextlib
-import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import ml_collections
-import optax
-from jax.sharding import Mesh
 
 from ramjax.data import templates
 from ramjax.models import weights
@@ -30,7 +27,9 @@ from ramjax.trainers import (
 )
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.algorithm import Algorithm, RunData, Setting
-from ramjax.trainers.state import TrainState, init_state
+from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.first_state import FirstState
+from ramjax.trainers.state import TrainState
 from ramjax.trainers.watch import Watch
 
 
@@ -81,23 +80,26 @@ def run(
     )
 
   with jax.set_mesh(mesh), contextlib.ExitStack() as opened:
+    # Checkpoint
+    with watch.preparing("opening the checkpoints"):
+      checkpoints = from_config.make_checkpoints(config, workdir)
+    opened.callback(checkpoints.close)
+
     # Model and step
-    cached = reference is not None and config.reference.cache != ""
-    with watch.preparing("reading the weights"):
-      processes.first_tells(
-        lambda: _describe_model(config, workdir, model_config, described)
-      )
-      state = _first_state(
-        config,
-        model_config,
-        optimizer,
-        mesh,
-        start,
-        # Its log-probabilities on disk need no model beside the policy.
-        None if cached else reference,
-        objective,
-        algorithm.add_params,
-      )
+    first = FirstState(
+      config,
+      model_config,
+      optimizer,
+      mesh,
+      start,
+      # Its log-probabilities on disk need no model beside the policy.
+      None if _is_cached(config, reference) else reference,
+      objective.carried,
+      algorithm.add_params,
+    )
+    state, began = _begin(first, checkpoints, workdir, described, watch)
+    if reference is not None and _is_cached(config, reference):
+      data = _with_cached_reference(first, data, began, reference, watch)
     train_step = step_lib.make_train_step(
       objective,
       optimizer,
@@ -106,10 +108,6 @@ def run(
       sync=None if reference is None else reference.sync,
       skip=skip,
     )
-    if reference is not None and cached:
-      data = _with_cached_reference(
-        config, data, state, reference, start, mesh, watch
-      )
     setting = Setting(
       config, workdir, model_config, objective.reference_config, data, mesh
     )
@@ -119,6 +117,7 @@ def run(
       opened,
       objective=objective,
       state=state,
+      checkpoints=checkpoints,
       train_step=train_step,
       schedule=schedule,
       measured=measured,
@@ -154,25 +153,52 @@ def _is_blank(
   return reference.is_start
 
 
+def _begin(
+  first: FirstState,
+  checkpoints: Checkpoints,
+  workdir: pathlib.Path,
+  described: Mapping[str, Any],
+  watch: Watch,
+) -> tuple[TrainState, Callable[[], TrainState]]:
+  """The state to go on with or to restore into, and what gives the first one."""
+  with watch.preparing("reading the weights"):
+    processes.first_tells(
+      lambda: _describe_model(
+        first.config, workdir, first.model_config, described
+      )
+    )
+    if checkpoints.any_there():
+      return first.to_restore(), first.read
+    state = first.read()
+    return state, lambda: state
+
+
+def _is_cached(
+  config: ml_collections.ConfigDict, reference: references.Reference | None
+) -> bool:
+  return reference is not None and config.reference.cache != ""
+
+
 def _with_cached_reference(
-  config: ml_collections.ConfigDict,
+  first: FirstState,
   data: Any,
-  state: TrainState,
+  began: Callable[[], TrainState],
   reference: references.Reference,
-  start: starting_model.Start,
-  mesh: Mesh,
   watch: Watch,
 ) -> Any:
   """The data with the reference's log-probabilities, from disk or computed."""
-  load = functools.partial(references.params_of, reference, state, mesh)
+
+  def load() -> Any:
+    return references.params_of(reference, began, first.mesh)
+
   with watch.preparing("the reference's log-probabilities"):
     return reference_cache.use(
-      config,
+      first.config,
       data,
       load,
       reference.config,
-      reference.start or start,
-      mesh,
+      reference.start or first.start,
+      first.mesh,
       beat=watch.watchdog.beat,
     )
 
@@ -207,37 +233,6 @@ def require_language_model(config: LlamaConfig, algorithm: str) -> None:
       f"the model of init is a classifier (num_labels={config.num_labels}), and"
       f" algorithm={algorithm!r} trains a language model: name one."
     )
-
-
-def _first_state(
-  config: ml_collections.ConfigDict,
-  model_config: LlamaConfig,
-  optimizer: optax.GradientTransformation,
-  mesh: Mesh,
-  start: starting_model.Start,
-  reference: references.Reference | None,
-  objective: step_lib.Objective,
-  add_params: Callable[..., Any] | None,
-) -> TrainState:
-  trained, frozen = initial_weights.load(config, model_config, mesh, start)
-  reference_params = None
-  if reference is not None:
-    reference_params = references.load(reference, trained, frozen, mesh)
-  if add_params is not None:
-    trained = add_params(config, model_config, trained, frozen, mesh)
-  skip = from_config.make_skip_rule(config)
-  return init_state(
-    trained,
-    optimizer,
-    mesh=mesh,
-    seed=config.seed,
-    with_ema=config.optim.ema_decay > 0,
-    frozen=frozen,
-    reference=reference_params,
-    moving_reference=reference is not None and reference.sync is not None,
-    carried=objective.carried,
-    skips={} if skip is None else skip.initial(),
-  )
 
 
 def _claim(

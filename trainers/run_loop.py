@@ -13,7 +13,7 @@ from ramjax.models.config import LlamaConfig
 from ramjax.trainers import benchmarks, from_config, loop, starting_model
 from ramjax.trainers import step as step_lib
 from ramjax.trainers.algorithm import Algorithm, RunData, Setting
-from ramjax.trainers.checkpoints import Continued
+from ramjax.trainers.checkpoints import Checkpoints, Continued
 from ramjax.trainers.loop_schedule import Schedule
 from ramjax.trainers.recorder import Recorder
 from ramjax.trainers.shared_stop import SharedStop
@@ -29,20 +29,37 @@ def train(
   *,
   objective: step_lib.Objective,
   state: TrainState,
+  checkpoints: Checkpoints,
   train_step: Callable[..., Any],
   schedule: Schedule,
   measured: benchmarks.Benchmarks,
   watch: Watch,
   blank: bool,
 ) -> loop.Outcome:
-  """From the first state, or the last checkpoint, to the end of the run."""
+  """From the first state, or the last checkpoint, to the end of the run.
+
+  Args:
+    setting: What the parts of the run are built from.
+    algorithm: What it runs.
+    opened: Closes what is opened here.
+    objective: What a step minimises.
+    state: From `FirstState`; only described, perhaps, where there is a
+      checkpoint.
+    checkpoints: Of the run.
+    train_step: One update.
+    schedule: When what is done.
+    measured: The run's benchmarks.
+    watch: The watchdog, and what is looked at between steps.
+    blank: See `Algorithm.check_first_step`.
+
+  Returns:
+    How it ended.
+  """
   config, workdir, mesh = setting.config, setting.workdir, setting.mesh
   with watch.preparing("opening the batches"):
     batches, next_batch = _open_batches(algorithm, setting, watch)
   opened.callback(batches.close)
   # Checkpoint
-  checkpoints = from_config.make_checkpoints(config, workdir)
-  opened.callback(checkpoints.close)
   with watch.preparing("the restore"):
     continued = checkpoints.restore_latest(state, batches)
   state, progress = continued.state, continued.progress

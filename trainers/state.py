@@ -113,13 +113,11 @@ def init_state(
   Returns:
     A `TrainState` at step 0.
   """
-  replicated = NamedSharding(mesh, PartitionSpec())
   policy = {name: x for name, x in params.items() if name != CRITIC}
   make_opt_state = jax.jit(
     optimizer.init, out_shardings=_opt_state_shardings(params, optimizer, mesh)
   )
   return TrainState(
-    step=jax.device_put(jnp.int32(0), replicated),
     params=params,
     frozen=frozen or {},
     opt_state=make_opt_state(params),
@@ -127,13 +125,38 @@ def init_state(
     ema=jax.tree.map(jnp.copy, params) if with_ema else None,
     reference=reference or {},
     moving=jax.tree.map(jnp.copy, policy) if moving_reference else {},
-    carried={
-      name: jax.device_put(jnp.float32(value), replicated)
-      for name, value in (carried or {}).items()
-    },
-    key=jax.device_put(jax.random.key(seed), replicated),
-    skips=jax.device_put(dict(skips or {}), replicated),
+    **first_scalars(mesh, seed=seed, carried=carried or {}, skips=skips or {}),
   )
+
+
+def first_scalars(
+  mesh: Mesh,
+  *,
+  seed: int,
+  carried: Mapping[str, float],
+  skips: Mapping[str, Any],
+) -> dict[str, Any]:
+  """The small fields of the state before the first update, on every device.
+
+  Args:
+    mesh: See `init_state`, as the others.
+    seed: Of the run's PRNG key.
+    carried: The algorithm's scalars.
+    skips: What the rule on skipped updates starts with; {} is no rule.
+
+  Returns:
+    `step`, `carried`, `key` and `skips` of a `TrainState`.
+  """
+  replicated = NamedSharding(mesh, PartitionSpec())
+  return {
+    "step": jax.device_put(jnp.int32(0), replicated),
+    "carried": {
+      name: jax.device_put(jnp.float32(value), replicated)
+      for name, value in carried.items()
+    },
+    "key": jax.device_put(jax.random.key(seed), replicated),
+    "skips": jax.device_put(dict(skips), replicated),
+  }
 
 
 def abstract_state(

@@ -32,12 +32,14 @@ def make_room(state: TrainState) -> TrainState:
   a run fills has no room for a second state beside the first.
 
   Args:
-    state: What no checkpoint has of it, `frozen` and `reference`, stays.
+    state: What no checkpoint has of it, `frozen` and `reference`, stays. Where
+      only shape and place are there at first, there is nothing to delete.
   """
 
-  def drop(array: jax.Array) -> jax.ShapeDtypeStruct:
-    described = _described(array)
-    array.delete()
+  def drop(leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    described = _described(leaf)
+    if isinstance(leaf, jax.Array):
+      leaf.delete()
     return described
 
   large = ("params", "opt_state", "ema", "moving")

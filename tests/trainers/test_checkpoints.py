@@ -25,6 +25,7 @@ from ramjax.models.hf_writer import HFWriter
 from ramjax.models.run_folder import RunFolder
 from ramjax.trainers import optimizers, state_items
 from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.good_step import NoGoodStepError
 from ramjax.trainers.state import CRITIC, init_state
 
 _CONFIG = LlamaConfig(
@@ -286,6 +287,17 @@ def test_what_is_read_takes_the_place_of_the_first_state(tmp_path, monkeypatch):
   batches.close()
   assert len(gone) == 3 and all(gone)
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(found))
+
+
+def test_a_state_that_is_only_described_starts_no_run(tmp_path):
+  mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+  described = state_items.make_room(_state(mesh))
+  checkpoints, batches = Checkpoints(tmp_path, keep=2, keep_every=0), _batches()
+  assert not checkpoints.any_there()
+  with pytest.raises(NoGoodStepError, match="there a moment ago and are gone"):
+    checkpoints.restore_latest(described, batches)
+  checkpoints.close()
+  batches.close()
 
 
 def _assert_is_v0(state):

@@ -3,6 +3,7 @@
 
 import json
 import math
+import shutil
 
 import jax
 import numpy as np
@@ -120,6 +121,22 @@ def test_a_run_can_be_told_to_train_regardless(train, broken, tmp_path):
   regardless = {"reference.cache": broken, "run.first_step_checks": False}
   assert train(tmp_path / "run", **regardless) == 0
   assert (tmp_path / "run/checkpoints/2").is_dir()
+
+
+@pytest.mark.slow
+def test_a_lost_cache_is_of_the_start_again_when_the_run_goes_on(
+  train, cached, tmp_path
+):
+  run, cache = tmp_path / "run", tmp_path / "cache"
+  assert train(run, **{"reference.cache": cache}) == 0
+  shutil.rmtree(cache)
+  further = {"run.total_steps": 3, "run.allow_config_change": True}
+  assert train(run, **{"reference.cache": cache}, **further) == 0
+  np.testing.assert_array_equal(
+    np.load(cache / "reference_logps.npy"),
+    np.load(cached / "cache/reference_logps.npy"),
+  )
+  assert (run / "checkpoints/3").is_dir()
 
 
 @pytest.mark.slow

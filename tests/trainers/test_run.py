@@ -33,6 +33,7 @@ from ramjax.trainers import (
   run,
 )
 from ramjax.trainers.checkpoints import Checkpoints
+from ramjax.trainers.first_state import FirstState
 from ramjax.trainers.starting_model import Start
 from ramjax.trainers.watchdog import Watchdog
 
@@ -160,6 +161,20 @@ def test_a_continued_run_equals_one_that_never_stopped(folders, train, adapted):
   assert train(again, **{"init.from_hf": folders / "hf"}, **_ADAPTERS) == 0
   first, second = (run_adapters.load(w).params for w in (adapted, again))
   jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_a_run_that_goes_on_does_not_read_what_it_began_with(
+  folders, train, whole, monkeypatch
+):
+  again = folders / "whole_again"
+  shutil.copytree(whole, again)
+  shutil.rmtree(again / "checkpoints/4")
+  monkeypatch.setattr(run.initial_weights, "load", None)
+  assert train(again, **{"init.from_hf": folders / "hf"}) == 0
+  first, second = (_arrays(open_model.open_model(w)) for w in (whole, again))
+  assert first.keys() == second.keys()
+  for name, array in first.items():
+    np.testing.assert_array_equal(array, second[name])
 
 
 @pytest.mark.parametrize("name", ["whole", "adapted"])
@@ -293,8 +308,8 @@ def test_the_watchdog_looks_on_before_the_first_step(
   assert train(folders / "watched", **{"init.from_hf": folders / "hf"}) == 1
   assert "enough was seen" in capsys.readouterr().err
   assert told == [
-    "reading the data", "describing the models", "reading the weights",
-    "opening the batches", "the restore",
+    "reading the data", "describing the models", "opening the checkpoints",
+    "reading the weights", "opening the batches", "the restore",
   ]  # fmt: skip
   assert "watchdog" not in {thread.name for thread in threading.enumerate()}
 
@@ -310,9 +325,8 @@ def test_the_watchdog_looks_on_while_a_reference_is_asked(
 
   monkeypatch.setattr(reference_cache, "use", use)
   reference = references.Reference(None, CONFIG, None)
-  run._with_cached_reference(
-    None, None, None, reference, Start(None), mesh, watch
-  )
+  first = FirstState(None, CONFIG, None, mesh, Start(None), None, {}, None)
+  run._with_cached_reference(first, None, None, reference, watch)
   assert told == [("the reference's log-probabilities", watch.watchdog.beat)]
 
 
