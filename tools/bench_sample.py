@@ -47,6 +47,8 @@ _QUEUES = (16, 64, 256, 1024)
 MIN_SPEED = 3.0
 MAX_GROWTH = 1.25
 _ROUNDS = 2
+# A queue is left out whose one pass would take so many times `--seconds`.
+_PATIENCE = 2.0
 _FORMULA = (
   "useful tokens are those that were asked for: of each prompt as many as its"
   " answer is long. `generate` runs each batch until its longest answer is done,"
@@ -137,7 +139,9 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
       bench_cases.run_case(weights, folder)
       cases.append(Case("transformers", _HF, spec))
     reports = bench_cases.run_in_turns(cases, rounds, folder, say=_say)
-    queues = _measure_queues(model, spec, peaks)
+    queues = _measure_queues(
+      model, spec, peaks, max_pass_s=_PATIENCE * args.seconds
+    )
   summaries = {
     name: summarise(runs, ceiling=1 / floor) for name, runs in reports.items()
   }
@@ -213,27 +217,41 @@ def token_floor_s(
 
 
 def _measure_queues(
-  model: LlamaConfig, spec: Mapping[str, Any], peaks: Peaks
+  model: LlamaConfig,
+  spec: Mapping[str, Any],
+  peaks: Peaks,
+  *,
+  max_pass_s: float,
 ) -> dict[str, Any]:
   """Our cost of a token by the number of prompts, all of 32 tokens."""
   folder, found = pathlib.Path(spec["folder"]), {}
+  prompt_s = 0.0
   for num in _QUEUES:
+    if num * prompt_s > max_pass_s:
+      _say(
+        f"a queue of {num:,} is left out: a pass would take some"
+        f" {num * prompt_s:.0f} s, over {max_pass_s:g}; --seconds lets it"
+      )
+      continue
+    _say(f"a queue of {num:,} ...")
     queue = f"even_{num}.npz"
     bench_sample_queue.save(
       folder / queue, num=num, vocab_size=model.vocab_size, even=True
     )
-    _say(f"a queue of {num} ...")
-    # As many rows for each, and at least one pass.
+    # As many rows for each, and at least one pass. The prompts are all alike, so
+    # a few have all compiled that the others need.
+    rows = min(_QUEUES)
     of_queue = dict(
-      spec, queue=queue, batch=min(_QUEUES), seconds=spec["seconds"] / 4
+      spec, queue=queue, batch=rows, seconds=spec["seconds"] / 4, warm=2 * rows
     )
     case = Case(f"queue {num}", _OURS, of_queue)
     report = bench_cases.run_case(case, folder)
-    tokens = report["counts"]["supervised"]
     # The median pass: in a short one, one pause of the machine counts a lot.
-    cost = float(np.median(report["step_s"])) * len(report["step_s"]) / tokens
+    pass_s = float(np.median(report["step_s"]))
+    prompt_s = pass_s / num
+    tokens = report["counts"]["supervised"]
     found[str(num)] = {
-      "cost_s": cost,
+      "cost_s": pass_s * len(report["step_s"]) / tokens,
       "floor_s": token_floor_s(model, of_queue, peaks),
       "report": report,
     }
@@ -350,8 +368,8 @@ def _parser() -> argparse.ArgumentParser:
     type=option_types.positive_float,
     default=120.0,
     metavar="SECONDS",
-    help="measure a case for so long, in whole passes over the queue"
-    " (default: %(default)g)",
+    help="measure a case for so long, in whole passes over the queue, and leave"
+    " out a queue of which one takes twice as long (default: %(default)g)",
   )
   bench_output.add_options(parser, also="every pass's time, settings, versions")
   return parser

@@ -136,6 +136,28 @@ def test_a_gpu_computes_in_bfloat16_beside_its_own_ceiling(on_a_gpu, tmp_path):
   assert {0 < q["floor_s"] < 1e-6 for q in report["queues"].values()} == {True}
 
 
+def test_a_queue_that_takes_too_long_is_left_out(
+  on_a_gpu, monkeypatch, tmp_path, capsys
+):
+  # By the stand-in a pass takes 0.1 s, whatever the queue: 0.4 s for 64 prompts
+  # by what 16 took, and as much for 256 by what 64 took.
+  monkeypatch.setattr(bench_sample, "_QUEUES", (16, 64, 256, 4096))
+  out = tmp_path / "out.json"
+  assert bench.main(["sample", "--seconds=0.3", f"--json={out}"]) == 0
+  assert list(json.loads(out.read_text())["queues"]) == ["16", "64", "256"]
+  printed = capsys.readouterr().err
+  assert (
+    "a queue of 4,096 is left out: a pass would take some 2 s, over 0.6"
+    in (printed)
+  )
+  *_, last = on_a_gpu
+  assert (last["queue"], last["batch"], last["warm"]) == (
+    "even_256.npz",
+    16,
+    32,
+  )
+
+
 @pytest.mark.parametrize(("size", "billions"), [("1b", 1.24), ("8b", 8.03)])
 def test_released_shapes_are_sampled_from_on_a_gpu(
   on_a_gpu, size, billions, capsys
@@ -217,6 +239,7 @@ def test_both_sides_answer_the_same_queue(tmp_path, monkeypatch, capsys):
   monkeypatch.setenv("XLA_FLAGS", tiny_compile.quick())
   monkeypatch.setattr(bench_sample, "MIN_SPEED", 0.0)
   monkeypatch.setattr(bench_sample, "MAX_GROWTH", 100.0)
+  monkeypatch.setattr(bench_sample, "_PATIENCE", 1e6)
   monkeypatch.setattr(bench_sample, "_QUEUES", (4, 8))
   out = tmp_path / "out.json"
   argv = ["--size=tiny", "--prompts=12", "--batch=4", "--seconds=0.1"]
