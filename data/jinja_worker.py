@@ -8,6 +8,7 @@ further one asks for one rendering. It never sees a file of the user's.
 
 import datetime
 import json
+import math
 import resource
 import signal
 import sys
@@ -109,10 +110,19 @@ def _capped(pieces: Iterable[str], max_bytes: int) -> Iterator[str]:
     yield piece
 
 
-def _lift_limit_of_start() -> None:
-  """Ends the limit on all processor time: from here on each rendering has its own."""
+def _allow(seconds: float) -> None:
+  """Gives what comes its processor time, whatever earlier renderings took.
+
+  The timer's signal has no handler in Python, so it ends whatever goes on for
+  too long. The limit, in whole seconds, is for want of the timer.
+  """
+  usage = resource.getrusage(resource.RUSAGE_SELF)
   _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-  resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+  limit = math.ceil(usage.ru_utime + usage.ru_stime + seconds) + 1
+  if hard != resource.RLIM_INFINITY:
+    limit = min(limit, hard)
+  resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+  signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def main() -> None:
@@ -131,11 +141,12 @@ def main() -> None:
   reply(ready="")
   source = json.loads(requests.readline() or "{}")
   template = None
-  _lift_limit_of_start()
+  # Whether it is ignored or held back would be inherited.
+  signal.signal(signal.SIGPROF, signal.SIG_DFL)
+  signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
   for line in requests:
+    _allow(source["max_seconds"])
     request = json.loads(line)
-    # The signal has no handler in Python, so it ends whatever goes on for long.
-    signal.setitimer(signal.ITIMER_PROF, source["max_seconds"])
     try:
       template = template or environment.from_string(source["template"])
       pieces = template.generate(request["variables"])

@@ -17,25 +17,37 @@ from collections.abc import Sequence
 SECONDS = 1.5
 # Of the clock on the wall, for a process that does not get that much.
 _MAX_WAIT_SECONDS = 120
+# Of address space: the names of a model of 126 layers take a thousandth of it.
+_MAX_MEMORY_BYTES = 512 * 2**20
 # Twice the linear layers of a model of 126 layers.
 _MAX_PATTERNS = 2**11
 _MAX_LENGTH = 2**10
 # Letters and dots: one way to match at most, so it takes a microsecond.
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
 
-# The timer's signal has no handler in Python, so it ends even a match.
+# The timer's signal has no handler in Python, so it ends even a match. Whether it
+# is ignored or held back would be inherited. The limit is for want of the timer.
 _CHILD = """\
-import json, re, signal, sys
-patterns, names, seconds = json.load(sys.stdin)
+import json, math, re, resource, signal, sys
+patterns, names, seconds, memory = json.load(sys.stdin)
+signal.signal(signal.SIGPROF, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
+def limit(kind, most):
+  soft, hard = resource.getrlimit(kind)
+  least = min(x for x in (most, soft, hard) if x != resource.RLIM_INFINITY)
+  resource.setrlimit(kind, (least, least))
+limit(resource.RLIMIT_AS, memory)
+limit(resource.RLIMIT_CPU, math.ceil(seconds) + 2)
 signal.setitimer(signal.ITIMER_PROF, seconds)
 found = []
 for pattern in patterns:
   try:
     compiled = re.compile(pattern)
+    found.append([i for i, n in enumerate(names) if compiled.fullmatch(n)])
+  except MemoryError:
+    found.append(None)
   except (re.error, RecursionError, OverflowError) as error:
     found.append(str(error))
-  else:
-    found.append([i for i, n in enumerate(names) if compiled.fullmatch(n)])
 json.dump(found, sys.stdout)
 """
 
@@ -95,7 +107,7 @@ def _in_process(
   try:
     done = subprocess.run(
       [sys.executable, "-I", "-W", "ignore", "-c", _CHILD],
-      input=json.dumps([full, list(names), seconds]),
+      input=json.dumps([full, list(names), seconds, _MAX_MEMORY_BYTES]),
       capture_output=True,
       encoding="utf-8",
       timeout=_MAX_WAIT_SECONDS,
@@ -116,9 +128,14 @@ def _in_process(
     raise ValueError(
       f"matching the pattern {which} failed: {done.stderr[-300:]}"
     )
-  answers: list[list[int] | str] = json.loads(done.stdout)
+  answers: list[list[int] | str | None] = json.loads(done.stdout)
   found = []
   for pattern, answer in zip(patterns, answers, strict=True):
+    if answer is None:
+      raise ValueError(
+        f"the pattern {pattern[:200]!a} takes more than {_MAX_MEMORY_BYTES:,}"
+        " bytes of memory to match: write it as plain names."
+      )
     if isinstance(answer, str):
       raise ValueError(
         f"{pattern[:200]!a} is not a regular expression: {answer}."

@@ -96,7 +96,7 @@ def failures(report: Mapping[str, Any]) -> list[str]:
     found.append(
       f"{speed['value']:.2f} times the peer's tokens/s, under {MIN_SPEED:.2f}"
     )
-  if report["growth"] > MAX_GROWTH:
+  if report["growth"] is not None and report["growth"] > MAX_GROWTH:
     found.append(
       f"a token of the longest queue costs {report['growth']:.2f} times that of"
       f" the cheapest, over {MAX_GROWTH:.2f}"
@@ -170,7 +170,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     "cases": summaries,
     "speed": _speed(summaries) if args.against else None,
     "queues": queues,
-    "growth": costs[-1] / min(costs),
+    "growth": costs[-1] / min(costs) if len(costs) > 1 else None,
     "limits": {"speed": MIN_SPEED, "growth": MAX_GROWTH},
   }
 
@@ -230,7 +230,7 @@ def _measure_queues(
     if num * prompt_s > max_pass_s:
       _say(
         f"a queue of {num:,} is left out: a pass would take some"
-        f" {num * prompt_s:.0f} s, over {max_pass_s:g}; --seconds lets it"
+        f" {num * prompt_s:.0f} s, over {max_pass_s:g}; raise --seconds"
       )
       continue
     _say(f"a queue of {num:,} ...")

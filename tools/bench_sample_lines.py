@@ -78,10 +78,14 @@ def _closing(report: Mapping[str, Any]) -> list[str]:
       f" {limits['speed']:.2f} wanted (by round: {rounds}). Greedily both sides"
       " answer the same."
     )
+  growth = "not measured"
+  if report["growth"] is not None:
+    growth = f"{report['growth']:.2f} times that of the cheapest"
+  longest = max(map(int, report["queues"]))
   closing.append(
     f"cost of a token, {min(map(int, report['queues']))} rows and every prompt"
-    f" and answer of 32 tokens: in the longest queue {report['growth']:.2f}"
-    f" times that of the cheapest, at most {limits['growth']:.2f} wanted."
+    f" and answer of 32 tokens: in the longest queue, of {longest:,}, {growth}, at"
+    f" most {limits['growth']:.2f} wanted."
   )
   closing.append(report["formula"])
   return closing + [f"FAILED: {failure}." for failure in report["failures"]]

@@ -10,8 +10,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import jax
-
 from ramjax.models.weights import CHECKPOINT_DIR
 from ramjax.trainers import good_step, local_tier, processes
 from ramjax.trainers.checkpoint_folder import CheckpointFolder
@@ -78,6 +76,7 @@ class Checkpoints:
     self._main = CheckpointFolder(
       self.directory, keep=keep, keep_every=keep_every
     )
+    self._were_there = False
     self._local_every = local_every
     self._local: CheckpointFolder | None = None
     self._held = contextlib.ExitStack()
@@ -94,7 +93,10 @@ class Checkpoints:
 
   def any_there(self) -> bool:
     """Whether there is a checkpoint, by what the first process sees."""
-    return processes.first_tells(lambda: self.latest_step() is not None)
+    self._were_there = processes.first_tells(
+      lambda: self.latest_step() is not None
+    )
+    return self._were_there
 
   def path(self, step: int) -> pathlib.Path:
     """Where the checkpoint of `step` is."""
@@ -157,18 +159,23 @@ class Checkpoints:
 
     Args:
       fresh: The state of a run that starts, on the mesh; where there is a
-        checkpoint, its arrays are deleted. Where `any_there`, `FirstState` may
-        only describe it.
+        checkpoint, its arrays are deleted. Where there are `any_there`, it may
+        be described only.
       batches: The run's iterator, freshly made.
 
     Raises:
       NoGoodStepError: There are checkpoints, and none is good; or there were
-        some, and they are gone.
+        some by `any_there`, and they are gone.
       ValueError: The newest sound one is of a state with other arrays.
     """
     found = good_step.restore_newest(self._folders(), fresh, batches)
+    if found is None and self._were_there:
+      raise good_step.NoGoodStepError(
+        f"the checkpoints in {self.directory} were there a moment ago and are"
+        " gone: does another program move them? Bring them back; or run the same"
+        " command again, and it begins anew."
+      )
     if found is None:
-      _require_arrays(fresh, self.directory)
       progress = {"tokens": 0, "supervised_tokens": 0, "elapsed_s": 0.0}
       return Continued(fresh, progress, None, [])
     restored = found.restored
@@ -205,14 +212,3 @@ class Checkpoints:
   def _folders(self) -> list[CheckpointFolder]:
     """The local one first: at the same step it is the faster one."""
     return [self._main] if self._local is None else [self._local, self._main]
-
-
-def _require_arrays(fresh: TrainState, directory: pathlib.Path) -> None:
-  if any(
-    isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(fresh)
-  ):
-    raise good_step.NoGoodStepError(
-      f"the checkpoints in {directory} were there a moment ago and are gone: does"
-      " another program move them? Bring them back; or run the same command"
-      " again, and it begins anew."
-    )

@@ -87,9 +87,10 @@ class FirstState:
 
     Returns:
       Shapes and places of what checkpoints hold, and the arrays of a reference
-      in another folder; or the state that `read` gives, where something that
-      checkpoints do not hold is made of the first weights: a frozen base, a
-      reference that is the run's start.
+      in another folder. Or the state that `read` gives: with a frozen base or a
+      reference that is the run's start, which are made of the first weights and
+      in no checkpoint; and with an algorithm's own model, whose shape only its
+      `add_params` knows.
     """
     from_start = self.reference is not None and self.reference.is_start
     if (

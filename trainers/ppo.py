@@ -90,8 +90,7 @@ def make_algorithm(
     mesh: Mesh,
   ) -> Any:
     shape = critic.make_config(config, model_config, workdir)
-    if shape is None:
-      return trained
+    assert shape is not None  # By the name of its credit.
     added = critic.init_params(config, shape, trained, frozen, mesh, workdir)
     return {**trained, critic.CRITIC: added}
 
@@ -119,7 +118,7 @@ def make_algorithm(
     check_first_step=functools.partial(
       first_step.check_on_policy, dtype=config.model.dtype
     ),
-    add_params=add_critic,
+    add_params=add_critic if config.credit.name == "gae" else None,
     describe_roles=_describe_roles,
   )
 

@@ -167,10 +167,11 @@ def _begin(
         first.config, workdir, first.model_config, described
       )
     )
-    if checkpoints.any_there():
-      return first.to_restore(), first.read
-    state = first.read()
-    return state, lambda: state
+    state = first.to_restore() if checkpoints.any_there() else first.read()
+  is_described = any(
+    isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(state)
+  )
+  return state, first.read if is_described else lambda: state
 
 
 def _is_cached(

@@ -2,6 +2,7 @@
 """Patterns match as Python's do, and a slow one is stopped."""
 
 import re
+import signal
 
 import pytest
 
@@ -43,8 +44,10 @@ def test_exponential_pattern_is_stopped():
 
 
 def test_time_that_the_process_does_not_get_is_not_the_pattern_s(monkeypatch):
-  # Longer to start than it may take to match: only the latter counts.
-  late = "import time; time.sleep(0.2)\n" + untrusted_patterns._CHILD
+  late = untrusted_patterns._CHILD.replace(
+    "found = []", "import time; time.sleep(0.2)\nfound = []"
+  )
+  assert late != untrusted_patterns._CHILD
   monkeypatch.setattr(untrusted_patterns, "_CHILD", late)
   assert matches(["l.*"], NAMES, seconds=0.1) == [set(NAMES)]
   monkeypatch.setattr(untrusted_patterns, "_MAX_WAIT_SECONDS", 0.1)
@@ -52,6 +55,22 @@ def test_time_that_the_process_does_not_get_is_not_the_pattern_s(monkeypatch):
     ValueError, match=r"'l\.\*' was not matched within 0\.1 s"
   ):
     matches(["l.*"], NAMES)
+
+
+def test_a_parent_that_ignores_or_blocks_the_signal_changes_nothing():
+  before = signal.signal(signal.SIGPROF, signal.SIG_IGN)
+  signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
+  try:
+    with pytest.raises(ValueError, match=r"takes more than 0\.1 s"):
+      matches([r"(a*)*b"], ["a" * 60], seconds=0.1)
+  finally:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
+    signal.signal(signal.SIGPROF, before)
+
+
+def test_a_pattern_that_fills_the_memory_is_refused():
+  with pytest.raises(ValueError, match="takes more than 536,870,912 bytes"):
+    matches([r"(?:|a){4000000000}"], NAMES, seconds=60.0)
 
 
 @pytest.mark.parametrize("pattern", ["(", "*", "a{2,1}", "(?P<x>", "\ud800("])

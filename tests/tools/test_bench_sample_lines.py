@@ -65,7 +65,10 @@ def test_figures_are_printed_beside_what_is_wanted():
   text = _text(_REPORT)
   assert "ours / transformers: 3.00, at least 3.00 wanted" in text
   assert "16 rows and every prompt and answer of 32 tokens" in text
-  assert "1.25 times that of the cheapest, at most 1.25 wanted" in text
+  assert "in the longest queue, of 1,024, 1.25 times that of the" in text
+  assert "cheapest, at most 1.25 wanted" in text
+  alone = dict(_REPORT, growth=None)
+  assert "of 1,024, not measured, at most 1.25 wanted" in _text(alone)
   assert "as it is computed" in text and "WARNING" not in text
 
 

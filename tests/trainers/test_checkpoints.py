@@ -289,13 +289,18 @@ def test_what_is_read_takes_the_place_of_the_first_state(tmp_path, monkeypatch):
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(found))
 
 
-def test_a_state_that_is_only_described_starts_no_run(tmp_path):
-  mesh = sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
-  described = state_items.make_room(_state(mesh))
+def test_checkpoints_that_were_seen_and_are_gone_start_no_run(
+  tmp_path, monkeypatch
+):
+  fresh = _state(sharding.make_mesh({"fsdp": 1}, jax.devices()[:1]))
   checkpoints, batches = Checkpoints(tmp_path, keep=2, keep_every=0), _batches()
-  assert not checkpoints.any_there()
+  with monkeypatch.context() as seen:
+    seen.setattr(checkpoints, "latest_step", lambda: 3)
+    assert checkpoints.any_there()
   with pytest.raises(NoGoodStepError, match="there a moment ago and are gone"):
-    checkpoints.restore_latest(described, batches)
+    checkpoints.restore_latest(fresh, batches)
+  assert not checkpoints.any_there()
+  assert checkpoints.restore_latest(fresh, batches).step is None
   checkpoints.close()
   batches.close()
 

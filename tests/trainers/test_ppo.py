@@ -68,6 +68,16 @@ def one_device(monkeypatch):
   monkeypatch.setattr(from_config, "make_mesh", lambda *_: mesh)
 
 
+@pytest.mark.parametrize("credit,adds", [("gae", True), ("group", False)])
+def test_a_critic_alone_adds_parameters_of_the_algorithms_own(
+  folders, tmp_path, credit, adds
+):
+  config = _config(folders)
+  config.credit.name = credit
+  algorithm = ppo.make_algorithm(config, tmp_path)
+  assert (algorithm.add_params is not None) == adds
+
+
 @pytest.mark.slow
 def test_adapters_a_critic_and_a_reward_model(folders, tmp_path, one_device):
   config = _config(

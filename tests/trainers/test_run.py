@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import threading
+from unittest import mock
 
 import jax
 import numpy as np
@@ -328,6 +329,23 @@ def test_the_watchdog_looks_on_while_a_reference_is_asked(
   first = FirstState(None, CONFIG, None, mesh, Start(None), None, {}, None)
   run._with_cached_reference(first, None, None, reference, watch)
   assert told == [("the reference's log-probabilities", watch.watchdog.beat)]
+
+
+def test_a_state_that_was_read_to_go_on_is_not_read_again(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(run, "_describe_model", lambda *_: None)
+  watch = make_watch(
+    tmp_path, sharding.make_mesh({"fsdp": 1}, jax.devices()[:1])
+  )
+  first = mock.Mock(config=None, model_config=CONFIG)
+  checkpoints = mock.Mock(any_there=lambda: True)
+  first.to_restore.return_value = {"frozen": np.ones(2)}
+  state, began = run._begin(first, checkpoints, tmp_path, {}, watch)
+  assert began() is state and not first.read.called
+  first.to_restore.return_value = {"params": jax.ShapeDtypeStruct((2,), "int8")}
+  _, began = run._begin(first, checkpoints, tmp_path, {}, watch)
+  assert began() is first.read.return_value
 
 
 def test_a_run_does_not_start_from_its_own_folder(whole, train, capsys):
