@@ -49,8 +49,10 @@ style: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# Three on two cores: while one waits for a disk or a process, the others compute. It
+# took 11 min 47 s, and with two 12 min 32 s.
 suite: $(VENV)/.ready
-	$(BIN)/python -m pytest -m 'not slow and not peers' -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m 'not slow and not peers' -n 3 --dist worksteal
 
 # Pyright takes a minute of one core: beside the tests, not before them.
 test: style
