@@ -159,7 +159,8 @@ class _Llama(nn.Module):
       vocab_shape, ("vocab", "embed"), leaf="embedding", name="embed"
     )()
     x = jnp.take(embedding, tokens, axis=0).astype(config.dtype)
-    (x, cache), kept = _layer_stack(config, self.span, self.keep)(
+    is_new = self.is_initializing()
+    (x, cache), kept = _layer_stack(config, self.span, self.keep, is_new)(
       (x, cache),
       jnp.arange(config.num_layers),
       lora.layer_scales(config.lora),
@@ -178,7 +179,9 @@ class _Llama(nn.Module):
     return hidden, cache, kept
 
 
-def _layer_stack(config: LlamaConfig, span: int | None, keep: bool):
+def _layer_stack(
+  config: LlamaConfig, span: int | None, keep: bool, is_new: bool
+):
   """The scanned, optionally rematerialised, stack of blocks."""
   block = _Block
   if config.remat != "none":
@@ -193,6 +196,9 @@ def _layer_stack(config: LlamaConfig, span: int | None, keep: bool):
     out_axes=0,
     length=config.num_layers,
     metadata_params={nn.PARTITION_NAME: "layers"},
+    # Flax would trace the layer once more, to allow outputs that it broadcasts:
+    # there are none. New weights keep it, for their keys count the traces.
+    check_constancy_invariants=is_new,
   )
   return stack(config, span, keep, name="layers")
 

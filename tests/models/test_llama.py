@@ -95,6 +95,25 @@ def packed(config, params):
   return batch, _results(params, config, batch)
 
 
+def test_a_layer_is_traced_once_however_many_there_are(monkeypatch, config):
+  attend, calls = llama.attention.attend, []
+  shapes, _ = llama.abstract_params(config)
+
+  def counted(*args, **options):
+    calls.append(None)
+    return attend(*args, **options)
+
+  monkeypatch.setattr(llama.attention, "attend", counted)
+  jax.eval_shape(
+    lambda params, tokens: llama.apply(
+      params, config, tokens, positions=tokens
+    ),
+    shapes,
+    jax.ShapeDtypeStruct((1, 8), jnp.int32),
+  )
+  assert len(calls) == 1 < config.num_layers
+
+
 def test_packed_rows_equal_unpacked_rows(config, params, packed):
   # The same tokens: they are drawn in the same order.
   batch = _batch(_UNPACKED, _LENGTH, config)
